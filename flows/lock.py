@@ -1,0 +1,43 @@
+"""One run at a time in a checkout; who holds it is written beside the lock."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from flows.place import private
+from pipeline.problem import Problem
+
+
+@contextmanager
+def only_run(root: Path, what: str) -> Iterator[None]:
+    """Hold the checkout; the kernel lets go of it when the process ends, however it ends.
+
+    Raises:
+        Problem: If another process holds it, saying which.
+    """
+    holder = private(root) / "run.json"
+    lock = FileLock(private(root) / "run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise Problem(str(root), f"busy: {described(holder)}", do="wait for it to end, or stop it; nothing was changed") from error
+    with lock:
+        holder.write_text(json.dumps({"what": what, "pid": os.getpid(), "since": time.time()}), encoding="utf-8")
+        yield
+    lock.release()
+
+
+def described(holder: Path) -> str:
+    """Say who holds the checkout."""
+    try:
+        held = json.loads(holder.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return "another run is going on"
+    since = datetime.fromtimestamp(held["since"]).astimezone()
+    return f"`{held['what']}` is going on (process {held['pid']}, since {since:%H:%M:%S})"

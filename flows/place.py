@@ -1,0 +1,71 @@
+"""Where things are: the project's folder, its private folder for runs and databases, and what the tools are told."""
+
+import os
+from pathlib import Path
+
+from pipeline.problem import Problem
+
+PRIVATE = ".tunesmith"
+
+QUIET = {
+    # No tool tells anybody outside what is done here.
+    "DO_NOT_TRACK": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_MODEL_CATALOG_URI": "",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # A database or server that is away must not hold up a training for minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+    # On a busy machine the temporary server needs more than its default 20 seconds.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+    "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": "http://127.0.0.1:4200",
+    "ALEMBIC_LOG_LEVEL": "WARNING",
+}
+
+
+def root() -> Path:
+    """The project's folder: this one, or the nearest above it that holds dvc.yaml and params.yaml.
+
+    Raises:
+        Problem: If there is none.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").exists() and (folder / "params.yaml").exists():
+            return folder
+    raise Problem(str(here), "is not in a tunesmith project", expected="dvc.yaml and params.yaml", do="go there, or make one with `tunesmith new`")
+
+
+def private(folder: Path) -> Path:
+    """The folder of what belongs to this checkout alone: lock, journals, databases, servers, the current champion."""
+    place = folder / PRIVATE
+    place.mkdir(exist_ok=True)
+    return place
+
+
+def database(folder: Path) -> Path:
+    """The project's own MLflow database."""
+    return private(folder) / "mlflow.db"
+
+
+def tracking_uri(folder: Path) -> str:
+    """Where MLflow's data is: MLFLOW_TRACKING_URI, else the project's own database, named in full."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(folder)}"
+
+
+def settle() -> None:
+    """Tell the tools where to keep their things and to keep quiet; what the user has set stays."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        place = private(root())
+    except Problem:
+        return  # outside a project, only commands run that need none of these tools
+    os.environ.setdefault("PREFECT_HOME", str(place / "prefect"))
+    os.environ.setdefault("DVC_SITE_CACHE_DIR", str(place / "dvc"))

@@ -1,0 +1,173 @@
+"""What a finished run shows in MLflow: curves, numbers, tables, pictures, data sets, its model version, its lineage."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
+
+from flows import champion
+from flows.record.runs import Run, begin, points_of, ship
+from flows.record.store import client, experiment
+from flows.record.versions import CHALLENGER, CHAMPION, Version, alias_of, find_version, register_version, set_alias
+from flows.snapshot import Snapshot, inputs, outputs
+from pipeline.params import Params
+
+FILES = {
+    "data/validate/report.html": "data",
+    "data/validate/report.json": "data",
+    "data/tokenize/report.json": "data",
+    "data/evaluate/metrics.json": "evaluation",
+    "data/evaluate/pictures": "evaluation",
+    "data/register/release.json": "release",
+    "data/register/README.md": "release",
+    "params.yaml": "release",
+    "dvc.lock": "release",
+}
+RELEASE_TAG = "tunesmith.release"
+SHOWN_ROWS = 5000
+CONTEXTS = {"train": "training", "validation": "validation", "test": "testing"}
+
+
+def read_release(root: Path) -> dict[str, Any]:
+    """Read the release that the files hold."""
+    release: dict[str, Any] = json.loads((root / "data/register/release.json").read_text(encoding="utf-8"))
+    return release
+
+
+def release_digest(root: Path) -> str:
+    """Digest of the release; a run in MLflow bears it once it is complete."""
+    return hashlib.sha256((root / "data/register/release.json").read_bytes()).hexdigest()
+
+
+def record(run: Run, state: Snapshot) -> Version:
+    """Make the run, the model version and the aliases agree with the files; doing it twice changes nothing.
+
+    The champion's alias moves only if the gate said so, and compared with the champion that is one now.
+    """
+    root, release = run.root, read_release(run.root)
+    tags = lineage(root, release, state)
+    show(run, release)
+    run.tag({**tags, "tunesmith.verdict": release["verdict"], "mlflow.note.content": note(release)})
+    version = register_version(run, release, root / "data/finetune/adapter", tags)
+    set_alias(root, version, CHALLENGER)
+    if champion.accept(root, release):
+        set_alias(root, version, CHAMPION)
+    run.tag({"tunesmith.version": version.number, RELEASE_TAG: release_digest(root)})
+    return version
+
+
+def show(run: Run, release: Mapping[str, Any]) -> None:
+    """Put what people look at into the run."""
+    root, connected = run.root, client(run.root)
+    ship(run, points_of(root / "data/finetune/history.jsonl"))
+    connected.log_batch(run.id, metrics=results(release["metrics"]))
+    connected.log_inputs(run.id, datasets=datasets(root, release["rows"]))
+    for name, folder in FILES.items():
+        path = root / name
+        upload = connected.log_artifacts if path.is_dir() else connected.log_artifact
+        upload(run.id, str(path), folder)
+    predictions = pd.read_parquet(root / "data/evaluate/predictions.parquet").head(SHOWN_ROWS)
+    connected.log_table(run.id, predictions, "evaluation/predictions.json")
+
+
+def results(metrics: Mapping[str, Any]) -> list[Metric]:
+    """List the held-out results: each arm's measures with both ends of their intervals, and each comparison."""
+    now = int(time.time() * 1000)
+    found = {
+        f"{arm}/{measure}{suffix}": values[part]
+        for arm, measures in metrics["arms"].items()
+        for measure, values in measures.items()
+        for suffix, part in (("", "value"), (" low", "low"), (" high", "high"))
+    }
+    for arm, values in metrics["comparisons"].items():
+        found[f"gain over {arm}/{values['metric']}"] = values["difference"]
+        found[f"gain over {arm}/{values['metric']} low"] = values["low"]
+    found["test rows"] = metrics["n"]
+    return [Metric(name, float(value), now, 0) for name, value in found.items()]
+
+
+def datasets(root: Path, rows: Mapping[str, int]) -> list[DatasetInput]:
+    """Name each split as a data set of the run, its digest the one that DVC keeps it under."""
+    locked = outputs(root)["validate"]
+    found = []
+    for split, context in CONTEXTS.items():
+        path = f"data/validate/{split}.parquet"
+        source = json.dumps({"uri": str(root / path)})
+        dataset = Dataset(split, locked[path], "local", source, profile=json.dumps({"num_rows": rows[split]}))
+        found.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
+    return found
+
+
+def lineage(root: Path, release: Mapping[str, Any], state: Snapshot) -> dict[str, object]:
+    """Say what made the model: commits, digests, packages, machine."""
+    locked, environment = outputs(root), release["environment"]
+    sources = [md5 for path, md5 in inputs(root, "ingest").items() if not path.startswith("pipeline/")]
+    return {
+        "git.commit": state.head,
+        "git.snapshot": state.commit,
+        "git.clean": state.clean,
+        "dvc.sources": ", ".join(sources),
+        "dvc.pairs": locked["ingest"]["data/ingest/pairs.parquet"],
+        "dvc.train": locked["validate"]["data/validate/train.parquet"],
+        "dvc.test": locked["validate"]["data/validate/test.parquet"],
+        "dvc.train_tokens": locked["tokenize"]["data/tokenize/train.arrow"],
+        "dvc.adapter": locked["finetune"]["data/finetune/adapter"],
+        "base.source": release["model"]["source"],
+        "base.digest": release["digests"]["base"],
+        "packages": ", ".join(f"{name}=={number}" for name, number in environment["packages"].items()),
+        "python": environment["python"],
+        "device": environment["device"],
+        "cpu": f"{environment['cpu']['machine']} {environment['cpu']['kernels']}",
+        "threads": environment["cpu"]["threads"],
+    }
+
+
+def note(release: Mapping[str, Any]) -> str:
+    """Write the description of a run, which the UI shows first."""
+    lines = [f"**{release['verdict']}**", *(f"- {reason}" for reason in release["reasons"])]
+    return "\n".join(lines)
+
+
+def recorded(root: Path, params: Params) -> str | None:
+    """Find the run that shows the release of the files, complete; None if there is none."""
+    found = client(root).search_runs(
+        [experiment(root, params.register.name)], f"tags.`{RELEASE_TAG}` = '{release_digest(root)}'", max_results=1
+    )
+    return str(found[0].info.run_id) if found else None
+
+
+def sync(root: Path, params: Params, state: Snapshot) -> list[str]:
+    """Make MLflow agree with the files, whatever it has lost; say what had to be done."""
+    done = []
+    run_id = recorded(root, params)
+    release = read_release(root)
+    version = find_version(root, release["name"], release["digests"]["adapter"])
+    if run_id is None or version is None:
+        run = begin(root, params, "rebuilt from files") if run_id is None else Run(root, run_id)
+        version = record(run, state)
+        run.end("FINISHED")
+        done.append(f"run {run.id[:8]} and version {version.number} of {version.name} rebuilt from the files")
+    return done + sync_champion(root, params)
+
+
+def sync_champion(root: Path, params: Params) -> list[str]:
+    """Make the champion's version and alias agree with the champion that this checkout keeps."""
+    held = champion.held(root)
+    if held is None:
+        return []
+    done, release = [], held.release
+    version = find_version(root, release["name"], held.digest)
+    if version is None:
+        run = begin(root, params, "champion, rebuilt from files")
+        version = register_version(run, release, held.adapter, {"base.digest": release["digests"]["base"]})
+        run.end("FINISHED")
+        done.append(f"champion registered again as version {version.number} of {version.name}")
+    if alias_of(root, version.name, CHAMPION) != version:
+        set_alias(root, version, CHAMPION)
+        done.append(f"alias champion points at version {version.number} of {version.name} again")
+    return done

@@ -1,0 +1,48 @@
+"""Where MLflow keeps things: a database in the project unless the environment names another, made once."""
+
+import os
+import sqlite3
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from flows.place import database, private, tracking_uri
+from pipeline.problem import Problem
+
+
+@cache
+def client(root: Path) -> MlflowClient:
+    """Connect to MLflow, making the project's database first if it is not there.
+
+    Raises:
+        Problem: If MLflow does not answer.
+    """
+    place = tracking_uri(root)
+    mlflow.set_tracking_uri(place)
+    mlflow.set_registry_uri(place)
+    # Several processes that make the tables at once destroy each other's work.
+    with FileLock(private(root) / "mlflow.lock"):
+        found = MlflowClient(place, place)
+        try:
+            found.search_experiments(max_results=1)
+        except MlflowException as error:
+            raise Problem(place, f"MLflow does not answer: {error.message}", do="start it, or unset MLFLOW_TRACKING_URI") from error
+        if place == f"sqlite:///{database(root)}":
+            with closing(sqlite3.connect(database(root))) as connection:
+                connection.execute("PRAGMA journal_mode=wal")  # readers and writers do not wait for each other
+    return found
+
+
+def experiment(root: Path, name: str) -> str:
+    """Find or make the experiment of a model name; its files lie in the project unless a server keeps them."""
+    connected = client(root)
+    found = connected.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    own = None if os.environ.get("MLFLOW_TRACKING_URI") else (private(root) / "mlartifacts").as_uri()
+    return str(connected.create_experiment(name, artifact_location=own))

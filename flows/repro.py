@@ -1,0 +1,169 @@
+"""DVC's command: which stages are stale, and bringing one up to date in a process group of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.params import read_yaml
+from pipeline.problem import Problem
+from pipeline.process import RUNNER, die_with_parent
+
+Outcome = Literal["ran", "cached", "fresh"]
+
+RAW = Path("data") / "raw"
+GRACE_SECONDS = 5
+
+
+class StageFailed(Problem):
+    """A stage that did not come to its end, with its own words."""
+
+    def __init__(self, stage: str, words: str) -> None:
+        Exception.__init__(self, f"{stage}: {words}")
+        self.where = stage
+        self.what = words
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The file in which the stages of one run say that they started and how they ended."""
+
+    path: Path
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Read what has been said so far."""
+        if not self.path.exists():
+            return []
+        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+
+
+def stages(root: Path) -> list[str]:
+    """Name the stages in their order, which is the order of dvc.yaml."""
+    return list(read_yaml(root / "dvc.yaml")["stages"])
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Make the environment of a child: our Python first, so that `python` in a stage's command is this one."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", RUNNER: str(os.getpid()), **more}
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    """Run a DVC command that is over soon and return what it prints.
+
+    Raises:
+        Problem: With DVC's own words, if it fails.
+    """
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, cwd=root, env=environment(), check=False, capture_output=True, text=True)
+    if done.returncode:
+        words = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise Problem(f"dvc {arguments[0]}", " ".join(words) or done.stderr.strip() or "failed without a word")
+    return done.stdout
+
+
+def status(root: Path) -> dict[str, list[str]]:
+    """Say which stages are stale, and why; a stage behind a stale one may turn out so when its turn comes."""
+    found = json.loads(dvc(root, "status", "--json"))
+    return {name: reasons(changes) for name, changes in found.items()}
+
+
+def reasons(changes: list[Any]) -> list[str]:
+    """Put DVC's account of a stage into words."""
+    words = []
+    for change in changes:
+        if isinstance(change, str):
+            words.append(change)
+            continue
+        for kind, what in change.items():
+            details = what if isinstance(what, dict) else {str(what): "modified"}
+            words += [f"{name} {how}" if isinstance(how, str) else describe_params(how) for name, how in details.items()]
+            if not details:
+                words.append(kind)
+    return words
+
+
+def describe_params(sections: dict[str, Any]) -> str:
+    """Name the parameters that changed."""
+    return f"params: {', '.join(sorted(sections))}"
+
+
+def track_raw(root: Path) -> bool:
+    """Let DVC take in what has changed in data/raw; True if something had."""
+    pointer = f"{RAW}.dvc"
+    if not (root / pointer).exists() or pointer not in status(root):
+        return False
+    dvc(root, "add", "--quiet", str(RAW))
+    return True
+
+
+def bring_up_to_date(
+    root: Path, stage: str, journal: Journal, show: Callable[[bytes], None], *, force: bool = False, live: Path | None = None
+) -> Outcome:  # fmt: skip
+    """Bring one stage up to date, giving what it prints to *show* as it comes.
+
+    Whatever ends this early, ends the stage too: it runs in a process group of its own that is killed as a whole.
+
+    Raises:
+        StageFailed: If the stage fails, with the line it gave as the reason.
+    """
+    before = len(journal.entries())
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), stage]
+    more = {"TUNESMITH_JOURNAL": str(journal.path), **({"TUNESMITH_LIVE": str(live)} if live else {})}
+    if sys.stderr.isatty():
+        more["TUNESMITH_TERMINAL"] = "1"
+    process = subprocess.Popen(
+        command, cwd=root, env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509 -- it calls the kernel only
+    )  # fmt: skip
+    try:
+        output = b""
+        for chunk in chunks(process):
+            output = (output + chunk)[-20_000:]
+            show(chunk)
+        code = process.wait()
+    finally:
+        end_group(process)
+    entries = journal.entries()[before:]
+    if code:
+        raise StageFailed(stage, words_of(entries, output))
+    if any(entry["event"] == "start" for entry in entries):
+        return "ran"
+    return "cached" if b"is cached" in output else "fresh"
+
+
+def chunks(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
+    """Give what a process prints as soon as it prints it."""
+    if process.stdout is None:
+        raise RuntimeError("the process was started without a pipe")
+    while chunk := os.read(process.stdout.fileno(), 65536):
+        yield chunk
+
+
+def end_group(process: "subprocess.Popen[bytes]") -> None:
+    """End every process of the group: asked first, killed if it does not heed."""
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, signal_number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()
+
+
+def words_of(entries: list[dict[str, Any]], output: bytes) -> str:
+    """Find why a stage failed: its own line, else the last thing that was printed that says something."""
+    for entry in entries:
+        if entry["event"] == "problem":
+            return str(entry["line"])
+    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip() and not line.startswith("ERROR: failed to reproduce")]
+    told = [line for line in lines if not line.startswith(("Running stage", "> ", "ERROR: failed to"))]
+    return (told or lines or ["ended without a word"])[-1].strip().removeprefix("ERROR: ")

@@ -1,0 +1,47 @@
+"""What the command prints of a run: a short table, and where to look next."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.pairs import read_json
+
+VERDICTS = {
+    "promote": "[green]promoted[/]: it is the champion now",
+    "keep": "[yellow]not promoted[/]: recorded as challenger",
+    "unchanged": "[green]unchanged[/]: these weights are the champion's already",
+}
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def results(root: Path) -> None:
+    """Print the held-out results, the verdict and its reasons."""
+    release = read_json(root / "data/register/release.json")
+    console.print()
+    console.print(table_of(release["metrics"]))
+    console.print(f"verdict    {VERDICTS[release['verdict']]}")
+    for reason in release["reasons"]:
+        console.print(f"           {reason}")
+
+
+def table_of(metrics: dict[str, Any]) -> Table:
+    """Make the table of every arm and measure."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, justify in (("arm", "left"), ("metric", "left"), ("value", "right"), ("95 % interval", "left"), ("n", "right")):
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    for arm, measures in metrics["arms"].items():
+        for measure, found in measures.items():
+            table.add_row(arm, measure, f"{found['value']:.3f}", f"{found['low']:.3f} to {found['high']:.3f}", str(found["n"]))
+    return table
+
+
+def next_steps(root: Path) -> None:
+    """Say where to look after a run."""
+    command = "tunesmith" if not (root / ".venv/bin/tunesmith").exists() else ".venv/bin/tunesmith"
+    console.print("look at    data/validate/report.html      what was found in the data")
+    console.print("           data/register/README.md        the model card")
+    console.print(f"           {command + ' up':<30} runs, curves and versions in the browser")
+    console.print(f"           {command + ' predict TEXT':<30} ask the champion")

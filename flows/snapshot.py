@@ -1,0 +1,132 @@
+"""The exact state of a run: its tree as a git ref, and every output checked against what DVC wrote down."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.params import read_yaml
+from pipeline.problem import Problem
+
+REFS = "refs/tunesmith/runs"
+LARGE_BYTES = 20 << 20
+AUTHOR = {"GIT_AUTHOR_NAME": "tunesmith", "GIT_AUTHOR_EMAIL": "tunesmith@localhost", "GIT_COMMITTER_NAME": "tunesmith", "GIT_COMMITTER_EMAIL": "tunesmith@localhost"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of the tree: the commit that is checked out, whether anything differs from it, and the exact state.
+
+    `commit` is a commit that holds the exact state; `clean` is whether the tree was the checked-out commit but for
+    dvc.lock, which a run writes itself.
+    """
+
+    head: str
+    clean: bool
+    commit: str
+
+
+def git(root: Path, *arguments: str, **more: str) -> str:
+    """Run git and return what it prints.
+
+    Raises:
+        Problem: With git's own words, if it fails.
+    """
+    done = subprocess.run(
+        ["git", *arguments], cwd=root, env={**os.environ, **more}, check=False, capture_output=True, text=True
+    )  # fmt: skip
+    if done.returncode:
+        raise Problem(f"git {arguments[0]}", done.stderr.strip() or "failed without a word")
+    return done.stdout.rstrip("\n")
+
+
+def head(root: Path) -> str:
+    """The commit that is checked out.
+
+    Raises:
+        Problem: If there is none: every run is kept as a state of a repository.
+    """
+    try:
+        return git(root, "rev-parse", "--verify", "HEAD^{commit}")
+    except Problem as problem:
+        raise Problem(str(root), "has no git commit", do="`git init` and make a first commit; each run is kept as one") from problem
+
+
+def changed(root: Path) -> list[str]:
+    """List the files that differ from the commit, tracked or new, but for dvc.lock."""
+    lines = git(root, "status", "--porcelain", "-z", "--untracked-files=all").split("\0")
+    return [line[3:] for line in lines if line and line[3:] != "dvc.lock"]
+
+
+def snapshot(root: Path, run: str) -> Snapshot:
+    """Keep the exact state of the tree under a ref of its own; branch, index and files stay as they are.
+
+    Raises:
+        Problem: If a new file is too large to be meant for git.
+    """
+    base, differing = head(root), changed(root)
+    for name in differing:
+        path = root / name
+        if path.is_file() and path.stat().st_size > LARGE_BYTES:
+            raise Problem(name, f"a new file of {path.stat().st_size >> 20} MiB", do="put it in .gitignore, or under data/raw for DVC")
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
+        index = Path(place) / "index"
+        current = Path(git(root, "rev-parse", "--git-path", "index"))
+        if (root / current).exists():
+            shutil.copy(root / current, index)
+        own = {"GIT_INDEX_FILE": str(index)}
+        git(root, "add", "--all", **own)
+        champion = Path("data") / "champion" / "champion.json"
+        if (root / champion).exists():  # what the run was compared with is not in git, yet part of its state
+            git(root, "add", "--force", str(champion), **own)
+        tree = git(root, "write-tree", **own)
+    if tree == git(root, "rev-parse", f"{base}^{{tree}}"):
+        return Snapshot(base, clean=True, commit=base)
+    commit = git(root, "commit-tree", tree, "-p", base, "-m", f"state of run {run}", **AUTHOR)
+    git(root, "update-ref", f"{REFS}/{run}", commit)
+    return Snapshot(base, clean=not differing, commit=commit)
+
+
+def outputs(root: Path) -> dict[str, dict[str, str]]:
+    """List what dvc.lock says of each stage's outputs: path and MD5."""
+    lock = root / "dvc.lock"
+    locked = read_yaml(lock)["stages"] if lock.exists() else {}
+    return {stage: {out["path"]: out["md5"] for out in entry.get("outs", [])} for stage, entry in locked.items()}
+
+
+def inputs(root: Path, stage: str) -> dict[str, str]:
+    """List what dvc.lock says of a stage's dependencies: path and MD5."""
+    return {dep["path"]: dep["md5"] for dep in read_yaml(root / "dvc.lock")["stages"][stage].get("deps", [])}
+
+
+def verify(root: Path, stages: list[str]) -> None:
+    """Hash every output of these stages anew: DVC takes the bytes in its cache on trust.
+
+    Raises:
+        Problem: With every output whose bytes are not those of dvc.lock.
+    """
+    locked = outputs(root)
+    wrong = [
+        path for stage in stages for path, md5 in locked.get(stage, {}).items() if not (root / path).exists() or md5_of(root / path) != md5
+    ]
+    if wrong:
+        raise Problem(
+            ", ".join(wrong), "not the bytes that dvc.lock names", do="remove them and .dvc/cache's copies, and run the stage with --force"
+        )
+
+
+def md5_of(path: Path) -> str:
+    """Hash a file or a folder as DVC does."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    entries: list[dict[str, Any]] = [
+        {"md5": md5_of(file), "relpath": file.relative_to(path).as_posix()} for file in path.rglob("*") if file.is_file()
+    ]
+    listing = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
+    return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"

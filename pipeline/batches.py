@@ -1,0 +1,152 @@
+"""How rows become batches that hold little padding, and how a batch becomes a loss without wasted work."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+from transformers import DynamicCache
+
+from pipeline.prompt import Encoded
+
+IGNORED = -100
+WINDOW = 8
+"""Batches to a window: rows are sorted by length within it, and only there, so that batches stay random enough."""
+
+
+class WindowedSampler(Sampler[int]):
+    """Every row once an epoch, in an order whose consecutive batches hold rows of like length.
+
+    Rows are shuffled, cut into windows, sorted by length within each, cut into batches, and the batches shuffled.
+
+    Args:
+        lengths: Length of each row in tokens.
+        batch_rows: Rows to a batch.
+        seed: With the epoch it fixes the order.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_rows: int, seed: int) -> None:
+        self.lengths = lengths
+        self.batch_rows = batch_rows
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next; the Trainer calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(len(self.lengths), generator=random).tolist()
+        size = self.batch_rows * WINDOW
+        ordered = [
+            row for start in range(0, len(order), size) for row in sorted(order[start : start + size], key=self._length)
+        ]
+        batches = [ordered[start : start + self.batch_rows] for start in range(0, len(ordered), self.batch_rows)]
+        # The short batch stays last: the loader cuts the stream into batches by counting.
+        full, rest = (batches, []) if len(batches[-1]) == self.batch_rows else (batches[:-1], batches[-1])
+        for place in torch.randperm(len(full), generator=random).tolist():
+            yield from full[place]
+        yield from rest
+
+    def _length(self, row: int) -> tuple[int, int]:
+        return self.lengths[row], row
+
+
+def shared_prefix(rows: Sequence[Encoded]) -> list[int]:
+    """Find the tokens that every prompt begins with; at least one token of each prompt is left out of it."""
+    shortest = min(rows, key=lambda row: row.completion_start).prompt_ids[:-1]
+    for end, token in enumerate(shortest):
+        if any(row.input_ids[end] != token for row in rows):
+            return shortest[:end]
+    return shortest
+
+
+def collate(rows: Sequence[Encoded], prefix: int) -> dict[str, Tensor]:
+    """Make a batch, padded on the left, so that the supervised ends lie under each other.
+
+    Args:
+        rows: Encoded pairs.
+        prefix: Number of leading tokens that the model computes once for all rows; left out of the batch.
+
+    Returns:
+        `input_ids`, `attention_mask` and `position_ids` of shape (rows, longest suffix), and `labels` of shape
+        (rows, longest completion + 1), which belong to the last columns; `IGNORED` where nothing is supervised.
+    """
+    suffixes = [row.input_ids[prefix:] for row in rows]
+    width = max(map(len, suffixes))
+    answers = [row.input_ids[row.completion_start :] for row in rows]
+    last = max(map(len, answers)) + 1
+    pad = [width - len(suffix) for suffix in suffixes]
+    mask = torch.tensor([[0] * p + [1] * (width - p) for p in pad])
+    return {
+        # What stands in a padded place is never read; the mask says so, not the token.
+        "input_ids": torch.tensor([[0] * p + suffix for p, suffix in zip(pad, suffixes, strict=True)]),
+        "attention_mask": mask,
+        "position_ids": (mask.cumsum(1) - 1).clamp(min=0) + prefix,
+        "labels": torch.tensor([[IGNORED] * (last - len(answer)) + answer for answer in answers]),
+    }
+
+
+class PairLoss(nn.Module):
+    """A causal model that returns the loss of a batch, computing only what the loss needs.
+
+    The prefix that all rows share runs once and its keys and values serve every row; the output layer runs only on
+    the positions that predict a supervised token. Loss and gradients equal those of the plain computation.
+
+    Args:
+        model: A causal language model of transformers, with or without an adapter.
+        prefix: Token ids that every row begins with; may be empty.
+    """
+
+    accepts_loss_kwargs = True
+    """Tells the Trainer to hand over the number of supervised tokens of the whole optimizer step."""
+
+    def __init__(self, model: Any, prefix: Sequence[int]) -> None:
+        super().__init__()
+        self.model = model
+        self.config = model.config
+        self.register_buffer("prefix", torch.tensor([list(prefix)], dtype=torch.long), persistent=False)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
+        labels: Tensor,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the cross-entropy of the supervised tokens.
+
+        The sum over them is divided by `num_items_in_batch`, or by their number in this batch.
+        """
+        cache = None
+        if self.prefix.shape[1]:
+            cache = self._prefix_cache(len(input_ids))
+            attention_mask = torch.cat([attention_mask.new_ones(len(input_ids), self.prefix.shape[1]), attention_mask], 1)
+        output = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=cache is not None,
+            logits_to_keep=labels.shape[1],
+        )
+        logits, targets = output.logits[:, :-1].float(), labels[:, 1:]
+        total = nn.functional.cross_entropy(
+            logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), ignore_index=IGNORED, reduction="sum"
+        )
+        items = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        return {"loss": total / items}
+
+    def _prefix_cache(self, rows: int) -> DynamicCache:
+        """Run the prefix once and lend its keys and values to every row; gradients flow back through them."""
+        once = self.model(input_ids=self.prefix, use_cache=True, logits_to_keep=1).past_key_values
+        cache = DynamicCache()
+        for number, layer in enumerate(once.layers):
+            cache.update(layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1), number)
+        return cache

@@ -1,0 +1,54 @@
+"""The model card: only what was recorded, in words."""
+
+from typing import Any
+
+OUTCOMES = {
+    "promote": "promoted: it became the champion",
+    "keep": "not promoted: recorded as challenger only",
+    "unchanged": "unchanged: these weights are the champion's",
+}
+
+
+def model_card(release: dict[str, Any]) -> str:
+    """Write the card of a release in the Hugging Face format (YAML head, then Markdown)."""
+    training, metrics, rows = release["training"], release["metrics"], release["rows"]
+    arms = "\n".join(
+        f"| {arm} | {measure} | {found['value']:.3f} | {found['low']:.3f} to {found['high']:.3f} | {found['n']} |"
+        for arm, measures in metrics["arms"].items()
+        for measure, found in measures.items()
+    )
+    reasons = "\n".join(f"- {reason}" for reason in release["reasons"])
+    digests = "\n".join(f"| {name} | `{digest}` |" for name, digest in release["digests"].items())
+    environment = release["environment"]
+    packages = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
+    return f"""---
+library_name: peft
+base_model: {release["model"]["source"]}
+tags: [lora, tunesmith]
+---
+# {release["name"]}
+
+A LoRA adapter for `{release["model"]["source"]}`, made by tunesmith. Verdict: **{OUTCOMES[release["verdict"]]}**.
+
+{reasons}
+
+## How it was made
+
+- {rows["train"]} training rows, {rows["validation"]} for validation, {rows["test"]} held out for the table below.
+- {training["steps"]} optimizer steps; {training["trainable_parameters"]:,} of {training["parameters"]:,} parameters trained.
+- On {environment["device"]} ({environment["cpu"]["machine"]}, {environment["cpu"]["kernels"]} kernels,
+  {environment["cpu"]["threads"]} threads), Python {environment["python"]}, {packages}.
+- System message: {release["prompt"]["system"] or "none"}
+
+## Held-out rows
+
+| arm | metric | value | 95 % interval | n |
+|---|---|---|---|---|
+{arms}
+
+## Digests (SHA-256)
+
+| what | digest |
+|---|---|
+{digests}
+"""

@@ -1,0 +1,182 @@
+"""Stage 5. Reads the test rows of data/validate/ and data/tokenize/, the adapter of data/finetune/, data/champion/.
+
+Computes the answers of each arm (base model, fine-tuned, champion) on the same held-out rows, and their metrics.
+Writes data/evaluate/: metrics.json, predictions.parquet, and pictures/: arms.png, confusion.png for labels.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import stage
+from pipeline.champion import Champion, read_champion
+from pipeline.generate import answer
+from pipeline.metrics import Comparison, Metric, Scores, chrf_of_rows, compare, keeps, macro_f1, mean, share
+from pipeline.model import load_base, load_tokenizer, merged, settle
+from pipeline.pairs import Pair, read_json, read_pairs, write_json, write_table
+from pipeline.params import Evaluate, Model, Prompt, Register, Rule
+from pipeline.pictures import draw_arms, draw_confusion
+from pipeline.prompt import Renderer
+from pipeline.tokens import read_tokens
+from pipeline.weights import Base, fetch
+
+log = logging.getLogger(__name__)
+
+BASE, TUNED, CHAMPION = "base", "fine-tuned", "champion"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to answer: a base model with or without an adapter, and the prompts it is given."""
+
+    name: str
+    base: Base
+    model: Model
+    adapter: Path | None
+    renderer: Renderer
+    prompts: Sequence[Sequence[int]]
+    labels: Sequence[str]
+
+
+def arms_of(
+    model: Model, prompt: Prompt, labels: Sequence[str], test: Sequence[Pair], prompts: Sequence[Sequence[int]], data: Path
+) -> list[Arm]:  # fmt: skip
+    """List the arms: the base model, the fine-tuned one, and the champion with its own base and its own prompt."""
+    base = fetch(model)
+    renderer = Renderer(load_tokenizer(base.folder), prompt.system)
+    arms = [
+        Arm(BASE, base, model, None, renderer, prompts, labels),
+        Arm(TUNED, base, model, data / "finetune" / "adapter", renderer, prompts, labels),
+    ]
+    champion = read_champion(data)
+    return arms if champion is None else [*arms, champion_arm(champion, test)]
+
+
+def champion_arm(champion: Champion, test: Sequence[Pair]) -> Arm:
+    """Let the champion answer the rows as it was trained to: its base, its system message, its labels."""
+    model = Model(**champion.release["model"])
+    base = fetch(model)
+    renderer = Renderer(load_tokenizer(base.folder), champion.release["prompt"]["system"])
+    prompts = [renderer.prompt(pair.messages) for pair in test]
+    return Arm(CHAMPION, base, model, champion.adapter, renderer, prompts, champion.release["labels"])
+
+
+def answers_of(arm: Arm, evaluate: Evaluate) -> list[str]:
+    """Answer every row with one arm."""
+    settle(arm.model, evaluate.seed)
+    return answer(
+        merged(load_base(arm.base.folder, arm.model), arm.adapter),
+        arm.renderer,
+        arm.prompts,
+        labels=arm.labels,
+        max_new_tokens=evaluate.max_new_tokens,
+        batch_rows=evaluate.batch_rows,
+        progress=f"evaluate {arm.name}",
+    )
+
+
+def scores_of(task: str, expected: Sequence[str], got: Sequence[str], rules: Sequence[Rule]) -> dict[str, Scores]:
+    """Score each row by every measure of the task, from 0 to 1."""
+    exact = np.array([float(want == answered) for want, answered in zip(expected, got, strict=True)])
+    if task == "labels":
+        return {"accuracy": exact}
+    scores = {"exact_match": exact, "chrf": chrf_of_rows(expected, got)}
+    if rules:
+        kept = {f"rule:{rule.name}": np.array([float(keeps(rule, text)) for text in got]) for rule in rules}
+        scores |= {"rules": np.array([np.min(row) for row in zip(*kept.values(), strict=True)]), **kept}
+    return scores
+
+
+def metrics_of(
+    task: str, expected: Sequence[str], got: Sequence[str], scores: dict[str, Scores], evaluate: Evaluate
+) -> dict[str, Metric]:
+    """Sum up an arm: each measure over all rows, with its interval."""
+    found = {
+        name: mean(values, evaluate.resamples, evaluate.seed) if name == "chrf" else share(values)
+        for name, values in scores.items()
+    }
+    if task == "labels":
+        found["macro_f1"] = macro_f1(expected, got, evaluate.resamples, evaluate.seed)
+    return found
+
+
+def compared(scores: dict[str, dict[str, Scores]], evaluate: Evaluate, register: Register) -> dict[str, Comparison]:
+    """Compare the fine-tuned arm with each other one, on the measure that the gate goes by."""
+    tuned = scores[TUNED][register.metric]
+    return {
+        name: compare(
+            register.metric, tuned, others[register.metric],
+            resamples=evaluate.resamples, seed=evaluate.seed, confidence=register.confidence,
+        )
+        for name, others in scores.items()
+        if name != TUNED
+    }  # fmt: skip
+
+
+def write_predictions(path: Path, test: Sequence[Pair], answers: dict[str, list[str]], scores: dict[str, dict[str, Scores]]) -> None:
+    """Write, row by row, what was asked, what was wanted, and what each arm said and scored."""
+    text = [("id", pa.string()), ("prompt", pa.string()), ("expected", pa.string())]
+    said = [(name, pa.string()) for name in answers]
+    scored = [(f"{name} {measure}", pa.float64()) for name, of_arm in scores.items() for measure in of_arm]
+    rows = [
+        {
+            "id": pair.id,
+            "prompt": pair.prompt,
+            "expected": pair.completion,
+            **{name: said_by_arm[place] for name, said_by_arm in answers.items()},
+            **{f"{name} {measure}": float(values[place]) for name, of_arm in scores.items() for measure, values in of_arm.items()},
+        }
+        for place, pair in enumerate(test)
+    ]
+    write_table(path, rows, pa.schema([*text, *said, *scored]))
+
+
+def test_rows(data: Path) -> tuple[list[Pair], list[list[int]]]:
+    """Read the test rows that tokenize kept, with their prompt tokens."""
+    by_id = {pair.id: pair for pair in read_pairs(data / "validate" / "test.parquet")}
+    tokens = read_tokens(data / "tokenize" / "test.arrow")
+    return [by_id[pair_id] for pair_id, _ in tokens], [encoded.prompt_ids for _, encoded in tokens]
+
+
+def summary(
+    prompt: Prompt, expected: Sequence[str], answers: dict[str, list[str]], scores: dict[str, dict[str, Scores]],
+    evaluate: Evaluate, register: Register,
+) -> dict[str, Any]:  # fmt: skip
+    """Sum up the evaluation as plain values."""
+    arms = {name: metrics_of(prompt.task, expected, got, scores[name], evaluate) for name, got in answers.items()}
+    return {
+        "task": prompt.task,
+        "n": len(expected),
+        "arms": {name: {measure: asdict(metric) for measure, metric in found.items()} for name, found in arms.items()},
+        "comparisons": {name: asdict(found) for name, found in compared(scores, evaluate, register).items()},
+        "confidence": register.confidence,
+    }
+
+
+def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, data: Path) -> None:
+    """Answer the held-out rows with every arm, score them, and write all of it."""
+    test, prompts = test_rows(data)
+    labels = read_json(data / "validate" / "labels.json")
+    expected = [pair.completion for pair in test]
+    answers = {arm.name: answers_of(arm, evaluate) for arm in arms_of(model, prompt, labels, test, prompts, data)}
+    scores = {name: scores_of(prompt.task, expected, got, evaluate.rules) for name, got in answers.items()}
+    metrics = summary(prompt, expected, answers, scores, evaluate, register)
+    for name, found in metrics["arms"].items():
+        measure = found[register.metric]
+        log.info("evaluate: %s: %s %.3f (%.3f to %.3f), n=%d", name, register.metric, measure["value"], measure["low"], measure["high"], measure["n"])
+    with stage.whole(data / "evaluate") as folder:
+        write_json(folder / "metrics.json", metrics)
+        write_predictions(folder / "predictions.parquet", test, answers, scores)
+        (folder / "pictures").mkdir()
+        draw_arms(metrics, folder / "pictures" / "arms.png")
+        if labels:
+            draw_confusion(expected, answers[TUNED], labels, folder / "pictures" / "confusion.png")
+
+
+if __name__ == "__main__":
+    stage.main(lambda params, data: run(params.model, params.prompt, params.evaluate, params.register, data))

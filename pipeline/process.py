@@ -1,0 +1,35 @@
+"""A child that dies with its parent, so that a killed run leaves nothing behind that writes."""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+RUNNER = "TUNESMITH_RUNNER"
+"""Environment: process id of the run that everything here belongs to."""
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when the one that started it ends; end at once if the run has ended.
+
+    Works on Linux; elsewhere a run that is killed outright (SIGKILL) may leave its stage running.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent or not runner_lives():  # it ended before the kernel was asked
+        os._exit(1)
+
+
+def runner_lives() -> bool:
+    """Say whether the run that started all this is still there; True where there is none."""
+    runner = os.environ.get(RUNNER)
+    if runner is None:
+        return True
+    try:
+        os.kill(int(runner), 0)
+    except ProcessLookupError:
+        return False
+    return True
