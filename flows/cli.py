@@ -1,0 +1,196 @@
+"""The `tunesmith` command: each command in a few lines, the work elsewhere."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import typer
+
+from flows import place, show
+from pipeline.problem import Problem
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Every fine-tuned model out of one versioned pipeline: run it, look at it, rebuild it.",
+)
+
+P = ParamSpec("P")
+
+
+def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Show a Problem as one line and exit with 1; leave every other exception alone."""
+
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except Problem as problem:
+            print(f"error: {problem}", file=sys.stderr)
+            raise typer.Exit(1) from problem
+
+    return guarded
+
+
+@app.command()
+@plain_errors
+def run(
+    until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
+    force: Annotated[str | None, typer.Option(metavar="STAGE", help="Run this stage even if it is fresh.")] = None,
+) -> None:
+    """Bring every stale stage up to date, and record the result.
+
+    What is fresh is skipped. The first stage that fails ends the run with its reason.
+
+    [dim]Examples:[/]
+
+        tunesmith run                   all that is stale, from ingest to register
+
+        tunesmith run --until validate  only look at the data
+
+        tunesmith run --force finetune  train again with the same data and params
+    """
+    from flows import servers
+
+    root = place.root()
+    servers.use(root)
+    from flows.retrain import idle, make_plan, retrain
+
+    plan = make_plan(root, until, force)
+    if idle(plan):
+        show.console.print(f"nothing to do: all {len(plan.stages)} stages are fresh, no stage was run")
+        return
+    report = retrain(plan, show.console.print)
+    ran = [stage for stage, (outcome, _) in report.stages.items() if outcome == "ran"]
+    show.console.print(f"\n{len(ran)} of {len(report.stages)} stages run; MLflow run {report.run_id[:8]}, {report.version or 'no release'}")
+    if plan.complete:
+        show.results(root)
+        show.next_steps(root)
+
+
+@app.command()
+@plain_errors
+def status() -> None:
+    """Show each stage, fresh or stale and why, and who the champion is.
+
+    [dim]Example:[/]
+
+        tunesmith status
+    """
+    from flows import champion, repro
+
+    root = place.root()
+    stale = repro.status(root)
+    for stage in repro.stages(root):
+        why = stale.pop(stage, None)
+        show.console.print(f"{stage:<10} " + ("[green]fresh[/]" if why is None else f"[yellow]stale[/]  {'; '.join(why)}"))
+    for other, why in stale.items():
+        show.console.print(f"{other:<10} [yellow]changed[/]  {'; '.join(why)}")
+    held = champion.held(root)
+    named = "none yet" if held is None else f"{held.release['name']}, adapter {held.digest[:12]}"
+    show.console.print(f"champion   {named}")
+
+
+@app.command()
+@plain_errors
+def up() -> None:
+    """Start this project's Prefect server and MLflow pages in the background, on this machine alone.
+
+    Runs are followed at the first address, models and curves at the second. `tunesmith run` starts faster while they
+    are up.
+
+    [dim]Example:[/]
+
+        tunesmith up
+    """
+    from flows import servers, sync as sync_module
+
+    root = place.root()
+    sync_module.make_store(root)
+    for server in servers.up(root):
+        show.console.print(f"{server.name:<8} {server.address}")
+
+
+@app.command()
+@plain_errors
+def down() -> None:
+    """Stop what `tunesmith up` started.
+
+    [dim]Example:[/]
+
+        tunesmith down
+    """
+    from flows import servers
+
+    stopped = servers.down(place.root())
+    show.console.print("stopped " + ", ".join(server.name for server in stopped) if stopped else "nothing was running")
+
+
+@app.command()
+@plain_errors
+def sync() -> None:
+    """Make MLflow agree with the files: what it has lost is rebuilt.
+
+    [dim]Example:[/]
+
+        tunesmith sync
+    """
+    from flows.sync import sync as make_agree
+
+    for line in make_agree(place.root()) or ["MLflow agrees with the files already"]:
+        show.console.print(line)
+
+
+@app.command()
+@plain_errors
+def new(
+    folder: Annotated[Path, typer.Argument(help="The new project; must not exist yet.")],
+    pairs: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Your prompt/response pairs: JSONL, JSON, CSV or Parquet.")],
+    test: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Your own test set; without it a share of the pairs is held out.")] = None,
+    prompt_column: Annotated[str | None, typer.Option(help="Column with the prompt, if its name does not say so.")] = None,
+    completion_column: Annotated[str | None, typer.Option(help="Column with the completion or label.")] = None,
+) -> None:
+    """Make a new repository of this shape round your own pairs.
+
+    Git and DVC are set up, the data tracked by DVC, params.yaml filled in, the first commit made.
+
+    [dim]Examples:[/]
+
+        tunesmith new ../support --pairs chats.jsonl
+
+        tunesmith new ../intents --pairs train.csv --test test.csv --prompt-column text --completion-column category
+    """
+    from flows.new import Given, make_project
+
+    given = Given(pairs, test, prompt_column, completion_column)
+    for line in make_project(folder, given):
+        show.console.print(line)
+
+
+@app.command()
+@plain_errors
+def predict(texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="One or more messages.")]) -> None:
+    """Answer with the champion, a line for each text.
+
+    [dim]Example:[/]
+
+        tunesmith predict "where is my parcel?"
+    """
+    from flows import champion
+    from flows.repro import environment
+
+    root = place.root()
+    if champion.held(root) is None:
+        raise Problem(str(root), "has no champion yet", do="`tunesmith run` makes one")
+    command = [sys.executable, "-m", "pipeline.predict", str(place.private(root) / "champion"), *texts]
+    done = subprocess.run(command, cwd=root, env=environment(), check=False)
+    raise typer.Exit(done.returncode)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,33 @@
+"""Making MLflow agree with the files, outside a run."""
+
+from pathlib import Path
+
+from flows.lock import only_run
+from flows.marker import mark
+from flows.record.release import sync as sync_record
+from flows.record.store import client
+from flows.repro import stages
+from flows.snapshot import snapshot, verify
+from pipeline.params import load_params
+from pipeline.problem import Problem
+
+
+def make_store(root: Path) -> None:
+    """Make MLflow's database if it is not there, so that no server has to."""
+    client(root)
+
+
+def sync(root: Path) -> list[str]:
+    """Rebuild in MLflow what it lacks of the current files and of the champion; say what was done.
+
+    Raises:
+        Problem: If there is no release to record, or the files are not what DVC wrote down.
+    """
+    params = load_params(root / "params.yaml")
+    if not (root / "data/register/release.json").exists():
+        raise Problem("data/register/release.json", "no such file", do="`tunesmith run` makes it, `dvc checkout` brings it back")
+    with only_run(root, "tunesmith sync"):
+        verify(root, stages(root))
+        done = sync_record(root, params, snapshot(root, "sync"))
+        mark(root)
+    return done
