@@ -66,8 +66,9 @@ def run(
         show.console.print(f"nothing to do: all {len(plan.stages)} stages are fresh, no stage was run")
         return
     report = retrain(plan, show.console.print)
-    ran = [stage for stage, (outcome, _) in report.stages.items() if outcome == "ran"]
-    show.console.print(f"\n{len(ran)} of {len(report.stages)} stages run; MLflow run {report.run_id[:8]}, {report.version or 'no release'}")
+    ran = sum(outcome == "ran" for outcome, _ in report.stages.values())
+    recorded = f"MLflow run {report.run_id[:8]}, {report.version or 'no release'}"
+    show.console.print(f"\n{ran} of {len(report.stages)} stages run; {recorded}")
     if plan.complete:
         show.results(root)
         show.next_steps(root)
@@ -88,7 +89,9 @@ def status() -> None:
     stale = repro.status(root)
     for stage in repro.stages(root):
         why = stale.pop(stage, None)
-        show.console.print(f"{stage:<10} " + ("[green]fresh[/]" if why is None else f"[yellow]stale[/]  {'; '.join(why)}"))
+        show.console.print(
+            f"{stage:<10} " + ("[green]fresh[/]" if why is None else f"[yellow]stale[/]  {'; '.join(why)}")
+        )
     for other, why in stale.items():
         show.console.print(f"{other:<10} [yellow]changed[/]  {'; '.join(why)}")
     held = champion.held(root)
@@ -108,7 +111,8 @@ def up() -> None:
 
         tunesmith up
     """
-    from flows import servers, sync as sync_module
+    from flows import servers
+    from flows import sync as sync_module
 
     root = place.root()
     sync_module.make_store(root)
@@ -150,9 +154,21 @@ def sync() -> None:
 @plain_errors
 def new(
     folder: Annotated[Path, typer.Argument(help="The new project; must not exist yet.")],
-    pairs: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Your prompt/response pairs: JSONL, JSON, CSV or Parquet.")],
-    test: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Your own test set; without it a share of the pairs is held out.")] = None,
-    prompt_column: Annotated[str | None, typer.Option(help="Column with the prompt, if its name does not say so.")] = None,
+    pairs: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="Your prompt/response pairs: JSONL, JSON, CSV or Parquet."),
+    ],
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Your own test set; without it a share of the pairs is held out.",
+        ),
+    ] = None,
+    prompt_column: Annotated[
+        str | None, typer.Option(help="Column with the prompt, if its name does not say so.")
+    ] = None,
     completion_column: Annotated[str | None, typer.Option(help="Column with the completion or label.")] = None,
 ) -> None:
     """Make a new repository of this shape round your own pairs.
@@ -174,7 +190,9 @@ def new(
 
 @app.command()
 @plain_errors
-def predict(texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="One or more messages.")]) -> None:
+def predict(
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="One or more messages.")],
+) -> None:
     """Answer with the champion, a line for each text.
 
     [dim]Example:[/]

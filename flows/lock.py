@@ -26,7 +26,9 @@ def only_run(root: Path, what: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise Problem(str(root), f"busy: {described(holder)}", do="wait for it to end, or stop it; nothing was changed") from error
+        raise Problem(
+            str(root), f"busy: {described(holder)}", do="wait for it to end, or stop it; nothing was changed"
+        ) from error
     with lock:
         holder.write_text(json.dumps({"what": what, "pid": os.getpid(), "since": time.time()}), encoding="utf-8")
         yield

@@ -54,9 +54,11 @@ def make_project(folder: Path, given: Given) -> list[str]:
     fill_params(folder / "params.yaml", given, folder.resolve().name)
     params = load_params(folder / "params.yaml")
     commit(folder)
+    files = ", ".join(path.name for path in given.files)
+    looks = "labels" if params.prompt.task == "labels" else "free text"
     return [
-        f"made {folder}: {', '.join(path.name for path in given.files)} tracked by DVC, params.yaml filled in, first commit made",
-        f"task: {params.prompt.task}, since the completions look like {'labels' if params.prompt.task == 'labels' else 'free text'}",
+        f"made {folder}: {files} tracked by DVC, params.yaml filled in, first commit made",
+        f"task: {params.prompt.task}, since the completions look like {looks}",
         "read params.yaml, above all prompt.system; then:",
         f"  cd {folder} && make setup && .venv/bin/tunesmith run",
     ]
@@ -84,7 +86,9 @@ def fill_params(path: Path, given: Given, name: str) -> None:
     values["prompt"]["system"] = "Sort the message into its category." if labels else ""
     values["ingest"]["folder"] = "data/raw"
     values["ingest"]["sources"] = [source(given, file) for file in given.files]
-    values["register"]["name"] = "".join(char if char.isalnum() or char in "_.-" else "-" for char in name).strip("-._") or "model"
+    values["register"]["name"] = (
+        "".join(char if char.isalnum() or char in "_.-" else "-" for char in name).strip("-._") or "model"
+    )
     values["register"]["metric"] = "accuracy" if labels else "chrf"
     with path.open("w", encoding="utf-8") as out:
         yaml.dump(values, out)
@@ -105,9 +109,7 @@ def source(given: Given, file: Path) -> dict[str, Any]:
 def looks_like_labels(completions: list[str]) -> bool:
     """Say whether completions are labels: few different ones, each of them short and used again."""
     different = set(completions)
-    return (
-        0 < len(different) <= min(FEW_LABELS, len(completions) / 3) and max(map(len, different)) <= SHORT_LABEL
-    )
+    return 0 < len(different) <= min(FEW_LABELS, len(completions) / 3) and max(map(len, different)) <= SHORT_LABEL
 
 
 def sample_completions(given: Given) -> list[str]:
@@ -126,7 +128,12 @@ def need(given: Given, columns: Any) -> None:
     """Refuse a table that lacks a column that was named."""
     for column in (given.prompt_column, given.completion_column):
         if column is not None and column not in columns:
-            raise Problem(str(given.pairs), f"has no column {column!r}", got=", ".join(columns), do="name its columns with --prompt-column and --completion-column")
+            raise Problem(
+                str(given.pairs),
+                f"has no column {column!r}",
+                got=", ".join(columns),
+                do="name its columns with --prompt-column and --completion-column",
+            )
 
 
 def completion_of(column: str) -> Any:

@@ -39,7 +39,12 @@ def root() -> Path:
     for folder in (here, *here.parents):
         if (folder / "dvc.yaml").exists() and (folder / "params.yaml").exists():
             return folder
-    raise Problem(str(here), "is not in a tunesmith project", expected="dvc.yaml and params.yaml", do="go there, or make one with `tunesmith new`")
+    raise Problem(
+        str(here),
+        "is not in a tunesmith project",
+        expected="dvc.yaml and params.yaml",
+        do="go there, or make one with `tunesmith new`",
+    )
 
 
 def private(folder: Path) -> Path:

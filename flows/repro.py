@@ -82,7 +82,9 @@ def reasons(changes: list[Any]) -> list[str]:
             continue
         for kind, what in change.items():
             details = what if isinstance(what, dict) else {str(what): "modified"}
-            words += [f"{name} {how}" if isinstance(how, str) else describe_params(how) for name, how in details.items()]
+            words += [
+                f"{name} {how}" if isinstance(how, str) else describe_params(how) for name, how in details.items()
+            ]
             if not details:
                 words.append(kind)
     return words
@@ -103,8 +105,8 @@ def track_raw(root: Path) -> bool:
 
 
 def bring_up_to_date(
-    root: Path, stage: str, journal: Journal, show: Callable[[bytes], None], *, force: bool = False, live: Path | None = None
-) -> Outcome:  # fmt: skip
+    root: Path, stage: str, journal: Journal, show: Callable[[bytes], None], *, force: bool, live: Path
+) -> Outcome:
     """Bring one stage up to date, giving what it prints to *show* as it comes.
 
     Whatever ends this early, ends the stage too: it runs in a process group of its own that is killed as a whole.
@@ -114,7 +116,7 @@ def bring_up_to_date(
     """
     before = len(journal.entries())
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), stage]
-    more = {"TUNESMITH_JOURNAL": str(journal.path), **({"TUNESMITH_LIVE": str(live)} if live else {})}
+    more = {"TUNESMITH_JOURNAL": str(journal.path), "TUNESMITH_LIVE": str(live)}
     if sys.stderr.isatty():
         more["TUNESMITH_TERMINAL"] = "1"
     process = subprocess.Popen(
@@ -164,6 +166,10 @@ def words_of(entries: list[dict[str, Any]], output: bytes) -> str:
     for entry in entries:
         if entry["event"] == "problem":
             return str(entry["line"])
-    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip() and not line.startswith("ERROR: failed to reproduce")]
+    lines = [
+        line
+        for line in output.decode(errors="replace").splitlines()
+        if line.strip() and not line.startswith("ERROR: failed to reproduce")
+    ]
     told = [line for line in lines if not line.startswith(("Running stage", "> ", "ERROR: failed to"))]
     return (told or lines or ["ended without a word"])[-1].strip().removeprefix("ERROR: ")

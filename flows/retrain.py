@@ -17,6 +17,7 @@ from flows.lock import only_run
 from flows.marker import mark, marked
 from flows.place import private
 from flows.repro import Journal, Outcome, bring_up_to_date, stages, status, track_raw
+from flows.screen import Screen
 from flows.snapshot import head, snapshot, verify
 from pipeline.params import Params, load_params
 from pipeline.problem import Problem
@@ -58,14 +59,12 @@ def bring(stage: str, plan: Plan, live: Path, *, force: bool) -> Outcome:
     """Bring one stage up to date through DVC."""
     logger = get_run_logger()
 
-    def show(chunk: bytes) -> None:
-        sys.stderr.buffer.write(chunk)
+    def write(seen: bytes) -> None:
+        sys.stderr.buffer.write(seen)
         sys.stderr.flush()
-        for line in chunk.decode(errors="replace").splitlines():
-            if line.strip():
-                logger.info(line.strip())
 
-    return bring_up_to_date(plan.root, stage, Journal(plan.folder / "journal.jsonl"), show, force=force, live=live)
+    screen = Screen(write, logger.info)
+    return bring_up_to_date(plan.root, stage, Journal(plan.folder / "journal.jsonl"), screen, force=force, live=live)
 
 
 @flow(name="retrain", flow_run_name="{name}", persist_result=False, validate_parameters=False)

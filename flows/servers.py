@@ -76,8 +76,27 @@ def command(name: str, root: Path, port: int) -> list[str]:
     if name == "prefect":
         return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
     hosts = f"localhost:{port},{HOST}:{port}"  # with their port: the default also lets in names that resolve here
-    store = ["--backend-store-uri", tracking_uri(root), "--default-artifact-root", (private(root) / "mlartifacts").as_uri()]
-    return [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1", "--allowed-hosts", hosts, *store]
+    store = [
+        "--backend-store-uri",
+        tracking_uri(root),
+        "--default-artifact-root",
+        (private(root) / "mlartifacts").as_uri(),
+    ]
+    return [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--allowed-hosts",
+        hosts,
+        *store,
+    ]
 
 
 def start(root: Path, name: str) -> Server:
@@ -110,7 +129,9 @@ def up(root: Path) -> list[Server]:
         while not server.answers():
             if not server.runs() or time.monotonic() > deadline:
                 log = private(root) / f"{server.name}.log"
-                raise Problem(server.name, "does not answer", do=f"read {log}, then `tunesmith down` and `tunesmith up`")
+                raise Problem(
+                    server.name, "does not answer", do=f"read {log}, then `tunesmith down` and `tunesmith up`"
+                )
             time.sleep(0.3)
     return servers
 

@@ -30,11 +30,23 @@ def results(root: Path) -> None:
 def table_of(metrics: dict[str, Any]) -> Table:
     """Make the table of every arm and measure."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (("arm", "left"), ("metric", "left"), ("value", "right"), ("95 % interval", "left"), ("n", "right")):
+    for title, justify in (
+        ("arm", "left"),
+        ("metric", "left"),
+        ("value", "right"),
+        ("95 % interval", "left"),
+        ("n", "right"),
+    ):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for arm, measures in metrics["arms"].items():
         for measure, found in measures.items():
-            table.add_row(arm, measure, f"{found['value']:.3f}", f"{found['low']:.3f} to {found['high']:.3f}", str(found["n"]))
+            table.add_row(
+                arm,
+                measure,
+                f"{found['value']:.3f}",
+                f"{found['low']:.3f} to {found['high']:.3f}",
+                str(found["n"]),
+            )
     return table
 
 

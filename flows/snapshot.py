@@ -15,7 +15,12 @@ from pipeline.problem import Problem
 
 REFS = "refs/tunesmith/runs"
 LARGE_BYTES = 20 << 20
-AUTHOR = {"GIT_AUTHOR_NAME": "tunesmith", "GIT_AUTHOR_EMAIL": "tunesmith@localhost", "GIT_COMMITTER_NAME": "tunesmith", "GIT_COMMITTER_EMAIL": "tunesmith@localhost"}  # fmt: skip
+AUTHOR = {
+    "GIT_AUTHOR_NAME": "tunesmith",
+    "GIT_AUTHOR_EMAIL": "tunesmith@localhost",
+    "GIT_COMMITTER_NAME": "tunesmith",
+    "GIT_COMMITTER_EMAIL": "tunesmith@localhost",
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,9 @@ def head(root: Path) -> str:
     try:
         return git(root, "rev-parse", "--verify", "HEAD^{commit}")
     except Problem as problem:
-        raise Problem(str(root), "has no git commit", do="`git init` and make a first commit; each run is kept as one") from problem
+        raise Problem(
+            str(root), "has no git commit", do="`git init` and make a first commit; each run is kept as one"
+        ) from problem
 
 
 def changed(root: Path) -> list[str]:
@@ -73,7 +80,11 @@ def snapshot(root: Path, run: str) -> Snapshot:
     for name in differing:
         path = root / name
         if path.is_file() and path.stat().st_size > LARGE_BYTES:
-            raise Problem(name, f"a new file of {path.stat().st_size >> 20} MiB", do="put it in .gitignore, or under data/raw for DVC")
+            raise Problem(
+                name,
+                f"a new file of {path.stat().st_size >> 20} MiB",
+                do="put it in .gitignore, or under data/raw for DVC",
+            )
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
         index = Path(place) / "index"
         current = Path(git(root, "rev-parse", "--git-path", "index"))
@@ -112,11 +123,16 @@ def verify(root: Path, stages: list[str]) -> None:
     """
     locked = outputs(root)
     wrong = [
-        path for stage in stages for path, md5 in locked.get(stage, {}).items() if not (root / path).exists() or md5_of(root / path) != md5
+        path
+        for stage in stages
+        for path, md5 in locked.get(stage, {}).items()
+        if not (root / path).exists() or md5_of(root / path) != md5
     ]
     if wrong:
         raise Problem(
-            ", ".join(wrong), "not the bytes that dvc.lock names", do="remove them and .dvc/cache's copies, and run the stage with --force"
+            ", ".join(wrong),
+            "not the bytes that dvc.lock names",
+            do="remove them and .dvc/cache's copies, and run the stage with --force",
         )
 
 
@@ -126,7 +142,9 @@ def md5_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     entries: list[dict[str, Any]] = [
-        {"md5": md5_of(file), "relpath": file.relative_to(path).as_posix()} for file in path.rglob("*") if file.is_file()
+        {"md5": md5_of(file), "relpath": file.relative_to(path).as_posix()}
+        for file in path.rglob("*")
+        if file.is_file()
     ]
     listing = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
     return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"

@@ -25,7 +25,11 @@ def sync(root: Path) -> list[str]:
     """
     params = load_params(root / "params.yaml")
     if not (root / "data/register/release.json").exists():
-        raise Problem("data/register/release.json", "no such file", do="`tunesmith run` makes it, `dvc checkout` brings it back")
+        raise Problem(
+            "data/register/release.json",
+            "no such file",
+            do="`tunesmith run` makes it, `dvc checkout` brings it back",
+        )
     with only_run(root, "tunesmith sync"):
         verify(root, stages(root))
         done = sync_record(root, params, snapshot(root, "sync"))

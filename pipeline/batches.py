@@ -106,6 +106,8 @@ class PairLoss(nn.Module):
     accepts_loss_kwargs = True
     """Tells the Trainer to hand over the number of supervised tokens of the whole optimizer step."""
 
+    prefix: Tensor
+
     def __init__(self, model: Any, prefix: Sequence[int]) -> None:
         super().__init__()
         self.model = model
@@ -127,7 +129,9 @@ class PairLoss(nn.Module):
         cache = None
         if self.prefix.shape[1]:
             cache = self._prefix_cache(len(input_ids))
-            attention_mask = torch.cat([attention_mask.new_ones(len(input_ids), self.prefix.shape[1]), attention_mask], 1)
+            attention_mask = torch.cat(
+                [attention_mask.new_ones(len(input_ids), self.prefix.shape[1]), attention_mask], 1
+            )
         output = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,

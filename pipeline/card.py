@@ -35,7 +35,7 @@ A LoRA adapter for `{release["model"]["source"]}`, made by tunesmith. Verdict: *
 ## How it was made
 
 - {rows["train"]} training rows, {rows["validation"]} for validation, {rows["test"]} held out for the table below.
-- {training["steps"]} optimizer steps; {training["trainable_parameters"]:,} of {training["parameters"]:,} parameters trained.
+- {training["steps"]} optimizer steps on {training["trainable_parameters"]:,} of {training["parameters"]:,} parameters.
 - On {environment["device"]} ({environment["cpu"]["machine"]}, {environment["cpu"]["kernels"]} kernels,
   {environment["cpu"]["threads"]} threads), Python {environment["python"]}, {packages}.
 - System message: {release["prompt"]["system"] or "none"}

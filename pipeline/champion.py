@@ -1,4 +1,4 @@
-"""The champion as the stages see it: data/champion/, which the flow refreshes and evaluate and register compare with."""
+"""The champion as the stages see it: data/champion/, which the flow refreshes and they compare with."""
 
 from dataclasses import dataclass
 from pathlib import Path

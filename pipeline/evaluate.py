@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline import stage
 from pipeline.champion import Champion, read_champion
-from pipeline.generate import answer
+from pipeline.generate import Manner, answer
 from pipeline.metrics import Comparison, Metric, Scores, chrf_of_rows, compare, keeps, macro_f1, mean, share
 from pipeline.model import load_base, load_tokenizer, merged, settle
 from pipeline.pairs import Pair, read_json, read_pairs, write_json, write_table
@@ -44,8 +44,13 @@ class Arm:
 
 
 def arms_of(
-    model: Model, prompt: Prompt, labels: Sequence[str], test: Sequence[Pair], prompts: Sequence[Sequence[int]], data: Path
-) -> list[Arm]:  # fmt: skip
+    model: Model,
+    prompt: Prompt,
+    labels: Sequence[str],
+    test: Sequence[Pair],
+    prompts: Sequence[Sequence[int]],
+    data: Path,
+) -> list[Arm]:
     """List the arms: the base model, the fine-tuned one, and the champion with its own base and its own prompt."""
     base = fetch(model)
     renderer = Renderer(load_tokenizer(base.folder), prompt.system)
@@ -69,15 +74,9 @@ def champion_arm(champion: Champion, test: Sequence[Pair]) -> Arm:
 def answers_of(arm: Arm, evaluate: Evaluate) -> list[str]:
     """Answer every row with one arm."""
     settle(arm.model, evaluate.seed)
-    return answer(
-        merged(load_base(arm.base.folder, arm.model), arm.adapter),
-        arm.renderer,
-        arm.prompts,
-        labels=arm.labels,
-        max_new_tokens=evaluate.max_new_tokens,
-        batch_rows=evaluate.batch_rows,
-        progress=f"evaluate {arm.name}",
-    )
+    model = merged(load_base(arm.base.folder, arm.model), arm.adapter)
+    manner = Manner(arm.labels, evaluate.max_new_tokens, evaluate.batch_rows)
+    return answer(model, arm.renderer, arm.prompts, manner, progress=f"evaluate {arm.name}")
 
 
 def scores_of(task: str, expected: Sequence[str], got: Sequence[str], rules: Sequence[Rule]) -> dict[str, Scores]:
@@ -118,7 +117,9 @@ def compared(scores: dict[str, dict[str, Scores]], evaluate: Evaluate, register:
     }  # fmt: skip
 
 
-def write_predictions(path: Path, test: Sequence[Pair], answers: dict[str, list[str]], scores: dict[str, dict[str, Scores]]) -> None:
+def write_predictions(
+    path: Path, test: Sequence[Pair], answers: dict[str, list[str]], scores: dict[str, dict[str, Scores]]
+) -> None:
     """Write, row by row, what was asked, what was wanted, and what each arm said and scored."""
     text = [("id", pa.string()), ("prompt", pa.string()), ("expected", pa.string())]
     said = [(name, pa.string()) for name in answers]
@@ -129,7 +130,11 @@ def write_predictions(path: Path, test: Sequence[Pair], answers: dict[str, list[
             "prompt": pair.prompt,
             "expected": pair.completion,
             **{name: said_by_arm[place] for name, said_by_arm in answers.items()},
-            **{f"{name} {measure}": float(values[place]) for name, of_arm in scores.items() for measure, values in of_arm.items()},
+            **{
+                f"{name} {measure}": float(values[place])
+                for name, of_arm in scores.items()
+                for measure, values in of_arm.items()
+            },
         }
         for place, pair in enumerate(test)
     ]
@@ -168,7 +173,15 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
     metrics = summary(prompt, expected, answers, scores, evaluate, register)
     for name, found in metrics["arms"].items():
         measure = found[register.metric]
-        log.info("evaluate: %s: %s %.3f (%.3f to %.3f), n=%d", name, register.metric, measure["value"], measure["low"], measure["high"], measure["n"])
+        log.info(
+            "evaluate: %s: %s %.3f (%.3f to %.3f), n=%d",
+            name,
+            register.metric,
+            measure["value"],
+            measure["low"],
+            measure["high"],
+            measure["n"],
+        )
     with stage.whole(data / "evaluate") as folder:
         write_json(folder / "metrics.json", metrics)
         write_predictions(folder / "predictions.parquet", test, answers, scores)

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import platform
+import tempfile
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -72,7 +73,14 @@ class Curves(TrainerCallback):
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Start the bar; without a terminal it prints a line now and then."""
         interval = 0.5 if os.environ.get("TUNESMITH_TERMINAL") else 20
-        self.bar = tqdm(total=state.max_steps, desc="finetune", unit="step", mininterval=interval, maxinterval=60, ncols=88)
+        self.bar = tqdm(
+            total=state.max_steps,
+            desc="finetune",
+            unit="step",
+            mininterval=interval,
+            maxinterval=60,
+            ncols=88,
+        )
 
     def on_step_end(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
         """Move the bar."""
@@ -109,7 +117,9 @@ def mean_loss(model: PairLoss, rows: Sequence[Encoded], batch_rows: int) -> floa
     model.eval()
     with torch.no_grad():
         for start in range(0, len(ordered), batch_rows):
-            batch = {key: value.to(device()) for key, value in collate(ordered[start : start + batch_rows], prefix).items()}
+            batch = {
+                key: value.to(device()) for key, value in collate(ordered[start : start + batch_rows], prefix).items()
+            }
             n = int((batch["labels"] != IGNORED).sum())
             total += float(model(**batch)["loss"]) * n
             items += n
@@ -125,7 +135,9 @@ def arguments(finetune: Finetune, steps: int, scratch: Path) -> TrainingArgument
         gradient_accumulation_steps=finetune.accumulate,
         num_train_epochs=finetune.epochs,
         learning_rate=finetune.learning_rate,
-        lr_scheduler_type=finetune.schedule if finetune.warmup_share == 0 or finetune.schedule != "constant" else "constant_with_warmup",
+        lr_scheduler_type=finetune.schedule
+        if finetune.warmup_share == 0 or finetune.schedule != "constant"
+        else "constant_with_warmup",
         warmup_steps=round(finetune.warmup_share * steps),
         weight_decay=finetune.weight_decay,
         max_grad_norm=finetune.max_grad_norm,
@@ -148,8 +160,13 @@ def optimizer_steps(rows: int, finetune: Finetune) -> int:
 
 
 def train(
-    model: Any, rows: Sequence[Encoded], held_out: Sequence[Encoded], finetune: Finetune, emit: Callable[[Point], None], scratch: Path
-) -> None:  # fmt: skip
+    model: Any,
+    rows: Sequence[Encoded],
+    held_out: Sequence[Encoded],
+    finetune: Finetune,
+    emit: Callable[[Point], None],
+    scratch: Path,
+) -> None:
     """Train the adapter of *model* in place, giving each point of the curves to *emit*.
 
     Raises:
@@ -168,7 +185,12 @@ def train(
     trainer.remove_callback(PrinterCallback)
     result = trainer.train()
     if not result.training_loss < float("inf"):
-        raise Problem("finetune", "the loss is not a number any more", got=str(result.training_loss), do="lower finetune.learning_rate")
+        raise Problem(
+            "finetune",
+            "the loss is not a number any more",
+            got=str(result.training_loss),
+            do="lower finetune.learning_rate",
+        )
 
 
 def environment(model: Model) -> dict[str, Any]:
@@ -176,7 +198,11 @@ def environment(model: Model) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return {
         "device": gpu or "cpu",
-        "cpu": {"machine": platform.machine(), "kernels": torch.backends.cpu.get_cpu_capability(), "threads": model.threads},
+        "cpu": {
+            "machine": platform.machine(),
+            "kernels": torch.backends.cpu.get_cpu_capability(),
+            "threads": model.threads,
+        },
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
@@ -203,12 +229,19 @@ def run(model: Model, finetune: Finetune, data: Path) -> None:
     settle(model, finetune.seed)
     adapted = add_adapter(load_base(base.folder, model), finetune)
     train_parameters, parameters = trainable(adapted)
-    log.info("finetune: %d rows, %d epochs, %s of %s parameters train", len(rows), finetune.epochs, f"{train_parameters:,}", f"{parameters:,}")
+    log.info(
+        "finetune: %d rows, %d epochs, %s of %s parameters train",
+        len(rows),
+        finetune.epochs,
+        f"{train_parameters:,}",
+        f"{parameters:,}",
+    )
     with stage.whole(data / "finetune") as folder:
         adapter = folder / "adapter"
         save_adapter(adapted, adapter, base.digest)
         initial = file_sha256(adapter / "adapter_model.safetensors")
-        train(adapted, rows, held_out, finetune, emitter(folder / "history.jsonl"), folder / "trainer")
+        with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+            train(adapted, rows, held_out, finetune, emitter(folder / "history.jsonl"), Path(scratch))
         save_adapter(adapted, adapter, base.digest)
         report = {
             "rows": len(rows),

@@ -1,6 +1,7 @@
 """How a model answers: greedy, in batches of like length, held to the label set where there is one."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,31 +38,38 @@ class LabelTrie:
         return tokens
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How to answer: choosing among `labels`, or with free text of at most `max_new_tokens` where there are none."""
+
+    labels: Sequence[str]
+    max_new_tokens: int
+    batch_rows: int
+    """Prompts answered together."""
+
+
 def answer(
-    model: Any, renderer: Renderer, prompts: Sequence[Sequence[int]], *,
-    labels: Sequence[str], max_new_tokens: int, batch_rows: int, progress: str = "",
-) -> list[str]:  # fmt: skip
+    model: Any, renderer: Renderer, prompts: Sequence[Sequence[int]], manner: Manner, progress: str = ""
+) -> list[str]:
     """Answer prompts, the likeliest token first (greedy), each ending with the end of its turn.
 
     Args:
         model: A causal language model in evaluation mode.
         renderer: Rendering that made the prompts.
         prompts: Token ids of each prompt.
-        labels: The answers to choose among; empty for free text.
-        max_new_tokens: Bound on the length of free text.
-        batch_rows: Prompts answered together.
+        manner: How to answer.
         progress: Name of a progress bar; empty for none.
 
     Returns:
         The answers in the order of the prompts. With labels, each is one of them.
     """
-    trie = LabelTrie([renderer.completion(label) for label in labels]) if labels else None
+    trie = LabelTrie([renderer.completion(label) for label in manner.labels]) if manner.labels else None
     order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place]), place))
     answers = [""] * len(prompts)
     with tqdm(total=len(prompts), desc=progress, unit="row", mininterval=2, ncols=88, disable=not progress) as bar:
-        for start in range(0, len(order), batch_rows):
-            places = order[start : start + batch_rows]
-            texts = answer_batch(model, renderer, [prompts[place] for place in places], trie, max_new_tokens)
+        for start in range(0, len(order), manner.batch_rows):
+            places = order[start : start + manner.batch_rows]
+            texts = answer_batch(model, renderer, [prompts[place] for place in places], trie, manner.max_new_tokens)
             for place, text in zip(places, texts, strict=True):
                 answers[place] = text
             bar.update(len(places))
@@ -69,7 +77,11 @@ def answer(
 
 
 def answer_batch(
-    model: Any, renderer: Renderer, prompts: Sequence[Sequence[int]], trie: LabelTrie | None, max_new_tokens: int
+    model: Any,
+    renderer: Renderer,
+    prompts: Sequence[Sequence[int]],
+    trie: LabelTrie | None,
+    max_new_tokens: int,
 ) -> list[str]:
     """Answer one batch of prompts."""
     width = max(map(len, prompts))

@@ -12,7 +12,13 @@ from typing import Any
 
 from pipeline import stage
 from pipeline.pairs import (
-    Message, Pair, Quarantined, counts, write_json, write_pairs, write_quarantine,
+    Message,
+    Pair,
+    Quarantined,
+    counts,
+    write_json,
+    write_pairs,
+    write_quarantine,
 )  # fmt: skip
 from pipeline.params import Ingest, Source
 from pipeline.problem import Problem
@@ -20,7 +26,13 @@ from pipeline.sources import Record, read_records
 
 log = logging.getLogger(__name__)
 
-SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+SHAREGPT_ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+}
 ROLES = ("system", "user", "assistant")
 
 
@@ -33,14 +45,17 @@ class NotAPair(Exception):
         self.detail = detail
 
 
-def turns_of(row: dict[str, Any], source: Source) -> list[tuple[str, Any]]:
+def turns_of(row: dict[str, Any], source: Source) -> list[tuple[Any, Any]]:
     """Find the turns of a row, the answer last, by whichever shape it has.
 
     Known shapes: columns named in params; OpenAI `messages`; ShareGPT `conversations`; Alpaca `instruction`, `input`,
     `output`; `prompt` and `completion`.
     """
     if source.prompt_column is not None and source.completion_column is not None:
-        return [("user", field(row, source.prompt_column)), ("assistant", field(row, source.completion_column))]
+        return [
+            ("user", field(row, source.prompt_column)),
+            ("assistant", field(row, source.completion_column)),
+        ]
     if "messages" in row:
         return [(turn.get("role"), turn.get("content")) for turn in turn_list(row["messages"])]
     if "conversations" in row:
@@ -93,9 +108,7 @@ def pair_of(record: Record, source: Source, name: str) -> Pair:
     return Pair(messages, completion, name, record.row, source.split, record.raw)
 
 
-def read_source(
-    source: Source, name: str, records: Iterable[Record]
-) -> Iterator[Pair | Quarantined]:
+def read_source(source: Source, name: str, records: Iterable[Record]) -> Iterator[Pair | Quarantined]:
     """Turn each row of a file into a pair or set it aside; none is dropped."""
     for record in records:
         try:
@@ -125,7 +138,9 @@ def files_of(source: Source, folder: Path) -> list[Path]:
         raise Problem(where, "leaves ingest.folder", expected=f"a path below {folder}", do="copy the file there")
     files = sorted(path for path in folder.glob(source.path) if path.is_file())
     if not files:
-        raise Problem(where, "no such file", expected=f"a file in {folder}", do="check the name, or `dvc pull` the data")
+        raise Problem(
+            where, "no such file", expected=f"a file in {folder}", do="check the name, or `dvc pull` the data"
+        )
     return files
 
 
@@ -143,7 +158,13 @@ def read_all(ingest: Ingest) -> tuple[list[Pair], list[Quarantined], list[dict[s
             pairs += taken
             quarantined += bad
             account.append(
-                {"file": path.name, "rows": len(rows), "kept": len(taken), "quarantined": len(bad), "not_sampled": len(good) - len(taken)}
+                {
+                    "file": path.name,
+                    "rows": len(rows),
+                    "kept": len(taken),
+                    "quarantined": len(bad),
+                    "not_sampled": len(good) - len(taken),
+                }
             )
             log.info("ingest: %s: %d rows, %d kept, %d set aside", path.name, len(rows), len(taken), len(bad))
     return pairs, quarantined, account

@@ -97,7 +97,9 @@ def macro_f1(expected: Sequence[str], got: Sequence[str], resamples: int, seed: 
 def chrf_of_rows(expected: Sequence[str], got: Sequence[str]) -> Scores:
     """Character n-gram F-score (Popovic 2015, by sacrebleu) of each row, from 0 to 1."""
     scorer = CHRF()
-    return np.array([scorer.sentence_score(answer, [want]).score / 100 for want, answer in zip(expected, got, strict=True)])
+    return np.array(
+        [scorer.sentence_score(answer, [want]).score / 100 for want, answer in zip(expected, got, strict=True)]
+    )
 
 
 def mean(scores: Scores, resamples: int, seed: int) -> Metric:

@@ -15,8 +15,8 @@ import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pipeline.params import Finetune, Model
 from pipeline.pairs import write_json
+from pipeline.params import Finetune, Model
 from pipeline.problem import Problem
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -27,13 +27,16 @@ def settle(model: Model, seed: int) -> None:
 
     Called before a model or an adapter is built, since their first values are drawn from the seed.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts; cuBLAS is nondeterministic without
+    os.environ.setdefault(
+        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+    )  # read when CUDA starts; cuBLAS is nondeterministic without
     torch.set_num_threads(model.threads)
     torch.use_deterministic_algorithms(mode=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that writes every buffer once more
+    # A debugging aid that writes every new buffer once more; nothing here reads memory before it is written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 -- libraries below draw from the global generator
+    np.random.seed(seed)
     torch.manual_seed(seed)
 
 
@@ -89,7 +92,10 @@ def save_adapter(model: Any, folder: Path, base_digest: str) -> None:
     model.save_pretrained(folder, safe_serialization=True)
     (folder / "README.md").unlink(missing_ok=True)  # the release has a model card of its own
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    config = {key: sorted(value) if key == "target_modules" and isinstance(value, list) else value for key, value in config.items()}
+    config = {
+        key: sorted(value) if key == "target_modules" and isinstance(value, list) else value
+        for key, value in config.items()
+    }
     config["base_model_name_or_path"] = f"sha256:{base_digest}"
     write_json(folder / ADAPTER_CONFIG, config)
 

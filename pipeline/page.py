@@ -13,8 +13,9 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; }
 td, th { padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-.n { text-align: right; font-variant-numeric: tabular-nums; } .good { color: var(--good); } .bad { color: var(--bad); }
-.warn { color: var(--warn); } code { overflow-wrap: anywhere; font-size: .85em; } .bar { background: var(--bar); height: .7rem; }
+.n { text-align: right; font-variant-numeric: tabular-nums; }
+.good { color: var(--good); } .bad { color: var(--bad); } .warn { color: var(--warn); }
+code { overflow-wrap: anywhere; font-size: .85em; } .bar { background: var(--bar); height: .7rem; }
 .tiles { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; } .tiles b { display: block; font-size: 1.7rem; }
 .wide { overflow-x: auto; }
 """
@@ -23,17 +24,30 @@ td, th { padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); ver
 def validation_page(report: dict[str, Any], quarantined: Sequence[Quarantined]) -> str:
     """Render the results of validate as one self-contained HTML page."""
     rows = report["rows"]
-    tiles = {"rows read": rows["in"], "kept": rows["kept"], "set aside": rows["in"] - rows["kept"], **report["splits"]}
+    tiles = {
+        "rows read": rows["in"],
+        "kept": rows["kept"],
+        "set aside": rows["in"] - rows["kept"],
+        **report["splits"],
+    }
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
         f"<title>Data checks</title><style>{STYLE}</style><h1>Data checks</h1>",
-        "<div class='tiles'>" + "".join(f"<div><b>{n:,}</b>{escape(name)}</div>" for name, n in tiles.items()) + "</div>",
+        "<div class='tiles'>"
+        + "".join(f"<div><b>{n:,}</b>{escape(name)}</div>" for name, n in tiles.items())
+        + "</div>",
         "<h2>Expectations</h2>",
-        table(["", "expected of every row", "rows that break it", "then"], map(expectation_row, report["expectations"])),
+        table(
+            ["", "expected of every row", "rows that break it", "then"],
+            map(expectation_row, report["expectations"]),
+        ),
     ]
     if report["labels"]:
         most = max(report["labels"].values())
-        parts += ["<h2>Labels</h2>", table(["label", "rows", ""], (label_row(*item, most) for item in report["labels"].items()))]
+        parts += [
+            "<h2>Labels</h2>",
+            table(["label", "rows", ""], (label_row(label, n, most) for label, n in report["labels"].items())),
+        ]
     parts += ["<h2>Rows set aside</h2>", quarantine_table(quarantined)]
     return "\n".join(parts) + "\n"
 
@@ -46,7 +60,9 @@ def table(head: Sequence[str], rows: Iterable[str]) -> str:
 
 def expectation_row(item: dict[str, Any]) -> str:
     """Render one expectation and its outcome."""
-    kind, mark = ("good", "holds") if not item["rows"] else ("bad", "broken") if item["sets_aside"] else ("warn", "warning")
+    kind, mark = (
+        ("good", "holds") if not item["rows"] else ("bad", "broken") if item["sets_aside"] else ("warn", "warning")
+    )
     then = "row set aside" if item["sets_aside"] else "reported only"
     return (
         f"<tr><td class='{kind}'>{mark}</td><td>{escape(item['expects'])}</td>"
@@ -71,5 +87,9 @@ def quarantine_table(quarantined: Sequence[Quarantined]) -> str:
         f"<td>{escape(row.detail)}</td><td><code>{escape(row.raw.decode(errors='replace')[:300])}</code></td></tr>"
         for row in quarantined[:SHOWN]
     )
-    more = f"<p>The first {SHOWN} of {len(quarantined):,}; all are in quarantine.parquet.</p>" if len(quarantined) > SHOWN else ""
+    more = (
+        f"<p>The first {SHOWN} of {len(quarantined):,}; all are in quarantine.parquet.</p>"
+        if len(quarantined) > SHOWN
+        else ""
+    )
     return table(["file", "row", "reason", "", "as it was"], rows) + more

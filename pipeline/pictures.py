@@ -26,7 +26,13 @@ def draw_arms(metrics: dict[str, Any], path: Path) -> None:
             height = place + 0.22 * (offset - (len(arms) - 1) / 2)
             axes.plot([found["low"], found["high"]], [height] * 2, color=INK[arm], linewidth=3, alpha=0.5)
             axes.plot(found["value"], height, "o", color=INK[arm], label=arm if place == 0 else None)
-            axes.annotate(f"{found['value']:.3f}", (found["high"], height), xytext=(5, -3), textcoords="offset points", fontsize=8)
+            axes.annotate(
+                f"{found['value']:.3f}",
+                (found["high"], height),
+                xytext=(5, -3),
+                textcoords="offset points",
+                fontsize=8,
+            )
     axes.set_yticks(range(len(measures)), measures)
     axes.invert_yaxis()
     axes.set_xlim(-0.02, 1.1)
@@ -47,12 +53,20 @@ def draw_confusion(expected: Sequence[str], got: Sequence[str], labels: Sequence
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(np.sqrt(counts), cmap="Blues")
-    small = {"fontsize": 8 if len(labels) <= 40 else 5}
+    small: dict[str, Any] = {"fontsize": 8 if len(labels) <= 40 else 5}
     axes.set_xticks(range(len(labels)), labels, rotation=90, **small)
     axes.set_yticks(range(len(labels)), labels, **small)
     for row, column in zip(*np.nonzero(counts), strict=True):
         dark = counts[row, column] > counts.max() / 2
-        axes.text(column, row, counts[row, column], ha="center", va="center", color="white" if dark else "black", **small)
+        axes.text(
+            column,
+            row,
+            counts[row, column],
+            ha="center",
+            va="center",
+            color="white" if dark else "black",
+            **small,
+        )
     axes.set_xlabel("said by the fine-tuned model")
     axes.set_ylabel("expected")
     figure.savefig(path, dpi=130, metadata=NO_DATE)

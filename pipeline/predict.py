@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.generate import answer
+from pipeline.generate import Manner, answer
 from pipeline.model import load_base, load_tokenizer, merged, settle
 from pipeline.pairs import Message, read_json
 from pipeline.params import Model
@@ -39,10 +39,7 @@ class Predictor:
     def answers(self, texts: Sequence[str]) -> list[str]:
         """Answer some messages; with labels, each answer is one of them."""
         prompts = [self.renderer.prompt([Message("user", text)]) for text in texts]
-        return answer(
-            self.model, self.renderer, prompts,
-            labels=self.labels, max_new_tokens=MAX_NEW_TOKENS, batch_rows=BATCH_ROWS,
-        )  # fmt: skip
+        return answer(self.model, self.renderer, prompts, Manner(self.labels, MAX_NEW_TOKENS, BATCH_ROWS))
 
 
 def base_folder(model: Model, digest: str) -> Path:

@@ -74,9 +74,7 @@ class Renderer:
             turns = [{"role": "system", "content": self.system}, *turns]
         if answer is not None:
             turns = [*turns, {"role": "assistant", "content": answer}]
-        rendered: str = self.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=answer is None
-        )
+        rendered: str = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=answer is None)
         return rendered
 
     def _end_of_turn(self) -> list[int]:

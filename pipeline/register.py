@@ -48,8 +48,8 @@ def decide(comparisons: Mapping[str, Mapping[str, Any]], register: Register, *, 
         sure = found["low"] > register.min_gain
         passed = passed and sure
         reasons.append(
-            f"{'surely' if sure else 'not surely'} better than the {name} model: {found['metric']} {found['difference']:+.3f} "
-            f"({register.confidence:.0%} interval {found['low']:+.3f} to {found['high']:+.3f}, n={found['n']}, "
+            f"{'surely' if sure else 'not surely'} better than the {name} model: "
+            f"{found['metric']} {found['difference']:+.3f} ({register.confidence:.0%} interval {found['low']:+.3f} to {found['high']:+.3f}, n={found['n']}, "
             f"p={found['p_value']:.2g}); needed: above {register.min_gain:+.3f}"
         )
     return Verdict("promote" if passed else "keep", tuple(reasons))
@@ -77,7 +77,9 @@ def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
     found = digests(data)
     champion = read_champion(data)
     verdict = decide(
-        metrics["comparisons"], register, is_champion=champion is not None and champion.digest == found["adapter"]
+        metrics["comparisons"],
+        register,
+        is_champion=champion is not None and champion.digest == found["adapter"],
     )
     release = {
         "name": register.name,

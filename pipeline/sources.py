@@ -14,7 +14,14 @@ import pyarrow.parquet as pq
 from pipeline.params import Source
 from pipeline.problem import Problem
 
-ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+ENDINGS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+}
 SNIFFED = 65536
 
 
@@ -44,12 +51,20 @@ def format_of(path: Path, source: Source) -> str:
     kind = ENDINGS.get(path.suffix.lower()) if source.format == "auto" else source.format
     if kind is None:
         raise Problem(
-            str(path), f"unknown ending {path.suffix!r}", expected=", ".join(ENDINGS), do="name its format in ingest.sources"
+            str(path),
+            f"unknown ending {path.suffix!r}",
+            expected=", ".join(ENDINGS),
+            do="name its format in ingest.sources",
         )
     with path.open("rb") as file:
         start = file.read(SNIFFED)
     if kind != "parquet" and b"\0" in start:
-        raise Problem(str(path), "is binary", expected=f"{kind} in UTF-8", do="export it as text, or name its format in ingest.sources")
+        raise Problem(
+            str(path),
+            "is binary",
+            expected=f"{kind} in UTF-8",
+            do="export it as text, or name its format in ingest.sources",
+        )
     return kind
 
 
@@ -119,7 +134,9 @@ def table_parquet(path: Path, source: Source) -> Iterator[Record]:
     try:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
-        raise Problem(str(path), f"is not Parquet: {error}", do="check the file, or name its format in ingest.sources") from error
+        raise Problem(
+            str(path), f"is not Parquet: {error}", do="check the file, or name its format in ingest.sources"
+        ) from error
     need_columns(path, file.schema_arrow.names, source)
     number = 0
     for batch in file.iter_batches():
@@ -133,7 +150,10 @@ def need_columns(path: Path, columns: list[str], source: Source) -> None:
     for column in (source.prompt_column, source.completion_column):
         if column is not None and column not in columns:
             raise Problem(
-                str(path), f"has no column {column!r}", got=", ".join(columns), do="name its columns in ingest.sources"
+                str(path),
+                f"has no column {column!r}",
+                got=", ".join(columns),
+                do="name its columns in ingest.sources",
             )
 
 

@@ -40,7 +40,12 @@ def describe(rows: Sequence[tuple[str, Encoded]]) -> dict[str, Any]:
     """Sum up a split: rows, tokens, how many of them are supervised, the longest row."""
     lengths = [len(encoded.input_ids) for _, encoded in rows]
     supervised = sum(len(encoded.input_ids) - encoded.completion_start for _, encoded in rows)
-    return {"rows": len(rows), "tokens": sum(lengths), "supervised": supervised, "longest": max(lengths, default=0)}
+    return {
+        "rows": len(rows),
+        "tokens": sum(lengths),
+        "supervised": supervised,
+        "longest": max(lengths, default=0),
+    }
 
 
 def run(model: Model, prompt: Prompt, tokenize: Tokenize, data: Path) -> None:
@@ -51,10 +56,14 @@ def run(model: Model, prompt: Prompt, tokenize: Tokenize, data: Path) -> None:
     aside_all: list[Quarantined] = []
     with stage.whole(data / "tokenize") as folder:
         for split in SPLITS:
-            rows, too_long = encode_all(read_pairs(data / "validate" / f"{split}.parquet"), renderer, tokenize.max_tokens)
+            rows, too_long = encode_all(
+                read_pairs(data / "validate" / f"{split}.parquet"), renderer, tokenize.max_tokens
+            )
             if not rows and split != "validation":
                 limit = tokenize.max_tokens
-                raise Problem(f"the {split} split", f"no row has at most {limit} tokens", do="raise tokenize.max_tokens")
+                raise Problem(
+                    f"the {split} split", f"no row has at most {limit} tokens", do="raise tokenize.max_tokens"
+                )
             write_tokens(folder / f"{split}.arrow", rows)
             report["splits"][split] = {**describe(rows), "too_long": len(too_long)}
             aside_all += too_long

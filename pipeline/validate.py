@@ -19,7 +19,16 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from pipeline import stage
 from pipeline.page import validation_page
 from pipeline.pairs import (
-    SPLITS, Pair, Quarantined, aside, counts, read_pairs, read_quarantine, write_json, write_pairs, write_quarantine,
+    SPLITS,
+    Pair,
+    Quarantined,
+    aside,
+    counts,
+    read_pairs,
+    read_quarantine,
+    write_json,
+    write_pairs,
+    write_quarantine,
 )  # fmt: skip
 from pipeline.params import Prompt, Validate
 from pipeline.problem import Problem
@@ -65,7 +74,9 @@ def columns(pairs: Sequence[Pair]) -> pd.DataFrame:
 
 def control_chars(text: str) -> int:
     """Count characters that belong in no message: control characters, and what a wrong decoding leaves."""
-    return sum(1 for char in text if (ord(char) < 32 and char not in KEPT_CONTROL) or char == "\ufffd" or ord(char) == 127)
+    return sum(
+        1 for char in text if (ord(char) < 32 and char not in KEPT_CONTROL) or char == "\ufffd" or ord(char) == 127
+    )
 
 
 def expectations(validate: Validate) -> list[tuple[str, str, gxe.Expectation]]:
@@ -101,6 +112,9 @@ def check(pairs: Sequence[Pair], validate: Validate) -> list[Finding]:
     Raises:
         RuntimeError: If an expectation itself failed to run; that is never taken for bad data.
     """
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(
+        logging.WARNING
+    )  # names a temporary folder
     suite = expectations(validate)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
@@ -166,7 +180,11 @@ def split(pairs: Sequence[Pair], validate: Validate) -> dict[str, list[Pair]]:
         sides[side(pair, validate, test_given=test_given)].append(pair)
     for name in ("train", "test"):
         if not sides[name]:
-            raise Problem(f"{len(pairs)} good rows", f"the {name} split is empty", do=f"add rows, or change validate.{'test_share' if name == 'test' else 'validation_share'}")
+            raise Problem(
+                f"{len(pairs)} good rows",
+                f"the {name} split is empty",
+                do=f"add rows, or change validate.{'test_share' if name == 'test' else 'validation_share'}",
+            )
     return sides
 
 
@@ -180,7 +198,11 @@ def labels_of(sides: dict[str, list[Pair]]) -> list[str]:
     unknown = counts(pair.completion for pair in sides["test"] if pair.completion not in known)
     if unknown:
         named = ", ".join(f"{label!r} ({n} rows)" for label, n in list(unknown.items())[:5])
-        raise Problem("the test split", f"labels that no training row has: {named}", do="add training rows for them, or set prompt.task: text")
+        raise Problem(
+            "the test split",
+            f"labels that no training row has: {named}",
+            do="add training rows for them, or set prompt.task: text",
+        )
     return sorted(known)
 
 
@@ -209,11 +231,17 @@ def run(prompt: Prompt, validate: Validate, data: Path) -> None:
     sides = split(good, validate)
     labels = labels_of(sides) if prompt.task == "labels" else []
     report = {
-        "rows": {"in": len(pairs) + len(unread), "unreadable": len(unread), "set_aside": len(bad), "kept": len(good)},
+        "rows": {
+            "in": len(pairs) + len(unread),
+            "unreadable": len(unread),
+            "set_aside": len(bad),
+            "kept": len(good),
+        },
         "splits": {name: len(rows) for name, rows in sides.items()},
         "reasons": counts(row.reason for row in [*unread, *bad]),
         "expectations": [
-            {"reason": f.reason, "expects": f.expects, "sets_aside": f.sets_aside, "rows": len(f.places)} for f in findings
+            {"reason": f.reason, "expects": f.expects, "sets_aside": f.sets_aside, "rows": len(f.places)}
+            for f in findings
         ],
         "labels": counts(pair.completion for pair in good) if labels else {},
     }

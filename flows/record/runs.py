@@ -60,7 +60,8 @@ def close_dead(root: Path, params: Params) -> int:
     """End as KILLED what a killed process left running; called under the checkout's lock, so none is alive."""
     connected = client(root)
     running = connected.search_runs(
-        [experiment(root, params.register.name)], f"attributes.status = 'RUNNING' AND tags.`tunesmith.checkout` = '{root}'"
+        [experiment(root, params.register.name)],
+        f"attributes.status = 'RUNNING' AND tags.`tunesmith.checkout` = '{root}'",
     )
     for run in running:
         connected.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
@@ -87,7 +88,11 @@ def points_of(history: Path) -> list[dict[str, Any]]:
     """Read the points of the curves; a line that is still being written is left for later."""
     if not history.exists():
         return []
-    return [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    return [
+        json.loads(line)
+        for line in history.read_text(encoding="utf-8").splitlines(keepends=True)
+        if line.endswith("\n")
+    ]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ class Tuned(PythonModel):  # type: ignore[misc]  # MLflow ships no types
         release = read_json(Path(context.artifacts["release"]))
         self.predictor = Predictor(release, Path(context.artifacts["adapter"]))
 
-    def predict(self, context: Any, model_input: list[str], params: dict[str, Any] | None = None) -> list[str]:  # noqa: ARG002 -- MLflow's signature
+    def predict(self, model_input: list[str]) -> list[str]:
         """Answer each text."""
         return self.predictor.answers(model_input)
 

@@ -1,5 +1,6 @@
 """Where MLflow keeps things: a database in the project unless the environment names another, made once."""
 
+import logging
 import os
 import sqlite3
 from contextlib import closing
@@ -23,6 +24,7 @@ def client(root: Path) -> MlflowClient:
         Problem: If MLflow does not answer.
     """
     place = tracking_uri(root)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # each table that it makes is no news
     mlflow.set_tracking_uri(place)
     mlflow.set_registry_uri(place)
     # Several processes that make the tables at once destroy each other's work.
@@ -31,7 +33,9 @@ def client(root: Path) -> MlflowClient:
         try:
             found.search_experiments(max_results=1)
         except MlflowException as error:
-            raise Problem(place, f"MLflow does not answer: {error.message}", do="start it, or unset MLFLOW_TRACKING_URI") from error
+            raise Problem(
+                place, f"MLflow does not answer: {error.message}", do="start it, or unset MLFLOW_TRACKING_URI"
+            ) from error
         if place == f"sqlite:///{database(root)}":
             with closing(sqlite3.connect(database(root))) as connection:
                 connection.execute("PRAGMA journal_mode=wal")  # readers and writers do not wait for each other

@@ -1,0 +1,47 @@
+"""What a stage prints, as people want to read it: its own words and bars, without DVC's advice."""
+
+from collections.abc import Callable
+
+ADVICE = (
+    b"Running stage ",
+    b"> python -m ",
+    b"Generating lock file",
+    b"Updating lock file",
+    b"To track the changes with git",
+    b"\tgit add ",
+    b"To enable auto staging",
+    b"\tdvc config core.autostage",
+    b"Use `dvc push`",
+    b"Stage '",
+    b"Verifying data",
+    b"ERROR: failed to reproduce",
+)
+
+
+class Screen:
+    """Takes output in pieces as it comes, passes bars on at once and lines when they are whole.
+
+    Args:
+        write: Where the bytes go that people see.
+        log: Where each whole line goes, without the states a bar went through.
+    """
+
+    def __init__(self, write: Callable[[bytes], object], log: Callable[[str], object]) -> None:
+        self.write = write
+        self.log = log
+        self.rest = b""
+
+    def __call__(self, chunk: bytes) -> None:
+        """Take a piece."""
+        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        for line in lines:
+            self._line(line)
+        if b"\r" in self.rest:  # a bar, which redraws itself in place
+            seen, _, self.rest = self.rest.rpartition(b"\r")
+            self.write(seen + b"\r")
+
+    def _line(self, line: bytes) -> None:
+        if not line.strip() or line.startswith(ADVICE):
+            return
+        self.write(line + b"\n")
+        self.log(line.rpartition(b"\r")[2].decode(errors="replace").strip())
