@@ -48,9 +48,9 @@ def decide(comparisons: Mapping[str, Mapping[str, Any]], register: Register, *, 
         sure = found["low"] > register.min_gain
         passed = passed and sure
         reasons.append(
-            f"{'surely' if sure else 'not surely'} better than the {name} model: "
-            f"{found['metric']} {found['difference']:+.3f} ({register.confidence:.0%} interval {found['low']:+.3f} to {found['high']:+.3f}, n={found['n']}, "
-            f"p={found['p_value']:.2g}); needed: above {register.min_gain:+.3f}"
+            f"{'surely' if sure else 'not surely'} better than the {name} model: {found['metric']} "
+            f"{found['difference']:+.3f} ({register.confidence:.0%} interval {found['low']:+.3f} to "
+            f"{found['high']:+.3f}, n={found['n']}, p={found['p_value']:.2g}); needed: above {register.min_gain:+.3f}"
         )
     return Verdict("promote" if passed else "keep", tuple(reasons))
 

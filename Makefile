@@ -1,0 +1,37 @@
+# Verbs only; what they do is in the command and the tests.
+PYTHON ?= python3.11
+BIN := .venv/bin
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: setup demo test test-slow check bench ui clean
+
+setup: .venv/ready ## virtual environment with the pinned packages
+
+.venv/ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup ## the whole chain on data/demo: a fine-tuned model and where to look at it
+	$(BIN)/tunesmith run
+
+test: setup ## the tests, in less than three minutes
+	$(BIN)/python -m pytest
+
+test-slow: setup ## what needs the real base model
+	$(BIN)/python -m pytest -m slow
+
+check: setup ## style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup ## performance claims, as ratios in one run
+	@echo "no performance claims yet" && false
+
+ui: setup ## runs, curves and versions in the browser
+	$(BIN)/tunesmith up
+
+clean: setup ## stop the servers; remove what the stages wrote here (DVC's cache and MLflow's database stay)
+	$(BIN)/tunesmith down
+	rm -rf data/ingest data/validate data/tokenize data/finetune data/evaluate data/register

@@ -1,0 +1,104 @@
+"""Small real things: pairs, params, a tokenizer and a 2-layer model built here; one torch thread, no network."""
+
+import copy
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from pipeline.pairs import Message, Pair
+from pipeline.params import Params, parse_params
+
+PROJECT = Path(__file__).resolve().parents[1]
+CHATML = (
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n'}}"
+    "{% endfor %}{% if add_generation_prompt %}{{'<|im_start|>assistant\n'}}{% endif %}"
+)
+SPECIAL = ["<|pad|>", "<|im_start|>", "<|im_end|>"]
+SYSTEM = "Name the colour."
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer with ChatML, trained here on a few sentences."""
+    bare = Tokenizer(models.BPE())
+    bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bare.decoder = decoders.ByteLevel()
+    texts = ["the sky is blue and the grass is green", "what colour is the rose, red or blue?", "system user assistant"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bare.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=320, special_tokens=SPECIAL, initial_alphabet=alphabet)
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bare,
+        pad_token="<|pad|>",
+        eos_token="<|im_end|>",
+        bos_token="<|im_start|>",
+        chat_template=CHATML,
+    )
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
+    """A folder with a 2-layer Llama and its tokenizer, as `model.source` may name it."""
+    folder = tmp_path_factory.mktemp("base")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def values(base: Path) -> dict[str, Any]:
+    """params.yaml as plain values, made small: the tiny model, few epochs."""
+    found = YAML(typ="safe", pure=True).load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    found["model"] |= {"source": str(base), "sha256": None, "threads": 1}
+    found["prompt"]["system"] = SYSTEM
+    found["finetune"] |= {"rank": 4, "alpha": 8, "epochs": 2, "batch_rows": 4, "learning_rate": 0.01}
+    found["evaluate"] |= {"batch_rows": 8, "max_new_tokens": 8, "resamples": 200}
+    return copy.deepcopy(found)
+
+
+@pytest.fixture
+def make_params(values: dict[str, Any]) -> Callable[..., Params]:
+    """Make typed params, with values replaced by dotted names: make_params(**{"finetune.rank": 2})."""
+
+    def make(**replaced: Any) -> Params:
+        wanted = copy.deepcopy(values)
+        for name, value in replaced.items():
+            *parents, last = name.split(".")
+            section = wanted
+            for parent in parents:
+                section = section[parent]
+            section[last] = value
+        return parse_params(wanted)
+
+    return make
+
+
+@pytest.fixture
+def pairs() -> list[Pair]:
+    """Sixty pairs of three labels, each prompt different."""
+    colours = {"sky": "blue", "grass": "green", "rose": "red"}
+    found = []
+    for number in range(20):
+        for thing, colour in colours.items():
+            messages = (Message("user", f"what colour is the {thing} on day {number}?"),)
+            found.append(Pair(messages, colour, "colours.jsonl", len(found) + 1, None, b"{}"))
+    return found
