@@ -26,8 +26,8 @@ check: setup ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: setup ## performance claims, as ratios in one run
-	@echo "no performance claims yet" && false
+bench: setup ## performance claims, as ratios against a peer in one run; `make demo` first
+	$(BIN)/python -m bench.train_step
 
 ui: setup ## runs, curves and versions in the browser
 	$(BIN)/tunesmith up

@@ -1,17 +1,22 @@
-"""The champion that this checkout keeps: who it is, when another takes its place, when the stages see it."""
+"""The champions that this checkout keeps, one for each model name, and when the stages see one."""
 
 import shutil
 from pathlib import Path
 from typing import Any
 
 from flows.place import private
-from pipeline.champion import ADAPTER, RECORD, Champion, read_champion
+from pipeline.champion import ADAPTER, FOLDER, RECORD, Champion, read_champion
 from pipeline.pairs import write_json
 
 
-def held(root: Path) -> Champion | None:
-    """The champion of this checkout; None before the first."""
-    return read_champion(private(root))
+def home(root: Path, name: str) -> Path:
+    """Where the champion of a name is kept."""
+    return private(root) / "champions" / name
+
+
+def held(root: Path, name: str) -> Champion | None:
+    """The champion of a name; None before the first."""
+    return read_champion(home(root, name))
 
 
 def accept(root: Path, release: dict[str, Any]) -> bool:
@@ -20,14 +25,13 @@ def accept(root: Path, release: dict[str, Any]) -> bool:
     A verdict counts only against the champion that it was reached against: an old release that comes back with its
     files does not depose a newer champion that it never met.
     """
-    current = held(root)
-    digest = release["digests"]["adapter"]
-    if current is not None and current.digest == digest:
+    current = held(root, release["name"])
+    if current is not None and current.digest == release["digests"]["adapter"]:
         return True
     met = release["champion_before"] == (current.digest if current else None)
     if release["verdict"] != "promote" or not met:
         return False
-    keep(private(root) / "champion", root / "data/finetune/adapter", release)
+    keep(home(root, release["name"]), root / "data/finetune/adapter", release)
     return True
 
 
@@ -41,16 +45,16 @@ def keep(folder: Path, adapter: Path, release: dict[str, Any]) -> None:
     part.rename(folder)
 
 
-def refresh(root: Path) -> None:
-    """Show the stages the current champion. Done when a new candidate is to be made, and only then.
+def refresh(root: Path, name: str) -> None:
+    """Show the stages the current champion of a name. Done when a new candidate is to be made, and only then.
 
     A model is never compared with itself as champion merely because the run was looked at again.
     """
-    current, seen = held(root), read_champion(root / "data")
-    if current is None or (seen is not None and seen.digest == current.digest):
+    current, shown = held(root, name), read_champion(root / FOLDER)
+    if (current and current.digest) == (shown and shown.digest):
         return
-    shown = root / "data" / "champion"
-    write = shown / ADAPTER
-    shutil.rmtree(write, ignore_errors=True)
-    shutil.copytree(current.adapter, write)
-    write_json(shown / RECORD, current.release)
+    (root / FOLDER / RECORD).unlink(missing_ok=True)
+    shutil.rmtree(root / FOLDER / ADAPTER, ignore_errors=True)
+    if current is not None:
+        shutil.copytree(current.adapter, root / FOLDER / ADAPTER)
+        write_json(root / FOLDER / RECORD, current.release)

@@ -10,6 +10,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from flows import place, show
+from pipeline.params import load_params
 from pipeline.problem import Problem
 
 app = typer.Typer(
@@ -94,7 +95,7 @@ def status() -> None:
         )
     for other, why in stale.items():
         show.console.print(f"{other:<10} [yellow]changed[/]  {'; '.join(why)}")
-    held = champion.held(root)
+    held = champion.held(root, load_params(root / "params.yaml").register.name)
     named = "none yet" if held is None else f"{held.release['name']}, adapter {held.digest[:12]}"
     show.console.print(f"champion   {named}")
 
@@ -203,9 +204,10 @@ def predict(
     from flows.repro import environment
 
     root = place.root()
-    if champion.held(root) is None:
-        raise Problem(str(root), "has no champion yet", do="`tunesmith run` makes one")
-    command = [sys.executable, "-m", "pipeline.predict", str(place.private(root) / "champion"), *texts]
+    name = load_params(root / "params.yaml").register.name
+    if champion.held(root, name) is None:
+        raise Problem(name, "has no champion yet", do="`tunesmith run` makes one")
+    command = [sys.executable, "-m", "pipeline.predict", str(champion.home(root, name)), *texts]
     done = subprocess.run(command, cwd=root, env=environment(), check=False)
     raise typer.Exit(done.returncode)
 

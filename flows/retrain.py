@@ -8,9 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect import flow, task
+from prefect import flow, get_client, tags, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Crashed
 
 from flows import champion
 from flows.lock import only_run
@@ -70,6 +79,7 @@ def bring(stage: str, plan: Plan, live: Path, *, force: bool) -> Outcome:
 @flow(name="retrain", flow_run_name="{name}", persist_result=False, validate_parameters=False)
 def run_stages(name: str, plan: Plan, report: Report, say: Say) -> None:  # noqa: ARG001 -- the name is shown by Prefect
     """Run the stages in their order; the first that fails ends the flow."""
+    mark_crashed(plan.root)
     live, moved = plan.folder / "live.jsonl", False
     for stage in plan.stages:
         forced = stage == plan.force
@@ -84,6 +94,16 @@ def run_stages(name: str, plan: Plan, report: Report, say: Say) -> None:  # noqa
         report.stages[stage] = (outcome, seconds)
         moved = moved or outcome != "fresh"
         say(f"  {stage:<10} {WORDS[outcome]} ({seconds:.0f} s)")
+
+
+def mark_crashed(root: Path) -> None:
+    """Mark as crashed what a killed process left running in Prefect; called under the lock, so none of it is alive."""
+    running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+    with get_client(sync_client=True) as client:
+        wanted = FlowRunFilter(state=running, tags=FlowRunFilterTags(all_=[str(root)]))
+        for left in client.read_flow_runs(flow_run_filter=wanted):
+            if str(left.id) != flow_run.id:
+                client.set_flow_run_state(left.id, Crashed(message="its process was killed"), force=True)
 
 
 WORDS = {"ran": "ran", "cached": "restored from the cache", "fresh": "fresh, skipped"}
@@ -131,8 +151,8 @@ def retrain(plan: Plan, say: Say) -> Report:
         run.tag({"tunesmith.checkout": plan.root, "tunesmith.run": name})
         try:
             if plan.stale or plan.force:
-                champion.refresh(plan.root)
-            with live(run, plan.folder / "live.jsonl"):
+                champion.refresh(plan.root, plan.params.register.name)
+            with live(run, plan.folder / "live.jsonl"), tags(str(plan.root)):
                 run_stages(name, plan, report, say)
             verify(plan.root, list(plan.stages))
             finish(plan, run, report)

@@ -1,5 +1,6 @@
 """What the command prints of a run: a short table, and where to look next."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,17 @@ VERDICTS = {
     "unchanged": "[green]unchanged[/]: these weights are the champion's already",
 }
 
+SHOWN_REASONS = 4
+
 console = Console(highlight=False, soft_wrap=True)
+
+
+def freshness(reasons: Sequence[str]) -> str:
+    """Put the state of a stage into a few words."""
+    if not reasons:
+        return "[green]fresh[/]"
+    more = f" and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
+    return f"[yellow]stale[/]  {', '.join(reasons[:SHOWN_REASONS])}{more}"
 
 
 def results(root: Path) -> None:

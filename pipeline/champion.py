@@ -6,6 +6,8 @@ from typing import Any
 
 from pipeline.pairs import read_json
 
+FOLDER = Path("data/champion")
+"""What the stages compare a candidate with."""
 RECORD = "champion.json"
 ADAPTER = "adapter"
 
@@ -23,9 +25,8 @@ class Champion:
         return str(self.release["digests"]["adapter"])
 
 
-def read_champion(data: Path) -> Champion | None:
-    """Read the champion to compare with; None before the first one."""
-    folder = data / "champion"
+def read_champion(folder: Path) -> Champion | None:
+    """Read the champion that a folder holds; None if it holds none."""
     if not (folder / RECORD).exists():
         return None
     return Champion(folder / ADAPTER, read_json(folder / RECORD))

@@ -58,7 +58,7 @@ def arms_of(
         Arm(BASE, base, model, None, renderer, prompts, labels),
         Arm(TUNED, base, model, data / "finetune" / "adapter", renderer, prompts, labels),
     ]
-    champion = read_champion(data)
+    champion = read_champion(data / "champion")
     return arms if champion is None else [*arms, champion_arm(champion, test)]
 
 

@@ -79,7 +79,8 @@ def add_adapter(base: Any, finetune: Finetune) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(base, config)
+        with quiet():
+            return get_peft_model(base, config)
     except ValueError as error:
         raise Problem("params.yaml: finetune.targets", str(error).splitlines()[0], got=str(targets)) from error
 
@@ -104,7 +105,8 @@ def merged(base: Any, adapter: Path | None) -> Any:
     """Give the model to answer with: the base itself, or the base with an adapter added into its weights."""
     if adapter is None:
         return base.eval()
-    return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().eval()
+    with quiet():
+        return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().eval()
 
 
 def trainable(model: Any) -> tuple[int, int]:

@@ -75,7 +75,7 @@ def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
     """Decide, and write the release."""
     metrics = read_json(data / "evaluate" / "metrics.json")
     found = digests(data)
-    champion = read_champion(data)
+    champion = read_champion(data / "champion")
     verdict = decide(
         metrics["comparisons"],
         register,

