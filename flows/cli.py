@@ -56,17 +56,13 @@ def run(
 
         tunesmith run --force finetune  train again with the same data and params
     """
-    from flows import servers
+    from flows.run import run as run_stale
 
     root = place.root()
-    servers.use(root)
-    from flows.retrain import idle, make_plan, retrain
-
-    plan = make_plan(root, until, force)
-    if idle(plan):
+    plan, report = run_stale(root, until, force, show.console.print)
+    if report is None:
         show.console.print(f"nothing to do: all {len(plan.stages)} stages are fresh, no stage was run")
         return
-    report = retrain(plan, show.console.print)
     ran = sum(outcome == "ran" for outcome, _ in report.stages.values())
     recorded = f"MLflow run {report.run_id[:8]}, {report.version or 'no release'}"
     show.console.print(f"\n{ran} of {len(report.stages)} stages run; {recorded}")

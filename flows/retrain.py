@@ -1,10 +1,8 @@
-"""The flow: lock, check, each stale stage one task, verify, snapshot, record."""
+"""The flow: each stale stage one task, then verify, snapshot, record."""
 
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,45 +20,16 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from flows import champion
-from flows.lock import only_run
-from flows.marker import mark, marked
-from flows.place import private
-from flows.repro import Journal, Outcome, bring_up_to_date, stages, status, track_raw
+from flows.marker import mark
+from flows.plan import Plan, Report
+from flows.repro import Journal, Outcome, bring_up_to_date
 from flows.screen import Screen
-from flows.snapshot import head, snapshot, verify
-from pipeline.params import Params, load_params
-from pipeline.problem import Problem
+from flows.snapshot import snapshot, verify
 
 if TYPE_CHECKING:
     from flows.record.runs import Run
 
 Say = Callable[[str], None]
-
-
-@dataclass
-class Report:
-    """What a run did: the outcome and seconds of each stage, where it is recorded, and as which version."""
-
-    stages: dict[str, tuple[Outcome, float]] = field(default_factory=dict)
-    run_id: str = ""
-    version: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run is to do, decided before it begins."""
-
-    root: Path
-    params: Params
-    stages: tuple[str, ...]
-    stale: frozenset[str]
-    force: str | None
-    folder: Path
-
-    @property
-    def complete(self) -> bool:
-        """Whether the run goes on to a release."""
-        return self.stages[-1] == "register"
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{stage}")
@@ -109,58 +78,37 @@ def mark_crashed(root: Path) -> None:
 WORDS = {"ran": "ran", "cached": "restored from the cache", "fresh": "fresh, skipped"}
 
 
-def make_plan(folder: Path, until: str | None, force: str | None) -> Plan:
-    """Check the parameters and see what is stale, before anything is started.
-
-    Raises:
-        Problem: If params.yaml is wrong, a stage is unknown, or there is no commit to keep the run with.
-    """
-    params = load_params(folder / "params.yaml")
-    head(folder)
-    names = stages(folder)
-    for name in (until, force):
-        if name is not None and name not in names:
-            raise Problem(name, "no such stage", expected=", ".join(names))
-    track_raw(folder)
-    chosen = tuple(names[: names.index(until) + 1] if until else names)
-    stale = frozenset(status(folder)) & set(chosen)
-    runs = private(folder) / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    return Plan(folder, params, chosen, stale, force, runs)
-
-
-def idle(plan: Plan) -> bool:
-    """Say whether there is nothing to do: no stage stale or forced, and this very release recorded."""
-    return not plan.stale and plan.force is None and (not plan.complete or marked(plan.root))
-
-
-def retrain(plan: Plan, say: Say) -> Report:
+def retrain(plan: Plan, say: Say, ready: Callable[[], None]) -> Report:
     """Do a plan: bring the stages up to date, check every output, keep the state, record it all in MLflow.
+
+    Args:
+        plan: What to do; the caller holds the checkout's lock since before it was made.
+        say: Takes each line about the progress.
+        ready: Returns when Prefect's server answers.
 
     Raises:
         Problem: With the failing stage's own line; the run in MLflow then ends FAILED with it.
     """
     from flows.record.runs import begin, close_dead, live  # noqa: PLC0415 -- MLflow takes seconds to import
 
-    report = Report()
-    with only_run(plan.root, "tunesmith run"):
-        plan.folder.mkdir(parents=True)
-        name = plan.folder.name
-        close_dead(plan.root, plan.params)
-        run = begin(plan.root, plan.params, name)
-        report.run_id = run.id
-        run.tag({"tunesmith.checkout": plan.root, "tunesmith.run": name})
-        try:
-            if plan.stale or plan.force:
-                champion.refresh(plan.root, plan.params.register.name)
-            with live(run, plan.folder / "live.jsonl"), tags(str(plan.root)):
-                run_stages(name, plan, report, say)
-            verify(plan.root, list(plan.stages))
-            finish(plan, run, report)
-        except BaseException as error:
-            run.tag({"tunesmith.error": f"{error}" or type(error).__name__})
-            run.end("FAILED")
-            raise
-        run.end("FINISHED")
+    report, name = Report(), plan.folder.name
+    plan.folder.mkdir(parents=True)
+    close_dead(plan.root, plan.params)
+    run = begin(plan.root, plan.params, name)
+    report.run_id = run.id
+    try:
+        if plan.stale or plan.force:
+            champion.refresh(plan.root, plan.params.register.name)
+        ready()
+        with live(run, plan.folder / "live.jsonl"), tags(str(plan.root)):
+            run_stages(name, plan, report, say)
+        verify(plan.root, list(plan.stages))
+        finish(plan, run, report)
+    except BaseException as error:
+        run.tag({"tunesmith.error": f"{error}" or type(error).__name__})
+        run.end("FAILED")
+        raise
+    run.end("FINISHED")
     return report
 
 

@@ -9,6 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import psutil
 
 from flows.place import private, tracking_uri
 from pipeline.problem import Problem
+from pipeline.process import die_with_parent
 
 HOST = "127.0.0.1"
 PORTS = {"prefect": 4200, "mlflow": 5000}
@@ -124,16 +127,22 @@ def up(root: Path) -> list[Server]:
     servers = known(root)
     servers += [start(root, name) for name in PORTS if name not in {server.name for server in servers}]
     (private(root) / "servers.json").write_text(json.dumps([asdict(server) for server in servers]), encoding="utf-8")
-    deadline = time.monotonic() + START_SECONDS
     for server in servers:
-        while not server.answers():
-            if not server.runs() or time.monotonic() > deadline:
-                log = private(root) / f"{server.name}.log"
-                raise Problem(
-                    server.name, "does not answer", do=f"read {log}, then `tunesmith down` and `tunesmith up`"
-                )
-            time.sleep(0.3)
+        wait_for(server, private(root) / f"{server.name}.log")
     return servers
+
+
+def wait_for(server: Server, log: Path) -> None:
+    """Wait until a server answers.
+
+    Raises:
+        Problem: If it ends or does not answer in time; its log says why.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while not server.answers():
+        if not server.runs() or time.monotonic() > deadline:
+            raise Problem(f"{server.name}'s server", "does not answer", do=f"read {log}, then try again")
+        time.sleep(0.2)
 
 
 def down(root: Path) -> list[Server]:
@@ -149,10 +158,39 @@ def down(root: Path) -> list[Server]:
     return servers
 
 
-def use(root: Path) -> None:
-    """Let Prefect use the project's server if it answers, unless the environment names another."""
+@contextmanager
+def prefect(root: Path) -> Iterator[Callable[[], None]]:
+    """Have a Prefect server for one run: the one of the environment, the project's if it is up, else a temporary one.
+
+    Prefect's own temporary server outlives a run that is killed, and its start is waited for; this one dies with the
+    run, and starts while other things are done.
+
+    Yields:
+        A function that returns when the server answers.
+    """
     if "PREFECT_API_URL" in os.environ:
+        yield lambda: None
         return
-    for server in known(root):
-        if server.name == "prefect" and server.answers():
-            os.environ["PREFECT_API_URL"] = f"{server.address}/api"
+    up_already = [server for server in known(root) if server.name == "prefect" and server.answers()]
+    server, process = (up_already[0], None) if up_already else temporary(root)
+    os.environ["PREFECT_API_URL"] = f"{server.address}/api"
+    try:
+        yield lambda: wait_for(server, private(root) / "prefect-run.log")
+    finally:
+        if process is not None:
+            process.terminate()
+            process.wait()
+
+
+def temporary(root: Path) -> tuple[Server, "subprocess.Popen[bytes]"]:
+    """Start a Prefect server without pages that dies with this process."""
+    port = free_port(PORTS["prefect"] + 100)
+    factory = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on", "--log-level", "error"]
+    own = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    with (private(root) / "prefect-run.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "--host", HOST, "--port", str(port), *factory],
+            cwd=root, env=os.environ | own, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 -- it calls the kernel only
+        )  # fmt: skip
+    return Server("prefect", process.pid, psutil.Process(process.pid).create_time(), port), process

@@ -2,12 +2,14 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import PROJECT
@@ -56,7 +58,8 @@ from pipeline.model import add_adapter, load_base, save_adapter, settle
 from pipeline.params import load_params
 params = load_params(Path(sys.argv[1]))
 settle(params.model, 1)
-save_adapter(add_adapter(load_base(Path(params.model.source), params.model), params.finetune), Path(sys.argv[2]), "0" * 64)
+adapted = add_adapter(load_base(Path(params.model.source), params.model), params.finetune)
+save_adapter(adapted, Path(sys.argv[2]), "0" * 64)
 """
 
 
@@ -125,20 +128,18 @@ def test_a_saved_adapter_answers_as_the_one_in_memory(base: Path, make_params: M
     assert not torch.allclose(plain, wanted, rtol=1e-2, atol=1e-2)
 
 
+NOWHERE = (
+    "params.yaml: finetune.targets: Target modules {'no_such_layer'} not found in the base model. "
+    "Please check the target modules and try again.; got ['no_such_layer']"
+)
+NOTHING = (
+    "params.yaml: finetune.targets: No `target_modules` passed but also no `target_parameters` found. "
+    "Please check the values for these arguments.; got []"
+)
+
+
 @pytest.mark.parametrize(
-    ("targets", "error"),
-    [
-        (
-            ["no_such_layer"],
-            "params.yaml: finetune.targets: Target modules {'no_such_layer'} not found in the base model. "
-            "Please check the target modules and try again.; got ['no_such_layer']",
-        ),
-        (
-            [],
-            "params.yaml: finetune.targets: No layers to adapt; got []",
-        ),
-    ],
-    ids=["unknown", "none"],
+    ("targets", "error"), [(["no_such_layer"], NOWHERE), ([], NOTHING)], ids=["unknown layer", "no layer"]
 )
 def test_layers_that_the_model_has_not_are_a_problem(
     base: Path, make_params: MakeParams, targets: list[str], error: str
@@ -148,6 +149,13 @@ def test_layers_that_the_model_has_not_are_a_problem(
     with pytest.raises(Problem) as caught:
         add_adapter(load_base(base, params.model), params.finetune)
     assert str(caught.value) == error
+
+
+def test_one_misspelt_layer_among_good_ones_is_a_problem_too(base: Path, make_params: MakeParams) -> None:
+    """A layer that is not there is never left out in silence because others are there."""
+    params = make_params(**{"finetune.targets": ["q_proj", "v_porj"]})
+    with pytest.raises(Problem, match=r"^params\.yaml: finetune\.targets: .*v_porj"):
+        add_adapter(load_base(base, params.model), params.finetune)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -168,10 +176,6 @@ def test_the_tokenizer_comes_back_as_it_was(base: Path, tokenizer: Any) -> None:
 
 def test_settling_fixes_every_source_of_chance_and_the_threads(make_params: MakeParams) -> None:
     """After settling, torch, numpy and random draw the same, kernels are deterministic, threads are those of params."""
-    import random  # noqa: PLC0415 -- beside its use
-
-    import numpy as np  # noqa: PLC0415
-
     drawn = []
     for _ in range(2):
         settle(make_params().model, 3)

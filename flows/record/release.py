@@ -38,6 +38,7 @@ FILES = {
 }
 RELEASE_TAG = "tunesmith.release"
 SHOWN_ROWS = 5000
+VERDICTS = {"promote": "promoted to champion", "keep": "not promoted", "unchanged": "unchanged: already the champion"}
 CONTEXTS = {"train": "training", "validation": "validation", "test": "testing"}
 
 
@@ -84,17 +85,19 @@ def show(run: Run, release: Mapping[str, Any]) -> None:
 
 
 def results(metrics: Mapping[str, Any]) -> list[Metric]:
-    """List the held-out results: each arm's measures with both ends of their intervals, and each comparison."""
+    """List the held-out results: each arm's measures, and each gain with the end of its interval that the gate reads.
+
+    All intervals are in evaluation/metrics.json and in the picture beside it.
+    """
     now = int(time.time() * 1000)
     found = {
-        f"{arm}/{measure}{suffix}": values[part]
+        f"{arm}/{measure}": values["value"]
         for arm, measures in metrics["arms"].items()
         for measure, values in measures.items()
-        for suffix, part in (("", "value"), (" low", "low"), (" high", "high"))
     }
     for arm, values in metrics["comparisons"].items():
-        found[f"gain over {arm}/{values['metric']}"] = values["difference"]
-        found[f"gain over {arm}/{values['metric']} low"] = values["low"]
+        found[f"gain/{values['metric']} over {arm}"] = values["difference"]
+        found[f"gain/{values['metric']} over {arm}, at least"] = values["low"]
     found["test rows"] = metrics["n"]
     return [Metric(name, float(value), now, 0) for name, value in found.items()]
 
@@ -137,7 +140,7 @@ def lineage(root: Path, release: Mapping[str, Any], state: Snapshot) -> dict[str
 
 def note(release: Mapping[str, Any]) -> str:
     """Write the description of a run, which the UI shows first."""
-    lines = [f"**{release['verdict']}**", *(f"- {reason}" for reason in release["reasons"])]
+    lines = [f"**{VERDICTS[release['verdict']]}**", *(f"- {reason}" for reason in release["reasons"])]
     return "\n".join(lines)
 
 

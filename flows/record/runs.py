@@ -1,5 +1,6 @@
 """A run from its begin to its end: its curves while it trains, and how it ended."""
 
+import getpass
 import json
 import threading
 import time
@@ -42,7 +43,8 @@ class Run:
 def begin(root: Path, params: Params, name: str) -> Run:
     """Begin a run, with everything that params.yaml says."""
     connected = client(root)
-    run = connected.create_run(experiment(root, params.register.name), run_name=name)
+    tags = {"mlflow.user": getpass.getuser(), "mlflow.source.name": "tunesmith", "tunesmith.checkout": str(root)}
+    run = connected.create_run(experiment(root, params.register.name), run_name=name, tags=tags)
     connected.log_batch(run.info.run_id, params=[Param(key, value[:CUT]) for key, value in flat(params).items()])
     return Run(root, run.info.run_id)
 
@@ -70,16 +72,16 @@ def close_dead(root: Path, params: Params) -> int:
 
 def ship(run: Run, points: list[dict[str, Any]]) -> None:
     """Send points of the curves, leaving out those that the run has already."""
-    connected = client(run.root)
-    names = {name for point in points for name in point if name not in {"step", "epoch"}}
-    there = {(name, metric.step) for name in names for metric in connected.get_metric_history(run.id, name)}
-    now = int(time.time() * 1000)
+    connected, now = client(run.root), int(time.time() * 1000)
     metrics = [
-        Metric(name, float(value), now, int(point["step"]))
+        Metric(name.replace("_", "/", 1), float(value), now, int(point["step"]))  # "/" makes a group of charts
         for point in points
         for name, value in point.items()
-        if name not in {"step", "epoch"} and (name, point["step"]) not in there
+        if name not in {"step", "epoch"}
     ]
+    names = {metric.key for metric in metrics}
+    there = {(name, metric.step) for name in names for metric in connected.get_metric_history(run.id, name)}
+    metrics = [metric for metric in metrics if (metric.key, metric.step) not in there]
     for start in range(0, len(metrics), BATCH):
         connected.log_batch(run.id, metrics=metrics[start : start + BATCH])
 

@@ -15,6 +15,9 @@ from mlflow.exceptions import MlflowException
 from flows.place import database, private, tracking_uri
 from pipeline.problem import Problem
 
+KIND = "custom_model_development"
+"""Tells MLflow's pages to show training runs first, not traces of a chat application."""
+
 
 @cache
 def client(root: Path) -> MlflowClient:
@@ -49,4 +52,5 @@ def experiment(root: Path, name: str) -> str:
     if found is not None:
         return str(found.experiment_id)
     own = None if os.environ.get("MLFLOW_TRACKING_URI") else (private(root) / "mlartifacts").as_uri()
-    return str(connected.create_experiment(name, artifact_location=own))
+    made = connected.create_experiment(name, artifact_location=own, tags={"mlflow.experimentKind": KIND})
+    return str(made)

@@ -1,0 +1,62 @@
+"""What a run is to do, decided before anything is started, and what it did."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flows.marker import marked
+from flows.place import private
+from flows.repro import Outcome, stages, status, track_raw
+from flows.snapshot import head
+from pipeline.params import Params, load_params
+from pipeline.problem import Problem
+
+
+@dataclass
+class Report:
+    """What a run did: the outcome and seconds of each stage, where it is recorded, and as which version."""
+
+    stages: dict[str, tuple[Outcome, float]] = field(default_factory=dict)
+    run_id: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to do, decided before it begins."""
+
+    root: Path
+    params: Params
+    stages: tuple[str, ...]
+    stale: frozenset[str]
+    force: str | None
+    folder: Path
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run goes on to a release."""
+        return self.stages[-1] == "register"
+
+
+def make_plan(folder: Path, until: str | None, force: str | None) -> Plan:
+    """Check the parameters and see what is stale, before anything is started.
+
+    Raises:
+        Problem: If params.yaml is wrong, a stage is unknown, or there is no commit to keep the run with.
+    """
+    params = load_params(folder / "params.yaml")
+    head(folder)
+    names = stages(folder)
+    for name in (until, force):
+        if name is not None and name not in names:
+            raise Problem(name, "no such stage", expected=", ".join(names))
+    track_raw(folder)
+    chosen = tuple(names[: names.index(until) + 1] if until else names)
+    stale = frozenset(status(folder)) & set(chosen)
+    runs = private(folder) / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    return Plan(folder, params, chosen, stale, force, runs)
+
+
+def idle(plan: Plan) -> bool:
+    """Say whether there is nothing to do: no stage stale or forced, and this very release recorded."""
+    return not plan.stale and plan.force is None and (not plan.complete or marked(plan.root))

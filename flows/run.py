@@ -1,0 +1,24 @@
+"""One run from its lock to its end; what is fresh costs neither a server nor a library that is slow to import."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from flows.lock import only_run
+from flows.plan import Plan, Report, idle, make_plan
+from flows.servers import prefect
+
+
+def run(root: Path, until: str | None, force: str | None, say: Callable[[str], None]) -> tuple[Plan, Report | None]:
+    """Lock the checkout, see what is stale, and do it; no report if there was nothing to do.
+
+    Raises:
+        Problem: If another run holds the checkout, params.yaml is wrong, or a stage fails.
+    """
+    with only_run(root, "tunesmith run"):
+        plan = make_plan(root, until, force)
+        if idle(plan):
+            return plan, None
+        with prefect(root) as ready:
+            from flows.retrain import retrain  # noqa: PLC0415 -- Prefect reads its settings when it is imported
+
+            return plan, retrain(plan, say, ready)

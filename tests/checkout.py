@@ -1,0 +1,46 @@
+"""A checkout in a temporary folder: real git and DVC, and nothing of this machine's user or of the project around."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+TOLD = ("GIT_", "DVC_", "MLFLOW_", "PREFECT_", "TUNESMITH_", "XDG_")
+
+
+def apart(place: Path) -> dict[str, str]:
+    """An environment that knows no home, no settings of git, DVC, MLflow or Prefect, and no network."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(TOLD)}
+    ours = {
+        "HOME": str(place / "home"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+        "GIT_AUTHOR_NAME": "a tester",
+        "GIT_AUTHOR_EMAIL": "tester@localhost",
+        "GIT_COMMITTER_NAME": "a tester",
+        "GIT_COMMITTER_EMAIL": "tester@localhost",
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(place / "site"),
+        "TUNESMITH_CACHE": str(place / "models"),
+    }
+    (place / "home").mkdir(exist_ok=True)
+    return {**kept, **ours}
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Git's answer, asked by other means than the code under test."""
+    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.rstrip("\n")
+
+
+def make_checkout(root: Path, files: dict[str, str]) -> Path:
+    """Make a repository of git and DVC that holds these files as its first commit."""
+    root.mkdir()
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    git(root, "init", "--quiet", "--initial-branch=main")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=root, check=True)
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "-m", "first")
+    return root

@@ -1,0 +1,253 @@
+"""The rooms agree: one name for one thing, arrows one way, one library in one room, and the pages tell the truth."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from typer.testing import CliRunner
+
+from flows.cli import app
+from pipeline.params import read_yaml
+
+PROJECT = Path(__file__).resolve().parents[1]
+STAGES = ["ingest", "validate", "tokenize", "finetune", "evaluate", "register"]
+FRAME = {"stage", "params", "problem", "process"}
+"""What stands round every stage and changes no byte of a result. Params reach DVC value by value, through `params:`,
+so that a new rule for one section does not make every stage stale; the other three start, stop and speak."""
+DVC = read_yaml(PROJECT / "dvc.yaml")["stages"]
+ONE_ROOM = {
+    "prefect": "flows/retrain.py",
+    "mlflow": "flows/record/",
+    "great_expectations": "pipeline/validate.py",
+    "peft": "pipeline/model.py",
+    "scipy": "pipeline/metrics.py",
+    "sacrebleu": "pipeline/metrics.py",
+    "matplotlib": "pipeline/pictures.py",
+}
+BROUGHT = {
+    "numpy": "torch, pandas and scipy are built on it, and speak it with us",
+    "huggingface_hub": "transformers loads every model through it",
+}
+"""Imported, yet not asked for by name in pyproject."""
+FROM_PIPELINE = {"params", "problem", "process", "pairs", "champion"}
+NO_TEST_OF_ITS_NAME = {
+    "place": "asks only where things are: every other test of flows/ goes through it",
+    "show": "prints: test_cli and test_retrain read what it printed",
+    "sync": "four calls under the lock: test_retrain deletes MLflow's database and looks at what comes back",
+    "page": "one page of validate: test_validate reads it",
+    "card": "one page of register: test_register reads it",
+}
+
+
+def rooms(*folders: str) -> list[Path]:
+    """Every module of these packages, named from the project's folder."""
+    return sorted(path.relative_to(PROJECT) for name in folders for path in (PROJECT / name).rglob("*.py"))
+
+
+def tree_of(room: Path) -> ast.Module:
+    return ast.parse((PROJECT / room).read_text(encoding="utf-8"))
+
+
+def imports(room: Path) -> set[str]:
+    """Full names of all that a module imports, wherever in it: `from a import b` gives `a` and `a.b`."""
+    found = set()
+    for node in ast.walk(tree_of(room)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{room}: a relative import hides where its arrow points"
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def libraries(room: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports(room)}
+
+
+def neighbours(room: Path) -> set[str]:
+    """Rooms of pipeline/ that a module imports."""
+    names = {path.stem for path in rooms("pipeline")}
+    return {
+        part[1] for part in (name.split(".") for name in imports(room)) if part[0] == "pipeline" and part[1:]
+    } & names
+
+
+def behind(stage: str) -> set[str]:
+    """A stage and every room of pipeline/ that it imports, through others too."""
+    found, waiting = set(), {stage}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        waiting |= neighbours(Path("pipeline", f"{name}.py")) - found
+    return found
+
+
+def main_lambda(room: Path) -> ast.Lambda | None:
+    """The function that a module hands to `stage.main`; None if it has no such line."""
+    for node in ast.walk(tree_of(room)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "stage.main":
+            assert isinstance(node.args[0], ast.Lambda)
+            return node.args[0]
+    return None
+
+
+def drawn() -> dict[str, str]:
+    """The tree in the README: each path with what is said of it."""
+    block = re.search(
+        r"^```tree\n(.*?)^```$", (PROJECT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert block, "README.md has no ```tree block"
+    found, above = {}, []
+    for line in block[1].splitlines():
+        name, _, said = line.strip().partition(" ")
+        depth = (len(line) - len(line.lstrip())) // 2
+        above = [*above[:depth], name]
+        found["".join(above)] = said.strip()
+    return found
+
+
+def commands() -> list[str]:
+    return sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_a_stage_has_one_name_in_every_room() -> None:
+    """The stages of dvc.yaml, in order, are the modules with a stage.main line, the params and the data folders."""
+    sections = list(read_yaml(PROJECT / "params.yaml"))
+    ignored = re.findall(r"^/data/(\w+)/$", (PROJECT / ".gitignore").read_text(encoding="utf-8"), re.MULTILINE)
+    assert list(DVC) == STAGES
+    assert {room.stem for room in rooms("pipeline") if main_lambda(room)} == set(STAGES)
+    assert sections == ["model", "prompt", *STAGES]
+    assert ignored == STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dvc_is_told_the_truth(stage: str) -> None:
+    """A stage's command is its module, its code deps all that it imports, its params all that it reads."""
+    code = {Path(dep).stem for dep in DVC[stage]["deps"] if dep.startswith("pipeline/")}
+    outs = [*DVC[stage]["outs"], *DVC[stage].get("metrics", [])]
+    function = main_lambda(Path("pipeline", f"{stage}.py"))
+    assert function is not None
+    read = re.findall(r"\bparams\.(\w+)", ast.unparse(function.body))
+    assert DVC[stage]["cmd"] == f"python -m pipeline.{stage}"
+    assert code == behind(stage) - FRAME
+    assert DVC[stage]["params"] == read
+    assert {Path(out).parts[:2] for out in outs} == {("data", stage)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_reads_only_what_stages_before_it_wrote(stage: str) -> None:
+    """Every dep below data/ is an output of an earlier stage, or belongs to nobody's folder."""
+    earlier = STAGES[: STAGES.index(stage)]
+    written = {out for name in earlier for out in [*DVC[name]["outs"], *DVC[name].get("metrics", [])]}
+    read = {dep for dep in DVC[stage]["deps"] if dep.startswith("data/")}
+    assert read - {"data/champion"} <= written
+
+
+@pytest.mark.parametrize("room", rooms("pipeline"), ids=str)
+def test_the_pipeline_knows_only_its_work(room: Path) -> None:
+    """No room of the pipeline imports an orchestrator, a tracker, flows, or a stage."""
+    assert not libraries(room) & {"prefect", "dvc", "mlflow", "flows"}
+    assert not neighbours(room) & set(STAGES)
+
+
+@pytest.mark.parametrize("room", rooms("flows"), ids=str)
+def test_flows_reach_the_pipeline_through_few_doors(room: Path) -> None:
+    """Flows start stages as processes; they import what checks, names and reads, and only the served model predicts."""
+    allowed = FROM_PIPELINE | ({"predict"} if room == Path("flows/record/served.py") else set())
+    assert neighbours(room) <= allowed
+    assert "dvc" not in libraries(room)
+
+
+@pytest.mark.parametrize(("library", "home"), ONE_ROOM.items())
+def test_a_library_has_one_room(library: str, home: str) -> None:
+    """A library is imported in its room, a module or a folder, and in no other."""
+    knowing = [str(room) for room in rooms("flows", "pipeline") if library in libraries(room)]
+    assert knowing
+    assert [room for room in knowing if not room.startswith(home)] == []
+
+
+def test_no_room_is_a_drawer() -> None:
+    """No module has a name that says nothing of what is in it."""
+    drawers = {"utils", "util", "common", "base", "helpers", "helper", "misc", "core", "shared"}
+    named = {part.removesuffix(".py") for room in rooms("flows", "pipeline", "tests") for part in room.parts}
+    assert not named & drawers
+
+
+def test_every_room_has_a_test_of_its_name() -> None:
+    """tests/test_<room>.py is there for each room, but for those few that say why not, and they have none."""
+    ours = {room.stem for room in rooms("pipeline", "flows") if room.parent != Path("flows/record")}
+    wanted = (ours - {"__init__"}) | {"record", "project"}
+    there = {path.stem.removeprefix("test_") for path in (PROJECT / "tests").glob("test_*.py")}
+    assert wanted - there == set(NO_TEST_OF_ITS_NAME)
+
+
+def test_the_tree_in_the_readme_is_the_tree() -> None:
+    """The README names every module of flows/ and pipeline/, each with a word on it, and nothing that is not there."""
+    told = drawn()
+    modules = {str(room) for room in rooms("flows", "pipeline") if room.name != "__init__.py"}
+    assert not [name for name in told if not (PROJECT / name).exists()]
+    assert modules - set(told) == set()
+    assert [name for name in modules if not told[name]] == []
+
+
+def direct() -> list[Requirement]:
+    """What pyproject asks for, the development tools too."""
+    project: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    return [Requirement(line) for line in asked]
+
+
+def pins() -> dict[str, str]:
+    """constraints.txt: one version for each package."""
+    lines = (PROJECT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [line.split("#")[0].split(";")[0].strip() for line in lines]
+    return {canonicalize_name(name): number for name, _, number in (line.partition("==") for line in wanted if line)}
+
+
+@pytest.mark.parametrize("requirement", direct(), ids=lambda requirement: requirement.name)
+def test_every_direct_dependency_is_pinned_within_its_bounds(requirement: Requirement) -> None:
+    """constraints.txt holds one version of it, and one that pyproject allows."""
+    number = pins().get(canonicalize_name(requirement.name), "")
+    assert number
+    assert requirement.specifier.contains(number, prereleases=True)
+
+
+def test_constraints_come_from_the_index_alone() -> None:
+    """No pin names an address, and every line pins."""
+    text = (PROJECT / "constraints.txt").read_text(encoding="utf-8")
+    assert "://" not in text
+    assert all(pins().values())
+
+
+@pytest.mark.parametrize(("number", "allowed"), [("0.150.9", True), ("0.151.0", False), ("0.155.0", False)])
+def test_fastapi_stays_below_what_prefect_cannot_start_with(number: str, *, allowed: bool) -> None:
+    """Prefect accepts any fastapi, but its server does not start with a newer one: pyproject has to refuse it."""
+    (fastapi,) = [requirement for requirement in direct() if requirement.name == "fastapi"]
+    assert fastapi.specifier.contains(number) is allowed
+
+
+def test_every_library_that_is_imported_is_asked_for() -> None:
+    """Nothing is used that is there only because something else brought it, but for a few that say why."""
+    used = set().union(*(libraries(room) for room in rooms("flows", "pipeline")))
+    foreign = used - {"flows", "pipeline"} - sys.stdlib_module_names
+    asked = {canonicalize_name(requirement.name) for requirement in direct()}
+    packages = metadata.packages_distributions()
+    brought = {name for name in foreign if not asked & {canonicalize_name(of) for of in packages[name]}}
+    assert brought == set(BROUGHT)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_help_shows_an_example(command: str) -> None:
+    """The help of each command has an example that one can type."""
+    shown = CliRunner().invoke(app, [command, "--help"])
+    assert shown.exit_code == 0
+    assert "Example" in shown.output
+    assert re.search(rf"^ *tunesmith {command}\b", re.sub(r"[│┃|]", " ", shown.output), re.MULTILINE)
