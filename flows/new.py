@@ -46,19 +46,22 @@ def make_project(folder: Path, given: Given) -> list[str]:
         raise Problem(str(folder), "exists already", do="name a folder that is not there yet")
     if len({path.name for path in given.files}) < len(given.files):
         raise Problem(given.pairs.name, "both files have this name", do="rename one")
+    if (given.prompt_column is None) != (given.completion_column is None):
+        raise Problem("--prompt-column and --completion-column", "only one is given", do="name both, or neither")
+    labels = looks_like_labels(sample_completions(given))
     copy_template(folder)
     raw = folder / "data" / "raw"
     raw.mkdir(parents=True)
     for path in given.files:
         shutil.copy(path, raw / path.name)
-    fill_params(folder / "params.yaml", given, folder.resolve().name)
-    params = load_params(folder / "params.yaml")
+    fill_params(folder / "params.yaml", given, folder.resolve().name, labels=labels)
+    load_params(folder / "params.yaml")
     commit(folder)
     files = ", ".join(path.name for path in given.files)
-    looks = "labels" if params.prompt.task == "labels" else "free text"
+    task, looks = ("labels", "labels") if labels else ("text", "free text")
     return [
         f"made {folder}: {files} tracked by DVC, params.yaml filled in, first commit made",
-        f"task: {params.prompt.task}, since the completions look like {looks}",
+        f"task: {task}, since the completions look like {looks}",
         "read params.yaml, above all prompt.system; then:",
         f"  cd {folder} && make setup && .venv/bin/tunesmith run",
     ]
@@ -75,17 +78,16 @@ def copy_template(folder: Path) -> None:
             shutil.copy(TEMPLATE / name, target)
 
 
-def fill_params(path: Path, given: Given, name: str) -> None:
+def fill_params(path: Path, given: Given, name: str, *, labels: bool) -> None:
     """Point params.yaml at the user's files, its comments kept."""
     yaml = YAML()
     yaml.width = 120
     values = yaml.load(path.read_text(encoding="utf-8"))
-    completions = sample_completions(given)
-    labels = looks_like_labels(completions)
     values["prompt"]["task"] = "labels" if labels else "text"
     values["prompt"]["system"] = "Sort the message into its category." if labels else ""
     values["ingest"]["folder"] = "data/raw"
     values["ingest"]["sources"] = [source(given, file) for file in given.files]
+    values["evaluate"]["rules"] = []
     values["register"]["name"] = (
         "".join(char if char.isalnum() or char in "_.-" else "-" for char in name).strip("-._") or "model"
     )

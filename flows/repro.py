@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ Outcome = Literal["ran", "cached", "fresh"]
 
 RAW = Path("data") / "raw"
 GRACE_SECONDS = 5
+ASIDE = ("Running stage", "> ", "ERROR: failed to reproduce", "WARNING: ")
+"""Lines that DVC puts round what a stage prints."""
 
 
 class StageFailed(Problem):
@@ -162,14 +165,13 @@ def end_group(process: "subprocess.Popen[bytes]") -> None:
 
 
 def words_of(entries: list[dict[str, Any]], output: bytes) -> str:
-    """Find why a stage failed: its own line, else the last thing that was printed that says something."""
+    """Find why a stage failed: its own line, the signal that ended it, else the last thing it printed."""
     for entry in entries:
         if entry["event"] == "problem":
             return str(entry["line"])
-    lines = [
-        line
-        for line in output.decode(errors="replace").splitlines()
-        if line.strip() and not line.startswith("ERROR: failed to reproduce")
-    ]
-    told = [line for line in lines if not line.startswith(("Running stage", "> ", "ERROR: failed to"))]
-    return (told or lines or ["ended without a word"])[-1].strip().removeprefix("ERROR: ")
+    text = output.decode(errors="replace").replace("\r", "\n")
+    ended = re.search(r"exited with -(\d+)", text)
+    if ended:
+        return f"its process was ended by signal {ended[1]}; run it again"
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(ASIDE)]
+    return (lines or ["ended without a word"])[-1].removeprefix("ERROR: ")

@@ -14,6 +14,7 @@ ADVICE = (
     b"Use `dvc push`",
     b"Stage '",
     b"Verifying data",
+    b"WARNING: Process '",  # an earlier run was killed; its locks are gone
     b"ERROR: failed to reproduce",
 )
 
