@@ -8,9 +8,10 @@ export TOKENIZERS_PARALLELISM := false
 setup: .venv/ready ## virtual environment with the pinned packages
 
 .venv/ready: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@echo "setting up .venv: the pinned packages take a few minutes the first time"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
 
 demo: setup ## the whole chain on data/demo: a fine-tuned model and where to look at it
 	$(BIN)/tunesmith run

@@ -97,7 +97,7 @@ def results(metrics: Mapping[str, Any]) -> list[Metric]:
     }
     for arm, values in metrics["comparisons"].items():
         found[f"gain/{values['metric']} over {arm}"] = values["difference"]
-        found[f"gain/{values['metric']} over {arm}, at least"] = values["low"]
+        found[f"gain/{values['metric']} over {arm} low"] = values["low"]
     found["test rows"] = metrics["n"]
     return [Metric(name, float(value), now, 0) for name, value in found.items()]
 
