@@ -16,6 +16,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 from prefect.logging import get_run_logger
+from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
@@ -108,6 +109,8 @@ def retrain(plan: Plan, say: Say, ready: Callable[[], None]) -> Report:
         run.tag({"tunesmith.error": f"{error}" or type(error).__name__})
         run.end("FAILED")
         raise
+    finally:
+        APILogWorker.drain_all(timeout=10)  # the server may go when this returns
     run.end("FINISHED")
     return report
 

@@ -139,7 +139,7 @@ def wait_for(server: Server, log: Path) -> None:
         Problem: If it ends or does not answer in time; its log says why.
     """
     deadline = time.monotonic() + START_SECONDS
-    while not server.answers():
+    while not (server.runs() and server.answers()):  # another's server may answer there, too
         if not server.runs() or time.monotonic() > deadline:
             raise Problem(f"{server.name}'s server", "does not answer", do=f"read {log}, then try again")
         time.sleep(0.2)
@@ -183,14 +183,17 @@ def prefect(root: Path) -> Iterator[Callable[[], None]]:
 
 
 def temporary(root: Path) -> tuple[Server, "subprocess.Popen[bytes]"]:
-    """Start a Prefect server without pages that dies with this process."""
-    port = free_port(PORTS["prefect"] + 100)
+    """Start a Prefect server without pages that dies with this process.
+
+    It is handed a socket that listens already, so that no other server can come in between.
+    """
     factory = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on", "--log-level", "error"]
     own = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    with (private(root) / "prefect-run.log").open("wb") as log:
+    with socket.create_server((HOST, 0)) as listening, (private(root) / "prefect-run.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "--host", HOST, "--port", str(port), *factory],
+            [sys.executable, "-m", "uvicorn", "--fd", str(listening.fileno()), *factory],
             cwd=root, env=os.environ | own, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 -- it calls the kernel only
+            pass_fds=[listening.fileno()], preexec_fn=die_with_parent,  # noqa: PLW1509 -- it calls the kernel only
         )  # fmt: skip
+        port = listening.getsockname()[1]
     return Server("prefect", process.pid, psutil.Process(process.pid).create_time(), port), process
