@@ -3,14 +3,14 @@
 import hashlib
 from pathlib import Path
 
-from flows.place import database, private, tracking_uri
+from flows.place import database, keeps_records, private, tracking_uri
 
 
 def sign(root: Path) -> str | None:
     """What the marker says when the release of the files is recorded; None if it cannot be."""
     release = root / "data/register/release.json"
     uri = tracking_uri(root)
-    lost = uri == f"sqlite:///{database(root)}" and not database(root).exists()
+    lost = keeps_records(root) and not database(root).exists()
     if lost or not release.exists():
         return None
     return f"{hashlib.sha256(release.read_bytes()).hexdigest()} in {uri}\n"

@@ -63,6 +63,14 @@ def tracking_uri(folder: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(folder)}"
 
 
+def keeps_records(folder: Path) -> bool:
+    """Whether the project keeps MLflow's data itself.
+
+    Asked of the address, not of the environment: MLflow writes the address that it is given into the environment.
+    """
+    return tracking_uri(folder) == f"sqlite:///{database(folder)}"
+
+
 def settle() -> None:
     """Tell the tools where to keep their things and to keep quiet; what the user has set stays."""
     for name, value in QUIET.items():

@@ -1,5 +1,6 @@
 """How a model answers: greedy, in batches of like length, held to the label set where there is one."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,10 @@ def answer(
     trie = LabelTrie([renderer.completion(label) for label in manner.labels]) if manner.labels else None
     order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place]), place))
     answers = [""] * len(prompts)
-    with tqdm(total=len(prompts), desc=progress, unit="row", mininterval=2, ncols=88, disable=not progress) as bar:
+    interval = 0.5 if os.environ.get("TUNESMITH_TERMINAL") else 20  # without a terminal each state is a line
+    with tqdm(
+        total=len(prompts), desc=progress, unit="row", mininterval=interval, ncols=88, disable=not progress
+    ) as bar:
         for start in range(0, len(order), manner.batch_rows):
             places = order[start : start + manner.batch_rows]
             texts = answer_batch(model, renderer, [prompts[place] for place in places], trie, manner.max_new_tokens)

@@ -1,7 +1,6 @@
 """Where MLflow keeps things: a database in the project unless the environment names another, made once."""
 
 import logging
-import os
 import sqlite3
 from contextlib import closing
 from functools import cache
@@ -12,7 +11,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from flows.place import database, private, tracking_uri
+from flows.place import database, keeps_records, private, tracking_uri
 from pipeline.problem import Problem
 
 KIND = "custom_model_development"
@@ -39,7 +38,7 @@ def client(root: Path) -> MlflowClient:
             raise Problem(
                 place, f"MLflow does not answer: {error.message}", do="start it, or unset MLFLOW_TRACKING_URI"
             ) from error
-        if place == f"sqlite:///{database(root)}":
+        if keeps_records(root):
             with closing(sqlite3.connect(database(root))) as connection:
                 connection.execute("PRAGMA journal_mode=wal")  # readers and writers do not wait for each other
     return found
@@ -51,6 +50,6 @@ def experiment(root: Path, name: str) -> str:
     found = connected.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    own = None if os.environ.get("MLFLOW_TRACKING_URI") else (private(root) / "mlartifacts").as_uri()
+    own = (private(root) / "mlartifacts").as_uri() if keeps_records(root) else None
     made = connected.create_experiment(name, artifact_location=own, tags={"mlflow.experimentKind": KIND})
     return str(made)
