@@ -6,7 +6,7 @@ Writes data/ingest/: pairs.parquet, quarantine.parquet (rows that are no pair), 
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,9 @@ def turns_of(row: dict[str, Any], source: Source) -> list[tuple[Any, Any]]:
         turns = turn_list(row["conversations"])
         return [(SHAREGPT_ROLES.get(str(turn.get("from")), str(turn.get("from"))), turn.get("value")) for turn in turns]
     if "instruction" in row and "output" in row:
-        asked = "\n\n".join(part for part in (row["instruction"], row.get("input")) if part)
-        return [("user", asked), ("assistant", row["output"])]
+        parts = [part for part in (row["instruction"], row.get("input")) if part not in ("", None)]
+        odd = [part for part in parts if not isinstance(part, str)]
+        return [("user", odd[0] if odd else "\n\n".join(parts)), ("assistant", row["output"])]
     if "prompt" in row and "completion" in row:
         return [("user", row["prompt"]), ("assistant", row["completion"])]
     raise NotAPair("no_known_shape", f"fields: {', '.join(sorted(map(str, row))) or 'none'}")
@@ -97,8 +98,7 @@ def pair_of(record: Record, source: Source, name: str) -> Pair:
     for role, content in turns:
         if role not in ROLES:
             raise NotAPair("unknown_role", f"got {role!r}")
-        if not isinstance(content, str):
-            raise NotAPair("not_text", f"the {role} turn is {type(content).__name__}")
+        need_text(role, content)
     *prompt, (last, completion) = turns or [("", "")]
     if last != "assistant":
         raise NotAPair("no_answer", f"the last turn is by {last!r}, not by the assistant")
@@ -108,13 +108,26 @@ def pair_of(record: Record, source: Source, name: str) -> Pair:
     return Pair(messages, completion, name, record.row, source.split, record.raw)
 
 
+def need_text(role: str, content: Any) -> None:
+    """Check that what a turn says is text that can be written."""
+    if not isinstance(content, str):
+        raise NotAPair("not_text", f"the {role} turn is {type(content).__name__}")
+    if plain(content) != content:
+        raise NotAPair("not_unicode", f"the {role} turn has half a character")
+
+
+def plain(text: str) -> str:
+    """Write half a character (a lone surrogate, which UTF-8 cannot hold) as its escape."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def read_source(source: Source, name: str, records: Iterable[Record]) -> Iterator[Pair | Quarantined]:
     """Turn each row of a file into a pair or set it aside; none is dropped."""
     for record in records:
         try:
             yield pair_of(record, source, name)
         except NotAPair as why:
-            yield Quarantined(name, record.row, why.reason, why.detail, record.raw)
+            yield Quarantined(name, record.row, why.reason, plain(why.detail), record.raw)
 
 
 def sample_per_label(pairs: list[Pair], per_label: int, seed: int) -> list[Pair]:
@@ -136,7 +149,10 @@ def files_of(source: Source, folder: Path) -> list[Path]:
     where = f"params.yaml: ingest.sources: {source.path}"
     if Path(source.path).is_absolute() or ".." in Path(source.path).parts:
         raise Problem(where, "leaves ingest.folder", expected=f"a path below {folder}", do="copy the file there")
-    files = sorted(path for path in folder.glob(source.path) if path.is_file())
+    try:
+        files = sorted(path for path in folder.glob(source.path) if path.is_file())
+    except (ValueError, IndexError, NotImplementedError) as error:
+        raise Problem(where, "is no path or pattern", got=str(error), do="as in a shell: *.jsonl, **/*.csv") from error
     if not files:
         raise Problem(
             where, "no such file", expected=f"a file in {folder}", do="check the name, or `dvc pull` the data"
@@ -150,24 +166,22 @@ def read_all(ingest: Ingest) -> tuple[list[Pair], list[Quarantined], list[dict[s
     quarantined: list[Quarantined] = []
     account: list[dict[str, Any]] = []
     for source in ingest.sources:
-        for path in files_of(source, Path(ingest.folder)):
-            rows = list(read_source(source, path.name, read_records(path, source)))
-            good = [row for row in rows if isinstance(row, Pair)]
-            bad = [row for row in rows if isinstance(row, Quarantined)]
-            taken = sample_per_label(good, source.per_label, ingest.seed) if source.per_label else good
-            pairs += taken
-            quarantined += bad
-            account.append(
-                {
-                    "file": path.name,
-                    "rows": len(rows),
-                    "kept": len(taken),
-                    "quarantined": len(bad),
-                    "not_sampled": len(good) - len(taken),
-                }
-            )
-            log.info("ingest: %s: %d rows, %d kept, %d set aside", path.name, len(rows), len(taken), len(bad))
+        files = {path.relative_to(ingest.folder).as_posix(): path for path in files_of(source, Path(ingest.folder))}
+        rows = [row for name, path in files.items() for row in read_source(source, name, read_records(path, source))]
+        good = [row for row in rows if isinstance(row, Pair)]
+        bad = [row for row in rows if isinstance(row, Quarantined)]
+        taken = sample_per_label(good, source.per_label, ingest.seed) if source.per_label else good
+        pairs += taken
+        quarantined += bad
+        account += [account_of(name, good, taken, bad) for name in files]
     return pairs, quarantined, account
+
+
+def account_of(name: str, good: Sequence[Pair], taken: Sequence[Pair], bad: Sequence[Quarantined]) -> dict[str, Any]:
+    """Count what became of the rows of one file."""
+    read, kept, aside = (sum(row.source == name for row in rows) for rows in (good, taken, bad))
+    log.info("ingest: %s: %d rows, %d kept, %d set aside", name, read + aside, kept, aside)
+    return {"file": name, "rows": read + aside, "kept": kept, "quarantined": aside, "not_sampled": read - kept}
 
 
 def run(ingest: Ingest, data: Path) -> None:
@@ -179,7 +193,7 @@ def run(ingest: Ingest, data: Path) -> None:
         raise Problem(
             f"{ingest.folder}/{', '.join(source.path for source in ingest.sources)}",
             "not one row is a pair",
-            got=f"{reasons}; first: {first}",
+            got=f"{reasons}; first: {first}" if quarantined else "no rows at all",
             do="name the columns in ingest.sources, or see the known shapes in the README",
         )
     with stage.whole(data / "ingest") as folder:

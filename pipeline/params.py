@@ -53,7 +53,7 @@ class Model(Section):
     def pinned(cls, source: str) -> str:
         """Refuse what may name other bytes tomorrow."""
         if source.startswith("hf://"):
-            match = HUB.match(source)
+            match = HUB.fullmatch(source)
             if not match:
                 raise ValueError("expected hf://OWNER/NAME@COMMIT")
             if not COMMIT.match(match["revision"]):
@@ -105,8 +105,16 @@ class Ingest(Section):
 
     folder: str
     """Folder of the sources, tracked by git or DVC; `data/demo` or `data/raw`."""
-    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    sources: tuple[Source, ...]
     seed: int
+
+    @field_validator("sources")
+    @classmethod
+    def at_least_one(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        """Not by `min_length`, which would also call a list empty when something in it is wrong."""
+        if not sources:
+            raise ValueError("name at least one source")
+        return sources
 
 
 class Validate(Section):
@@ -157,6 +165,16 @@ class Finetune(Section):
     """Optimizer steps between two points of the curve."""
     seed: int
 
+    @field_validator("targets", mode="before")
+    @classmethod
+    def word_or_names(cls, targets: object) -> object:
+        """Say in one fault what pydantic would say in one for each kind."""
+        if targets == "all-linear":
+            return targets
+        if isinstance(targets, list) and targets and all(isinstance(name, str) for name in targets):
+            return tuple(targets)
+        raise ValueError("expected all-linear, or a list of module names")
+
 
 class Rule(Section):
     """A house rule that a program can check on a completion."""
@@ -197,6 +215,16 @@ class Evaluate(Section):
     """Bootstrap resamples behind an interval."""
     seed: int
     rules: tuple[Rule, ...]
+
+    @field_validator("rules")
+    @classmethod
+    def names_differ(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        """Scores go by the name of their rule."""
+        names = [rule.name for rule in rules]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two rules are called {name!r}")
+        return rules
 
 
 class Register(Section):
@@ -252,7 +280,7 @@ def read_yaml(path: Path) -> Any:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise Problem(str(path), "no such file", do="run this in the project's folder") from error
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date or number that is none
         raise Problem(path.name, f"not YAML: {error}", do="mend the line it names") from error
 
 
@@ -264,7 +292,11 @@ def parse_params(values: Any, *, where: str = "params.yaml") -> Params:
     """
     try:
         # Through JSON, since its strict mode takes a list for a tuple and nothing else that YAML would bend.
-        return TypeAdapter(Params).validate_json(json.dumps(values, default=str))
+        text = json.dumps(values, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Problem(where, f"holds more than plain values: {error}", do="use sections, lists and values") from error
+    try:
+        return TypeAdapter(Params).validate_json(text)
     except ValidationError as error:
         faults = [describe(fault) for fault in error.errors()]
         raise ParamsProblem(where, faults) from error

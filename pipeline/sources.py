@@ -85,7 +85,7 @@ def parsed(number: int, raw: bytes) -> Record:
         return Record(number, raw, json.loads(raw.decode("utf-8")))
     except UnicodeDecodeError as error:
         return Record(number, raw, fault=("not_utf8", f"byte {error.start} of the line"))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, or a number of thousands of digits
         return Record(number, raw, fault=("not_json", str(error)))
 
 
@@ -93,12 +93,13 @@ def whole_json(path: Path, _source: Source) -> Iterator[Record]:
     """Read a file that is one JSON list of rows."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise Problem(str(path), f"is not JSON: {error}", do="mend it; for one value a line, call it .jsonl") from error
     if not isinstance(rows, list):
         raise Problem(str(path), "is not a list of rows", got=type(rows).__name__, do="put the rows into one JSON list")
     for number, row in enumerate(rows, start=1):
-        yield Record(number, json.dumps(row, ensure_ascii=False).encode(), row)
+        # Half a character (a lone surrogate) becomes its JSON escape again.
+        yield Record(number, json.dumps(row, ensure_ascii=False).encode(errors="backslashreplace"), row)
 
 
 def table_csv(path: Path, source: Source) -> Iterator[Record]:
@@ -109,7 +110,7 @@ def table_csv(path: Path, source: Source) -> Iterator[Record]:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise Problem(str(path), f"line {line} is not UTF-8", do="save the file as UTF-8") from error
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows = csv_rows(path, text, delimiter)
     header = next(rows, [])
     need_columns(path, header, source)
     for number, fields in enumerate(rows, start=2):
@@ -120,6 +121,22 @@ def table_csv(path: Path, source: Source) -> Iterator[Record]:
             yield Record(number, raw, fault=("ragged", f"{len(fields)} fields under {len(header)} columns"))
         else:
             yield Record(number, raw, dict(zip(header, fields, strict=True)))
+
+
+def csv_rows(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
+    """Split CSV into rows of fields, strictly: an open quote would swallow every row after it."""
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    while True:
+        line = rows.line_num + 1
+        try:
+            yield next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise Problem(
+                str(path), f"line {line} is not CSV: {error}", do="close its quotes, and double those inside a text"
+            ) from error
 
 
 def csv_line(fields: list[str]) -> bytes:
@@ -133,16 +150,16 @@ def table_parquet(path: Path, source: Source) -> Iterator[Record]:
     """Read a Parquet file batch by batch."""
     try:
         file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
+        need_columns(path, file.schema_arrow.names, source)
+        number = 0
+        for batch in file.iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield Record(number, json.dumps(row, ensure_ascii=False, default=str).encode(), row)
+    except (pa.ArrowException, OSError) as error:  # OSError: a damaged footer or page
         raise Problem(
             str(path), f"is not Parquet: {error}", do="check the file, or name its format in ingest.sources"
         ) from error
-    need_columns(path, file.schema_arrow.names, source)
-    number = 0
-    for batch in file.iter_batches():
-        for row in batch.to_pylist():
-            number += 1
-            yield Record(number, json.dumps(row, ensure_ascii=False, default=str).encode(), row)
 
 
 def need_columns(path: Path, columns: list[str], source: Source) -> None:

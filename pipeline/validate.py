@@ -48,28 +48,36 @@ class Finding:
     places: tuple[int, ...]
 
 
-def columns(pairs: Sequence[Pair]) -> pd.DataFrame:
+def columns(pairs: Sequence[Pair], validate: Validate) -> pd.DataFrame:
     """Compute, for each pair, the numbers that the suite speaks about; texts stay out of it."""
-    seen: dict[str, int] = {}
     answers: dict[str, set[str]] = {}
     for pair in pairs:
         answers.setdefault(pair.group, set()).add(pair.completion)
-    test_groups = {pair.group for pair in pairs if pair.split == "test"}
-    rows = []
-    for place, pair in enumerate(pairs):
-        copy = seen[pair.id] = seen.get(pair.id, -1) + 1
-        rows.append(
-            {
-                "place": place,
-                "prompt_chars": len(pair.prompt.strip()),
-                "completion_chars": len(pair.completion.strip()),
-                "control_chars": control_chars(pair.prompt) + control_chars(pair.completion),
-                "copy": copy,
-                "train_row_in_test": int(pair.split != "test" and pair.group in test_groups),
-                "answers_to_prompt": len(answers[pair.group]),
-            }
-        )
-    return pd.DataFrame(rows)
+    test_given = any(pair.split == "test" for pair in pairs)
+    tested = [side(pair, validate, test_given=test_given) == "test" for pair in pairs]
+    test_groups = {pair.group for pair, in_test in zip(pairs, tested, strict=True) if in_test}
+    copies = copies_of(pairs, tested)
+    return pd.DataFrame(
+        {
+            "place": place,
+            "prompt_chars": len(pair.prompt.strip()),
+            "completion_chars": len(pair.completion.strip()),
+            "control_chars": control_chars(pair.prompt) + control_chars(pair.completion),
+            "copy": copies[place],
+            "train_row_in_test": int(not tested[place] and pair.group in test_groups),
+            "answers_to_prompt": len(answers[pair.group]),
+        }
+        for place, pair in enumerate(pairs)
+    )
+
+
+def copies_of(pairs: Sequence[Pair], tested: Sequence[bool]) -> dict[int, int]:
+    """Count, for each place, the copies of its pair before it; those in the test set come before all others."""
+    seen: dict[str, int] = {}
+    found: dict[int, int] = {}
+    for place in sorted(range(len(pairs)), key=lambda place: not tested[place]):
+        found[place] = seen[pairs[place].id] = seen.get(pairs[place].id, -1) + 1
+    return found
 
 
 def control_chars(text: str) -> int:
@@ -99,7 +107,7 @@ def expectations(validate: Validate) -> list[tuple[str, str, gxe.Expectation]]:
          between(column="control_chars", max_value=0, severity="critical")),
         ("duplicate", "no second copy of the same pair",
          between(column="copy", max_value=0, severity="critical")),
-        ("also_in_test", "no training row has the prompt of a given test row",
+        ("also_in_test", "no training row has the prompt of a test row",
          between(column="train_row_in_test", max_value=0, severity="critical")),
         ("conflict", "one prompt has one completion",
          between(column="answers_to_prompt", max_value=1, severity="warning")),
@@ -119,7 +127,7 @@ def check(pairs: Sequence[Pair], validate: Validate) -> list[Finding]:
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     batches = context.data_sources.add_pandas("pairs").add_dataframe_asset("pairs")
-    batch = batches.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": columns(pairs)})
+    batch = batches.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": columns(pairs, validate)})
     results = batch.validate(
         gx.ExpectationSuite(name="pairs", expectations=[expectation for _, _, expectation in suite]),
         result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["place"]},
