@@ -65,6 +65,8 @@ def answer(
         The answers in the order of the prompts. With labels, each is one of them.
     """
     trie = LabelTrie([renderer.completion(label) for label in manner.labels]) if manner.labels else None
+    # Read back by its tokens: a tokenizer may give a label other letters or other blanks.
+    labels = {text_of(renderer, renderer.completion(label)): label for label in manner.labels}
     order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place]), place))
     answers = [""] * len(prompts)
     interval = 0.5 if os.environ.get("TUNESMITH_TERMINAL") else 20  # without a terminal each state is a line
@@ -75,7 +77,7 @@ def answer(
             places = order[start : start + manner.batch_rows]
             texts = answer_batch(model, renderer, [prompts[place] for place in places], trie, manner.max_new_tokens)
             for place, text in zip(places, texts, strict=True):
-                answers[place] = text
+                answers[place] = labels[text] if labels else text
             bar.update(len(places))
     return answers
 

@@ -71,6 +71,10 @@ def add_adapter(base: Any, finetune: Finetune) -> Any:
         Problem: If the model has none of the layers asked for.
     """
     targets = finetune.targets if finetune.targets == "all-linear" else list(finetune.targets)
+    layers = [f".{name}" for name, _ in base.named_modules()]
+    unknown = (
+        [] if targets == "all-linear" else [t for t in targets if not any(name.endswith(f".{t}") for name in layers)]
+    )
     config = LoraConfig(
         r=finetune.rank,
         lora_alpha=finetune.alpha,
@@ -80,9 +84,12 @@ def add_adapter(base: Any, finetune: Finetune) -> Any:
     )
     try:
         with quiet():
-            return get_peft_model(base, config)
+            adapted = get_peft_model(base, config)
     except ValueError as error:
         raise Problem("params.yaml: finetune.targets", str(error).splitlines()[0], got=str(targets)) from error
+    if unknown:  # peft leaves them out in silence when others are there
+        raise Problem("params.yaml: finetune.targets", "the base model has no such layer", got=", ".join(unknown))
+    return adapted
 
 
 def save_adapter(model: Any, folder: Path, base_digest: str) -> None:

@@ -106,7 +106,7 @@ class Ingest(Section):
     folder: str
     """Folder of the sources, tracked by git or DVC; `data/demo` or `data/raw`."""
     sources: tuple[Source, ...]
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @field_validator("sources")
     @classmethod
@@ -163,7 +163,7 @@ class Finetune(Section):
     max_grad_norm: Annotated[float, Field(gt=0)]
     log_every: Positive
     """Optimizer steps between two points of the curve."""
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @field_validator("targets", mode="before")
     @classmethod
@@ -213,7 +213,7 @@ class Evaluate(Section):
     """Length of a generated text; labels end by themselves."""
     resamples: Annotated[int, Field(ge=100)]
     """Bootstrap resamples behind an interval."""
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     rules: tuple[Rule, ...]
 
     @field_validator("rules")

@@ -53,7 +53,7 @@ def draw_confusion(expected: Sequence[str], got: Sequence[str], labels: Sequence
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(np.sqrt(counts), cmap="Blues")
-    small: dict[str, Any] = {"fontsize": 8 if len(labels) <= 40 else 5}
+    small: dict[str, Any] = {"fontsize": 8 if len(labels) <= 40 else 5, "parse_math": False}
     axes.set_xticks(range(len(labels)), labels, rotation=90, **small)
     axes.set_yticks(range(len(labels)), labels, **small)
     for row, column in zip(*np.nonzero(counts), strict=True):

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
+
 from pipeline.pairs import Message
 from pipeline.problem import Problem
 
@@ -74,7 +76,17 @@ class Renderer:
             turns = [{"role": "system", "content": self.system}, *turns]
         if answer is not None:
             turns = [*turns, {"role": "assistant", "content": answer}]
-        rendered: str = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=answer is None)
+        try:
+            rendered: str = self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=answer is None
+            )
+        except TemplateError as error:
+            raise Problem(
+                "model.source",
+                f"its chat template refuses these turns: {error}",
+                got=", ".join(turn["role"] for turn in turns),
+                do="leave prompt.system empty if that is what it refuses, or choose another model",
+            ) from error
         return rendered
 
     def _end_of_turn(self) -> list[int]:

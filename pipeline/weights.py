@@ -40,7 +40,7 @@ class Base:
 
 def cache() -> Path:
     """The cache of base models: TUNESMITH_CACHE, else the user's cache folder."""
-    place = os.environ.get("TUNESMITH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "tunesmith"
+    place = os.environ.get("TUNESMITH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tunesmith"
     return Path(place).expanduser() / "models"
 
 
@@ -196,7 +196,7 @@ def convert(gguf: Path, into: Path) -> None:
 
 def local(folder: Path) -> Base:
     """Take a model that lies in a local folder."""
-    if not (folder / "config.json").exists():
+    if not (folder / "config.json").exists() or not list(folder.glob("*.safetensors")):
         raise Problem(
             f"params.yaml: model.source: {folder}",
             "no model there",

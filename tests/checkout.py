@@ -33,14 +33,15 @@ def git(root: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.rstrip("\n")
 
 
-def make_checkout(root: Path, files: dict[str, str]) -> Path:
-    """Make a repository of git and DVC that holds these files as its first commit."""
+def make_checkout(root: Path, files: dict[str, str], *, dvc: bool = True) -> Path:
+    """Make a repository of git, and of DVC where it is wanted, that holds these files as its first commit."""
     root.mkdir()
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
     git(root, "init", "--quiet", "--initial-branch=main")
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=root, check=True)
+    if dvc:
+        subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=root, check=True)
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "-m", "first")
     return root

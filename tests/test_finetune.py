@@ -1,8 +1,9 @@
 """Laws of the training stage, on the tiny model."""
 
+import gc
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,19 @@ import pytest
 import torch
 from conftest import SYSTEM
 from safetensors.torch import load_file
+from tiny import ROWS, tiny_params
 from transformers import PreTrainedTokenizerFast
 
 from pipeline import finetune
-from pipeline.batches import PairLoss
+from pipeline.batches import PairLoss, WindowedSampler
 from pipeline.digests import file_digests, file_sha256, tree_digest
-from pipeline.model import add_adapter, load_base, settle
-from pipeline.pairs import Pair, read_json
+from pipeline.model import add_adapter, load_base, save_adapter, settle
+from pipeline.pairs import Message, read_json
 from pipeline.params import Finetune, Params
 from pipeline.problem import Problem
 from pipeline.prompt import Encoded, Renderer
 from pipeline.tokens import write_tokens
 
-MakeParams = Callable[..., Params]
-TRAIN_POINT = {"step", "epoch", "train_loss", "train_grad_norm", "train_learning_rate"}
-VALIDATION_POINT = {"step", "epoch", "validation_loss"}
-
-# Another value for each field, and where the change must show: in the curves, in the weights, or in both.
 OTHER = {
     "rank": 2,
     "alpha": 32,
@@ -43,21 +40,47 @@ OTHER = {
     "log_every": 1,
     "seed": 2,
 }
+"""Another value for each field of the section; a new field needs one too."""
+HISTORY, WEIGHTS = "history.jsonl", "adapter/adapter_model.safetensors"
+TRAINING = {"step", "epoch", "train_loss", "train_grad_norm", "train_learning_rate"}
+VALIDATION = {"step", "epoch", "validation_loss"}
 
 
-@pytest.fixture
-def rows(tokenizer: PreTrainedTokenizerFast, pairs: list[Pair]) -> list[tuple[str, Encoded]]:
+@dataclass(frozen=True)
+class Done:
+    """A finished run: what it wrote, and the base model's files before it."""
+
+    data: Path
+    digests: dict[str, str]
+    base_before: dict[str, str]
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """The points of the curves."""
+        lines = (self.data / "finetune" / HISTORY).read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported_is_no_garbage() -> Iterator[None]:
+    """Keep the Trainer, which collects garbage at every start, from searching all that was imported."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="module")
+def rows(tokenizer: PreTrainedTokenizerFast) -> list[Encoded]:
     renderer = Renderer(tokenizer, SYSTEM)
-    return [(pair.id, renderer.encode(pair.messages, pair.completion)) for pair in pairs]
+    return [renderer.encode((Message("user", prompt),), completion) for prompt, completion in ROWS]
 
 
-@pytest.fixture
-def data(tmp_path: Path, rows: list[tuple[str, Encoded]]) -> Path:
-    """What tokenize leaves: 24 rows to train on and 6 to validate on."""
-    (tmp_path / "tokenize").mkdir()
-    write_tokens(tmp_path / "tokenize" / "train.arrow", rows[:24])
-    write_tokens(tmp_path / "tokenize" / "validation.arrow", rows[24:30])
-    return tmp_path
+def write_rows(data: Path, train: list[Encoded], validation: list[Encoded]) -> None:
+    """Lay down what tokenize leaves."""
+    (data / "tokenize").mkdir(parents=True)
+    for split, rows in {"train": train, "validation": validation}.items():
+        write_tokens(data / "tokenize" / f"{split}.arrow", [(str(place), row) for place, row in enumerate(rows)])
 
 
 def run(params: Params, data: Path) -> dict[str, str]:
@@ -66,203 +89,195 @@ def run(params: Params, data: Path) -> dict[str, str]:
     return file_digests(data / "finetune")
 
 
-def history(data: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (data / "finetune" / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+@pytest.fixture(scope="module")
+def done(base: Path, rows: list[Encoded], tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """One run on 8 rows, with 3 to validate on, for all tests that look at what it left."""
+    data, before = tmp_path_factory.mktemp("finetune"), file_digests(base)
+    write_rows(data, rows[:8], rows[8:11])
+    return Done(data, run(tiny_params(base), data), before)
 
 
-def test_the_stage_writes_these_files_and_no_other(data: Path, make_params: MakeParams) -> None:
-    """The folder holds the adapter, the curves, the report and the environment; nothing of the Trainer's own."""
-    assert set(run(make_params(), data)) == {
-        "adapter/adapter_config.json", "adapter/adapter_model.safetensors",
-        "history.jsonl", "report.json", "environment.json",
-    }  # fmt: skip
-
-
-def test_two_runs_write_the_same_bytes(data: Path, make_params: MakeParams) -> None:
-    """A second run of the same params on the same rows gives the same folder, byte for byte, whatever ran between."""
-    first = run(make_params(), data)
-    torch.randn(11)
-    assert run(make_params(), data) == first
-
-
-def test_the_base_model_is_untouched_on_disk(base: Path, data: Path, make_params: MakeParams) -> None:
-    """Training writes nothing into the folder of the base model."""
-    before = file_digests(base)
-    run(make_params(), data)
-    assert file_digests(base) == before
-    assert read_json(data / "finetune" / "report.json")["base_digest"] == tree_digest(before)
-
-
-def test_training_moves_the_adapter_and_nothing_else(
-    base: Path, rows: list[tuple[str, Encoded]], make_params: MakeParams, tmp_path: Path
-) -> None:
-    """Every weight of the base is bit for bit what it was; every matrix of the adapter has moved."""
-    params = make_params(**{"finetune.epochs": 1})
-    settle(params.model, 1)
-    model = add_adapter(load_base(base, params.model), params.finetune)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    encoded = [row for _, row in rows[:12]]
-    finetune.train(model, encoded, [], params.finetune, lambda _point: None, tmp_path)
-    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    assert moved == {name for name in before if "lora_" in name} != set()
-
-
-def test_the_adapter_moved_from_the_one_that_the_seed_gives(base: Path, data: Path, make_params: MakeParams) -> None:
-    """The report names the digests of the adapter before and after, and they are those of real adapters."""
-    params = make_params()
-    run(params, data)
-    report = read_json(data / "finetune" / "report.json")
+def trained(params: Params, rows: list[Encoded], scratch: Path) -> tuple[Any, list[dict[str, float]]]:
+    """Train a fresh adapter on some rows: the model, and the points of its curve."""
     settle(params.model, params.finetune.seed)
-    fresh = add_adapter(load_base(base, params.model), params.finetune).state_dict()
-    after = load_file(data / "finetune" / "adapter" / "adapter_model.safetensors")
-    assert report["adapter"] == file_sha256(data / "finetune" / "adapter" / "adapter_model.safetensors")
-    assert report["initial_adapter"] != report["adapter"]
-    assert not any(torch.equal(fresh[name.replace(".weight", ".default.weight")], after[name]) for name in after)
+    model = add_adapter(load_base(Path(params.model.source), params.model), params.finetune)
+    points: list[dict[str, float]] = []
+    finetune.train(model, rows, [], params.finetune, points.append, scratch)
+    return model, points
 
 
-def test_the_loss_falls(data: Path, make_params: MakeParams) -> None:
-    """Both curves end well below where they began."""
-    run(make_params(**{"finetune.epochs": 4}), data)
-    for name in ("train_loss", "validation_loss"):
-        curve = [point[name] for point in history(data) if name in point]
-        assert curve[-1] < 0.8 * curve[0]
+def test_the_stage_writes_these_files_and_no_other(done: Done) -> None:
+    """The folder holds the adapter, the curves, the report and the environment; nothing of the Trainer's own."""
+    assert set(done.digests) == {HISTORY, WEIGHTS, "adapter/adapter_config.json", "report.json", "environment.json"}
 
 
-def test_each_point_of_the_curves_has_exactly_these_keys(data: Path, make_params: MakeParams) -> None:
-    """A point is of the training curve or of the validation curve, and tells its step and epoch."""
-    run(make_params(), data)
-    points = history(data)
-    assert [set(point) for point in points if "train_loss" in point] == [TRAIN_POINT] * 6
-    assert [set(point) for point in points if "train_loss" not in point] == [VALIDATION_POINT] * 2
-    assert [(point["step"], point["epoch"]) for point in points if "validation_loss" in point] == [(6, 1.0), (12, 2.0)]
-    assert [point["step"] for point in points if "train_loss" in point] == [2, 4, 6, 8, 10, 12]
-
-
-def test_without_validation_rows_there_is_no_validation_curve(data: Path, make_params: MakeParams) -> None:
-    """An empty validation split trains as well, and no number is made up for it."""
-    write_tokens(data / "tokenize" / "validation.arrow", [])
-    run(make_params(), data)
-    assert all(set(point) == TRAIN_POINT for point in history(data))
-
-
-def test_the_validation_loss_is_the_mean_over_every_supervised_token(
-    base: Path, rows: list[tuple[str, Encoded]], make_params: MakeParams
+def test_two_runs_write_the_same_bytes(
+    done: Done, base: Path, rows: list[Encoded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A second run gives the same folder, byte for byte, and the live file of the environment gets the same points."""
+    monkeypatch.setenv("TUNESMITH_LIVE", str(tmp_path / "live.jsonl"))
+    write_rows(tmp_path, rows[:8], rows[8:11])
+    assert run(tiny_params(base), tmp_path) == done.digests
+    assert (tmp_path / "live.jsonl").read_bytes() == (done.data / "finetune" / HISTORY).read_bytes()
+
+
+@pytest.mark.parametrize("field", Finetune.model_fields)
+def test_every_field_of_the_section_is_live(
+    done: Done, base: Path, rows: list[Encoded], tmp_path: Path, field: str
+) -> None:
+    """Changing any one field of `finetune` changes the curves or the adapter's weights."""
+    write_rows(tmp_path, rows[:8], rows[8:11])
+    after = run(tiny_params(base, **{f"finetune.{field}": OTHER[field]}), tmp_path)
+    assert [after[name] for name in (HISTORY, WEIGHTS)] != [done.digests[name] for name in (HISTORY, WEIGHTS)]
+
+
+def test_the_base_model_is_untouched_on_disk(done: Done, base: Path) -> None:
+    """Training writes nothing into the folder of the base model, and the report names it by its digest."""
+    assert file_digests(base) == done.base_before
+    assert read_json(done.data / "finetune" / "report.json")["base_digest"] == tree_digest(done.base_before)
+
+
+def test_training_moves_the_adapter_and_nothing_else(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
+    """Every weight of the base is bit for bit what it was; every matrix of the adapter has moved."""
+    params = tiny_params(base)
+    settle(params.model, params.finetune.seed)
+    before = add_adapter(load_base(base, params.model), params.finetune).state_dict()
+    after = trained(params, rows[:8], tmp_path)[0].state_dict()
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert moved == {name for name in before if "lora_" in name} != set()
+    plain = load_file(base / "model.safetensors")
+    frozen = {name.removeprefix("base_model.model.").replace(".base_layer", ""): value for name, value in after.items()}
+    assert all(torch.equal(frozen[name], value) for name, value in plain.items())
+
+
+def test_the_report_tells_the_adapter_before_and_after(done: Done, base: Path, tmp_path: Path) -> None:
+    """The first weights are those that the seed gives to a fresh adapter; the last are the file's, and others."""
+    params = tiny_params(base)
+    settle(params.model, params.finetune.seed)
+    save_adapter(add_adapter(load_base(base, params.model), params.finetune), tmp_path, "0" * 64)
+    report = read_json(done.data / "finetune" / "report.json")
+    assert report["initial_adapter"] == file_sha256(tmp_path / "adapter_model.safetensors")
+    assert report["adapter"] == file_sha256(done.data / "finetune" / WEIGHTS) != report["initial_adapter"]
+    assert {name: report[name] for name in ("rows", "steps")} == {"rows": 8, "steps": 4}
+
+
+def test_the_loss_falls(done: Done) -> None:
+    """Both curves end below where they began."""
+    for name in ("train_loss", "validation_loss"):
+        curve = [point[name] for point in done.history if name in point]
+        assert curve[-1] < curve[0] - 0.01
+
+
+def test_each_point_of_the_curves_has_exactly_these_keys(done: Done) -> None:
+    """A point is of the training curve or of the validation curve, and tells its step and its epoch."""
+    assert [(set(point), point["step"], point["epoch"]) for point in done.history] == [
+        (TRAINING, 2, 1.0), (VALIDATION, 2, 1.0), (TRAINING, 4, 2.0), (VALIDATION, 4, 2.0),
+    ]  # fmt: skip
+
+
+def test_without_validation_rows_there_is_no_validation_curve(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
+    """An empty validation split trains as well, and no number is made up for it."""
+    write_rows(tmp_path, rows[:8], [])
+    digests = run(tiny_params(base), tmp_path)
+    assert [set(point) for point in Done(tmp_path, digests, {}).history] == [TRAINING, TRAINING]
+
+
+def test_the_validation_loss_is_the_mean_over_every_supervised_token(base: Path, rows: list[Encoded]) -> None:
     """However the rows fall into batches, the mean is that of their tokens; measuring leaves the model training."""
-    model = PairLoss(load_base(base, make_params().model), []).train()
-    long = Encoded([*rows[0][1].input_ids, *[5] * 9], rows[0][1].completion_start)
-    some = [long, *(row for _, row in rows[:4])]
+    model = PairLoss(load_base(base, tiny_params(base).model), []).train()
+    some = [Encoded([*row.input_ids, *[5] * (3 * place)], row.completion_start) for place, row in enumerate(rows[:5])]
     losses = [finetune.mean_loss(model, some, batch_rows) for batch_rows in (1, 2, 5)]
-    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
     items = [len(row.input_ids) - row.completion_start for row in some]
     each = [finetune.mean_loss(model, [row], 1) * n for row, n in zip(some, items, strict=True)]
-    assert losses[0] == pytest.approx(sum(each) / sum(items), rel=1e-5)
+    assert losses == pytest.approx([sum(each) / sum(items)] * 3, rel=1e-5)
     assert model.training
-
-
-def test_the_live_file_gets_the_same_points(
-    data: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The file that the environment names holds what the history holds, and does not change it."""
-    silent = run(make_params(), data)
-    monkeypatch.setenv("TUNESMITH_LIVE", str(tmp_path / "live.jsonl"))
-    assert run(make_params(), data) == silent
-    assert (tmp_path / "live.jsonl").read_bytes() == (data / "finetune" / "history.jsonl").read_bytes()
 
 
 class Watched(list[Encoded]):
     """Rows that remember in which order they were fetched."""
 
-    def __init__(self, rows: list[Encoded]) -> None:
-        super().__init__(rows)
-        self.fetched: list[Any] = []
+    fetched: list[Any]
 
     def __getitem__(self, place: Any) -> Any:
         self.fetched.append(place)
         return super().__getitem__(place)
 
-    def __iter__(self) -> Iterator[Encoded]:
-        return super().__iter__()
 
-
-def test_the_trainer_takes_every_row_once_an_epoch_in_the_order_of_the_sampler(
-    base: Path, rows: list[tuple[str, Encoded]], make_params: MakeParams, tmp_path: Path
+def test_the_trainer_takes_the_rows_in_the_order_of_the_sampler(
+    base: Path, rows: list[Encoded], tmp_path: Path
 ) -> None:
-    """Within the Trainer too each epoch has all rows, and another order than the one before."""
-    params = make_params(**{"finetune.epochs": 3})
-    watched = Watched([row for _, row in rows[:10]])
-    model = add_adapter(load_base(base, params.model), params.finetune)
-    finetune.train(model, watched, [], params.finetune, lambda _point: None, tmp_path)
-    epochs = [tuple(watched.fetched[start : start + 10]) for start in (0, 10, 20)]
-    assert len(watched.fetched) == 30
-    assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 3
-    assert len(set(epochs)) == 3
+    """Within the Trainer each epoch has all rows exactly once, in the order that the sampler has for that epoch."""
+    params, watched = tiny_params(base, **{"finetune.epochs": 3}), Watched(rows[:40])
+    watched.fetched = []
+    trained(params, watched, tmp_path)
+    sampler = WindowedSampler(
+        [len(row.input_ids) for row in rows[:40]], params.finetune.batch_rows, params.finetune.seed
+    )
+    wanted = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        wanted.append(list(sampler))
+    assert [watched.fetched[start : start + 40] for start in (0, 40, 80)] == wanted
+    assert len(watched.fetched) == 120
+    assert len({tuple(order) for order in wanted}) == 3
 
 
-def test_accumulated_steps_train_as_one_large_batch_does(
-    base: Path, rows: list[tuple[str, Encoded]], make_params: MakeParams, tmp_path: Path
-) -> None:
-    """Two passes to a step, of rows with unlike answers, give the gradient of one pass over all of them."""
-    long = [
-        Encoded([*row.input_ids, *[5] * (3 * place)], row.completion_start) for place, (_, row) in enumerate(rows[:4])
-    ]
-    norms = []
+def test_accumulated_passes_train_as_one_large_batch_does(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
+    """Two passes to a step, of rows with answers of unlike length, give the gradient of one pass over all of them."""
+    unlike = [Encoded([*row.input_ids, *[5] * (3 * place)], row.completion_start) for place, row in enumerate(rows[:4])]
+    points = []
     for batch_rows, accumulate in ((4, 1), (2, 2)):
-        wanted = {"finetune.batch_rows": batch_rows, "finetune.accumulate": accumulate}
-        params = make_params(**wanted, **{"finetune.epochs": 1, "finetune.log_every": 1})
-        settle(params.model, 1)
-        points: list[dict[str, float]] = []
-        model = add_adapter(load_base(base, params.model), params.finetune)
-        finetune.train(model, long, [], params.finetune, points.append, tmp_path)
-        norms.append([(point["train_loss"], point["train_grad_norm"]) for point in points])
-    assert len(norms[0]) == len(norms[1]) == 1
-    assert norms[0][0] == pytest.approx(norms[1][0], rel=1e-4)
+        wanted = {"batch_rows": batch_rows, "accumulate": accumulate, "epochs": 1, "log_every": 1}
+        params = tiny_params(base, **{f"finetune.{name}": value for name, value in wanted.items()})
+        points.append(trained(params, unlike, tmp_path)[1])
+    (whole,), (halves,) = points
+    assert whole == pytest.approx(halves, rel=1e-4)
 
 
-@pytest.mark.parametrize("field", Finetune.model_fields)
-def test_every_field_of_the_section_is_live(data: Path, make_params: MakeParams, field: str) -> None:
-    """Changing any one field of `finetune` changes the curves or the adapter."""
-    before = run(make_params(), data)
-    shutil.rmtree(data / "finetune")
-    after = run(make_params(**{f"finetune.{field}": OTHER[field]}), data)
-    live = ("history.jsonl", "adapter/adapter_model.safetensors")
-    assert [before[name] for name in live] != [after[name] for name in live]
-
-
-@pytest.mark.parametrize(
-    ("rows", "batch_rows", "accumulate", "epochs", "steps"),
-    [(24, 4, 1, 2, 12), (25, 4, 1, 2, 14), (24, 4, 4, 2, 4), (1, 16, 8, 3, 3), (9, 2, 2, 1, 3)],
-)
+@pytest.mark.parametrize(("n", "batch_rows", "accumulate", "steps"), [(9, 4, 1, 6), (9, 4, 2, 4), (1, 16, 8, 2)])
 def test_the_steps_are_counted_as_the_trainer_counts_them(
-    base: Path, make_params: MakeParams, tmp_path: Path, rows: int, batch_rows: int, accumulate: int, epochs: int, steps: int,
-) -> None:  # fmt: skip
+    base: Path, tmp_path: Path, n: int, batch_rows: int, accumulate: int, steps: int
+) -> None:
     """The steps that the schedule is laid out for are those that are taken."""
-    wanted = {"batch_rows": batch_rows, "accumulate": accumulate, "epochs": epochs, "log_every": 1}
-    params = make_params(**{f"finetune.{name}": value for name, value in wanted.items()})
-    points: list[dict[str, float]] = []
-    model = add_adapter(load_base(base, params.model), params.finetune)
-    finetune.train(model, [Encoded([3, 4, 5], 2)] * rows, [], params.finetune, points.append, tmp_path)
-    assert finetune.optimizer_steps(rows, params.finetune) == steps
+    wanted = {"batch_rows": batch_rows, "accumulate": accumulate, "log_every": 1}
+    params = tiny_params(base, **{f"finetune.{name}": value for name, value in wanted.items()})
+    _, points = trained(params, [Encoded([3, 4, 5], 2)] * n, tmp_path)
+    assert finetune.optimizer_steps(n, params.finetune) == steps
     assert [point["step"] for point in points] == list(range(1, steps + 1))
 
 
-def test_a_loss_that_is_no_number_is_a_problem(
-    base: Path, rows: list[tuple[str, Encoded]], make_params: MakeParams, tmp_path: Path
+@pytest.mark.parametrize(
+    ("schedule", "warmup_share", "rates"),
+    [
+        ("constant", 0.5, [0.0, 0.015, 0.03, 0.03]),
+        ("linear", 0.5, [0.0, 0.015, 0.03, 0.015]),
+        ("cosine", 0.0, [0.03, 0.025607, 0.015, 0.004393]),
+    ],
+)
+def test_the_learning_rate_follows_the_schedule(
+    base: Path, rows: list[Encoded], tmp_path: Path, schedule: str, warmup_share: float, rates: list[float]
 ) -> None:
+    """The rate of each step is the one that schedule and warm-up say."""
+    wanted = {"schedule": schedule, "warmup_share": warmup_share, "log_every": 1}
+    params = tiny_params(base, **{f"finetune.{name}": value for name, value in wanted.items()})
+    _, points = trained(params, rows[:8], tmp_path)
+    assert [point["train_learning_rate"] for point in points] == pytest.approx(rates, rel=1e-3)
+
+
+def test_a_loss_that_is_no_number_is_a_problem(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
     """A training that has run away ends in one line that says what to change."""
-    params = make_params()
+    params = tiny_params(base)
     model = add_adapter(load_base(base, params.model), params.finetune)
     with torch.no_grad():
         model.get_input_embeddings().weight.fill_(float("nan"))
     with pytest.raises(Problem) as caught:
-        finetune.train(model, [row for _, row in rows[:4]], [], params.finetune, lambda _point: None, tmp_path)
-    assert str(caught.value) == ("finetune: the loss is not a number any more; got nan; lower finetune.learning_rate")
+        finetune.train(model, rows[:4], [], params.finetune, lambda _point: None, tmp_path)
+    assert str(caught.value) == "finetune: the loss is not a number any more; got nan; lower finetune.learning_rate"
 
 
-def test_the_environment_is_recorded(data: Path, make_params: MakeParams) -> None:
-    """What the bytes depend on besides code, data and params is written beside them."""
-    run(make_params(), data)
-    told = read_json(data / "finetune" / "environment.json")
+def test_what_the_bytes_depend_on_is_recorded(done: Done) -> None:
+    """Device, processor, Python and the packages stand beside the adapter."""
+    told = read_json(done.data / "finetune" / "environment.json")
     assert set(told) == {"device", "cpu", "python", "packages"}
     assert told["cpu"]["threads"] == 1
     assert set(told["packages"]) == set(finetune.PACKAGES)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from conftest import PROJECT
 
+from pipeline.batches import WindowedSampler
 from pipeline.digests import file_digests
 from pipeline.model import add_adapter, load_base, load_tokenizer, merged, save_adapter, settle, trainable
 from pipeline.params import Params
@@ -128,27 +129,15 @@ def test_a_saved_adapter_answers_as_the_one_in_memory(base: Path, make_params: M
     assert not torch.allclose(plain, wanted, rtol=1e-2, atol=1e-2)
 
 
-NOWHERE = (
-    "params.yaml: finetune.targets: Target modules {'no_such_layer'} not found in the base model. "
-    "Please check the target modules and try again.; got ['no_such_layer']"
-)
-NOTHING = (
-    "params.yaml: finetune.targets: No `target_modules` passed but also no `target_parameters` found. "
-    "Please check the values for these arguments.; got []"
-)
-
-
-@pytest.mark.parametrize(
-    ("targets", "error"), [(["no_such_layer"], NOWHERE), ([], NOTHING)], ids=["unknown layer", "no layer"]
-)
-def test_layers_that_the_model_has_not_are_a_problem(
-    base: Path, make_params: MakeParams, targets: list[str], error: str
-) -> None:
+def test_a_layer_that_the_model_has_not_is_a_problem(base: Path, make_params: MakeParams) -> None:
     """Asking for a layer that is not there is the user's to mend: one line that names the field."""
-    params = make_params(**{"finetune.targets": targets})
+    params = make_params(**{"finetune.targets": ["no_such_layer"]})
     with pytest.raises(Problem) as caught:
         add_adapter(load_base(base, params.model), params.finetune)
-    assert str(caught.value) == error
+    assert str(caught.value) == (
+        "params.yaml: finetune.targets: Target modules {'no_such_layer'} not found in the base model. "
+        "Please check the target modules and try again.; got ['no_such_layer']"
+    )
 
 
 def test_one_misspelt_layer_among_good_ones_is_a_problem_too(base: Path, make_params: MakeParams) -> None:
@@ -183,3 +172,19 @@ def test_settling_fixes_every_source_of_chance_and_the_threads(make_params: Make
     assert drawn[0] == drawn[1]
     assert torch.are_deterministic_algorithms_enabled()
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("field", ["finetune.seed", "evaluate.seed"])
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_cannot_be_used_is_refused_with_the_params(make_params: MakeParams, field: str, seed: int) -> None:
+    """Seeds go from 0 to 2**32 - 1; any other is a wrong value in params.yaml, not a traceback in a stage."""
+    with pytest.raises(Problem, match=r"^params\.yaml: one value is wrong:"):
+        make_params(**{field: seed})
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 - 1])
+def test_every_seed_that_params_take_can_be_used(make_params: MakeParams, seed: int) -> None:
+    """The least and the greatest seed work."""
+    params = make_params(**{"finetune.seed": seed})
+    settle(params.model, params.finetune.seed)
+    assert len(list(WindowedSampler([3, 4, 5], 2, params.finetune.seed))) == 3

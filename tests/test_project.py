@@ -35,6 +35,7 @@ ONE_ROOM = {
 BROUGHT = {
     "numpy": "torch, pandas and scipy are built on it, and speak it with us",
     "huggingface_hub": "transformers loads every model through it",
+    "jinja2": "transformers renders every chat template with it",
 }
 """Imported, yet not asked for by name in pyproject."""
 FROM_PIPELINE = {"params", "problem", "process", "pairs", "champion"}
@@ -42,8 +43,6 @@ NO_TEST_OF_ITS_NAME = {
     "place": "asks only where things are: every other test of flows/ goes through it",
     "show": "prints: test_cli and test_retrain read what it printed",
     "sync": "four calls under the lock: test_retrain deletes MLflow's database and looks at what comes back",
-    "page": "one page of validate: test_validate reads it",
-    "card": "one page of register: test_register reads it",
 }
 
 

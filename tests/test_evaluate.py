@@ -1,0 +1,156 @@
+"""Laws of the evaluation, on a tiny project that ran through the real stages."""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import SYSTEM
+from tiny import crown, finished, tiny_params
+
+from pipeline import evaluate, register
+from pipeline.digests import file_digests
+from pipeline.metrics import chrf_of_rows, compare, share
+from pipeline.model import load_tokenizer
+from pipeline.pairs import read_json, read_pairs, write_json
+from pipeline.params import Params
+from pipeline.prompt import Renderer
+from pipeline.tokens import read_tokens, write_tokens
+
+RULES = [{"name": "short", "max_words": 1}, {"name": "no-g", "must_not_match": "g"}]
+
+
+@pytest.fixture(scope="module")
+def params(base: Path) -> Params:
+    return finished(base)[0]
+
+
+@pytest.fixture(scope="module")
+def done(base: Path) -> Path:
+    """What the five stages left; only to be read."""
+    return finished(base)[1]
+
+
+@pytest.fixture
+def data(done: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(done, tmp_path / "data"))
+
+
+def run(params: Params, data: Path) -> None:
+    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
+
+
+def columns(data: Path) -> dict[str, list[Any]]:
+    return dict(pq.read_table(data / "evaluate" / "predictions.parquet").to_pydict())
+
+
+def test_every_metric_has_its_value_its_n_and_its_interval(done: Path) -> None:
+    """Each measure of each arm holds exactly value, n, low and high, of all the held-out rows."""
+    metrics, rows = read_json(done / "evaluate" / "metrics.json"), len(read_pairs(done / "validate" / "test.parquet"))
+    assert set(metrics) == {"task", "n", "arms", "comparisons", "confidence"}
+    assert {arm: set(measures) for arm, measures in metrics["arms"].items()} == {
+        "base": {"accuracy", "macro_f1"}, "fine-tuned": {"accuracy", "macro_f1"},
+    }  # fmt: skip
+    for found in (found for measures in metrics["arms"].values() for found in measures.values()):
+        assert set(found) == {"value", "n", "low", "high"}
+        assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
+        assert found["n"] == metrics["n"] == rows > 10
+
+
+def test_each_prediction_stands_beside_its_row(done: Path) -> None:
+    """The table has the test rows in their order, with what each arm said, and no answer is other than a label."""
+    found, test = columns(done), read_pairs(done / "validate" / "test.parquet")
+    assert list(found) == [
+        "id", "prompt", "expected", "base", "fine-tuned", "base accuracy", "fine-tuned accuracy",
+    ]  # fmt: skip
+    assert (found["id"], found["expected"]) == ([pair.id for pair in test], [pair.completion for pair in test])
+    assert found["prompt"] == [pair.prompt for pair in test]
+    assert set(found["base"]) | set(found["fine-tuned"]) <= {"blue", "green", "red"}
+
+
+def test_the_metrics_are_those_of_the_predictions(done: Path) -> None:
+    """Accuracy counted again from the predictions is the accuracy told, and so is the paired comparison."""
+    found, metrics = columns(done), read_json(done / "evaluate" / "metrics.json")
+    for arm in ("base", "fine-tuned"):
+        right = [said == wanted for said, wanted in zip(found[arm], found["expected"], strict=True)]
+        assert found[f"{arm} accuracy"] == [float(hit) for hit in right]
+        assert metrics["arms"][arm]["accuracy"] == asdict(share(right))
+    tuned, base = (np.array(found[f"{arm} accuracy"]) for arm in ("fine-tuned", "base"))
+    wanted = compare("accuracy", tuned, base, resamples=200, seed=1, confidence=0.95)
+    assert metrics["comparisons"] == {"base": asdict(wanted)}
+    assert wanted.low > 0.3
+
+
+def test_the_same_project_gives_the_same_bytes(params: Params, done: Path, data: Path) -> None:
+    """A second evaluation writes the same metrics, predictions and pictures, byte for byte."""
+    run(params, data)
+    found = file_digests(data / "evaluate")
+    assert found == file_digests(done / "evaluate")
+    assert set(found) == {"metrics.json", "predictions.parquet", "pictures/arms.png", "pictures/confusion.png"}
+
+
+@pytest.fixture
+def release(params: Params, data: Path) -> dict[str, Any]:
+    """The release of the tiny project."""
+    register.run(params.model, params.prompt, params.register, data)
+    found: dict[str, Any] = read_json(data / "register" / "release.json")
+    return found
+
+
+def test_with_a_champion_there_is_a_champion_arm(params: Params, data: Path, release: dict[str, Any]) -> None:
+    """A champion answers the same rows; the very same model gives the same answers and no difference."""
+    crown(data, release)
+    run(params, data)
+    found, metrics = columns(data), read_json(data / "evaluate" / "metrics.json")
+    assert list(metrics["arms"]) == ["base", "champion", "fine-tuned"]
+    assert found["champion"] == found["fine-tuned"] != found["base"]
+    against = metrics["comparisons"]["champion"]
+    assert [against[name] for name in ("difference", "low", "high", "p_value")] == [0, 0, 0, 1]
+
+
+def test_a_champion_answers_as_it_was_trained_to(params: Params, data: Path, release: dict[str, Any]) -> None:
+    """The champion is given its own system message and chooses among its own labels."""
+    release["prompt"]["system"], release["labels"] = "Another message.", ["red"]
+    crown(data, release)
+    test, prompts = evaluate.test_rows(data)
+    *_, arm = evaluate.arms_of(params.model, params.prompt, ["blue"], test, prompts, data)
+    renderer = Renderer(load_tokenizer(Path(params.model.source)), "Another message.")
+    assert arm.name == "champion"
+    assert arm.prompts == [renderer.prompt(pair.messages) for pair in test] != prompts
+    assert set(evaluate.answers_of(arm, params.evaluate)) == {"red"}
+
+
+def test_only_the_rows_that_tokenize_kept_are_evaluated(base: Path, done: Path, data: Path) -> None:
+    """A test row set aside as too long is not asked; the others keep their order and their prompt tokens."""
+    kept = read_tokens(done / "tokenize" / "test.arrow")[1::2]
+    write_tokens(data / "tokenize" / "test.arrow", kept)
+    test, prompts = evaluate.test_rows(data)
+    assert [pair.id for pair in test] == [pair_id for pair_id, _ in kept]
+    renderer = Renderer(load_tokenizer(base), SYSTEM)
+    assert prompts == [renderer.prompt(pair.messages) for pair in test]
+
+
+def test_free_text_has_measures_of_its_own(base: Path, data: Path) -> None:
+    """For text there are exact match, chrF and the house rules, each with its interval, and no table of labels."""
+    params = tiny_params(base, **{"prompt.task": "text", "register.metric": "chrf", "evaluate.rules": RULES})
+    write_json(data / "validate" / "labels.json", [])
+    run(params, data)
+    metrics, found = read_json(data / "evaluate" / "metrics.json"), columns(data)
+    measures = {"exact_match", "chrf", "rules", "rule:short", "rule:no-g"}
+    assert {arm: set(of_arm) for arm, of_arm in metrics["arms"].items()} == {"base": measures, "fine-tuned": measures}
+    assert metrics["comparisons"]["base"]["metric"] == "chrf"
+    assert found["fine-tuned chrf"] == chrf_of_rows(found["expected"], found["fine-tuned"]).tolist()
+    assert {path.name for path in (data / "evaluate" / "pictures").iterdir()} == {"arms.png"}
+
+
+def test_the_rules_are_kept_only_if_each_is() -> None:
+    """A text keeps the rules if it keeps every one, and each rule has a score of its own."""
+    rules = tiny_params(Path("none"), **{"evaluate.rules": RULES}).evaluate.rules
+    scores = evaluate.scores_of("text", ["a"] * 4, ["a", "a b", "g", "g g"], rules)
+    assert {name: values.tolist() for name, values in scores.items() if name != "chrf"} == {
+        "exact_match": [1, 0, 0, 0], "rules": [1, 0, 0, 0], "rule:short": [1, 0, 1, 0], "rule:no-g": [1, 1, 0, 0],
+    }  # fmt: skip

@@ -1,0 +1,216 @@
+"""Laws of the numbers: known values, other people's computations, and what an interval promises."""
+
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+from sacrebleu import sentence_chrf
+from sklearn.metrics import f1_score
+
+from pipeline.metrics import (
+    Metric,
+    bootstrapped,
+    chrf_of_rows,
+    compare,
+    interval,
+    keeps,
+    macro_f1,
+    mcnemar,
+    mean,
+    resampled,
+    share,
+    sign_tail,
+)
+from pipeline.params import Rule
+
+EXPECTED = [*["a"] * 12, *["b"] * 7, *["c"] * 3, "d"]
+GOT = [*["a"] * 8, *["b"] * 4, *["b"] * 5, *["x"] * 2, *["c"] * 2, "a", "c"]
+
+
+def first(hits: int, n: int) -> list[bool]:
+    """Rows of which the first are hits."""
+    return [True] * hits + [False] * (n - hits)
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_the_interval_of_a_share_is_wilsons(hits: int, n: int, low: float, high: float) -> None:
+    """The interval is that of Newcombe (1998), table I, method 3, on his four examples."""
+    found = share(first(hits, n))
+    assert (found.value, found.n) == (hits / n, n)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 1), (1, 1), (3, 7), (50, 100), (3079, 3080)])
+def test_the_interval_of_a_share_is_the_textbook_formula(hits: int, n: int) -> None:
+    """Centre and half-width are those of Wilson (1927), written out."""
+    z, p = 1.959963984540054, hits / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    found = share(first(hits, n))
+    assert (found.low, found.high) == pytest.approx((centre - half, centre + half), abs=1e-12)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.85, 0.97])
+def test_the_interval_of_a_share_covers_what_it_promises(p: float) -> None:
+    """Over four thousand seeded samples of 60 rows the interval holds the true share about 95 times in a hundred."""
+    found = cache(lambda hits: share(first(hits, 60)))
+    samples = np.random.default_rng(1).binomial(60, p, 4000)
+    covered = np.mean([found(int(hits)).low <= p <= found(int(hits)).high for hits in samples])
+    assert 0.92 <= covered <= 0.98
+
+
+def test_a_share_of_nothing_is_no_number() -> None:
+    """Without rows there is no share, and none is made up."""
+    with pytest.raises(ValueError, match=r"^a metric needs at least one row$"):
+        share([])
+
+
+def test_macro_f1_is_that_of_scikit_learn_over_the_expected_labels() -> None:
+    """Each expected label counts the same; one that was only answered has no score of its own but costs the others."""
+    wanted = f1_score(EXPECTED, GOT, labels=sorted(set(EXPECTED)), average="macro", zero_division=0)
+    found = macro_f1(EXPECTED, GOT, 200, 1)
+    assert (found.value, found.n) == (pytest.approx(wanted), len(EXPECTED))
+
+
+def test_the_interval_of_macro_f1_is_the_percentile_interval_of_resampled_rows() -> None:
+    """Computed again with scikit-learn on the same draws, low and high are the same."""
+    random, n = np.random.default_rng(7), len(EXPECTED)
+    draws = []
+    for _ in range(40):
+        rows = random.integers(0, n, n)
+        expected, got = [EXPECTED[row] for row in rows], [GOT[row] for row in rows]
+        draws.append(f1_score(expected, got, labels=sorted(set(expected)), average="macro", zero_division=0))
+    found = macro_f1(EXPECTED, GOT, 40, 7)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "both", "p_value"),
+    [(1, 9, 30, 22 / 1024), (9, 1, 0, 22 / 1024), (6, 0, 3, 2 / 64), (4, 4, 9, 1.0), (0, 0, 5, 1.0), (1, 0, 0, 1.0)],
+)
+def test_mcnemar_is_the_exact_test_by_hand(only_first: int, only_second: int, both: int, p_value: float) -> None:
+    """The p-value is twice the tail of a fair coin over the rows that only one arm has right."""
+    one = np.array([1.0] * only_first + [0.0] * only_second + [1.0] * both)
+    other = np.array([0.0] * only_first + [1.0] * only_second + [1.0] * both)
+    assert mcnemar(one, other) == pytest.approx(p_value)
+
+
+def test_chrf_of_a_row_is_that_of_sacrebleu() -> None:
+    """Each row has the sentence score of sacrebleu, brought from percent to a share."""
+    expected = ["the sky is blue", "", "a rose", "grass"]
+    got = ["the sky is green", "something", "a rose", ""]
+    wanted = [sentence_chrf(answer, [want]).score / 100 for want, answer in zip(expected, got, strict=True)]
+    scores = chrf_of_rows(expected, got)
+    assert scores.tolist() == pytest.approx(wanted)
+    assert scores[2] == pytest.approx(1.0)
+    assert 0.4 < scores[0] < 1.0
+
+
+def test_rows_and_answers_go_in_pairs() -> None:
+    """An answer too few is a fault of the program, never a shorter mean."""
+    with pytest.raises(ValueError, match="shorter"):
+        chrf_of_rows(["one", "two"], ["one"])
+
+
+def test_a_bootstrap_follows_its_seed() -> None:
+    """The same seed draws the same rows, another seed others."""
+    scores = np.random.default_rng(3).random(50)
+    assert mean(scores, 200, 1) == mean(scores, 200, 1)
+    assert mean(scores, 200, 1) != mean(scores, 200, 2)
+    assert mean(scores, 200, 1) != mean(scores, 300, 1)
+
+
+def test_a_bootstrap_draws_as_many_rows_with_replacement() -> None:
+    """Every draw has n rows, some of them twice, and there are as many draws as asked."""
+    seen: list[tuple[int, int]] = []
+
+    def statistic(rows: np.ndarray) -> float:
+        seen.append((len(rows), len(set(rows.tolist()))))
+        return 0.0
+
+    assert resampled(statistic, 40, 100, 1).tolist() == [0.0] * 100
+    assert {n for n, _ in seen} == {40}
+    assert 20 < np.mean([distinct for _, distinct in seen]) < 30
+
+
+def test_the_interval_of_a_mean_is_near_the_normal_one() -> None:
+    """On many well-behaved rows the bootstrap interval is the mean plus or minus 1.96 standard errors."""
+    scores = np.random.default_rng(3).random(2000)
+    found = mean(scores, 2000, 1)
+    error = 1.96 * scores.std() / math.sqrt(2000)
+    assert found.value == pytest.approx(scores.mean())
+    assert (found.low, found.high) == pytest.approx((scores.mean() - error, scores.mean() + error), abs=error / 5)
+
+
+def test_an_interval_leaves_the_same_tail_on_either_side() -> None:
+    """Of evenly spread draws, a 90 % interval leaves out a twentieth at each end."""
+    assert interval(np.arange(101) / 100, 0.9) == pytest.approx((0.05, 0.95))
+
+
+def test_a_statistic_is_of_all_rows_in_their_order() -> None:
+    """The value shown is that of the rows themselves, not of a draw."""
+    found = bootstrapped(lambda rows: float(rows[-1]), 9, 100, 1)
+    assert (found.value, found.n) == (8.0, 9)
+    assert isinstance(found, Metric)
+
+
+def test_a_comparison_is_paired() -> None:
+    """Row by row a little better is surely better, though the rows themselves differ far more than that."""
+    than = np.random.default_rng(3).random(60)
+    better = than + np.random.default_rng(4).normal(0.05, 0.02, 60)
+    found = compare("chrf", better, than, resamples=500, seed=1, confidence=0.95)
+    assert found.difference == pytest.approx(np.mean(better - than))
+    assert 0.04 < found.low < found.difference < found.high < 0.06
+    assert (found.metric, found.n, found.p_value) == ("chrf", 60, 1 / 501)
+
+
+def test_a_comparison_of_right_and_wrong_has_mcnemars_p_value() -> None:
+    """Where rows are right or wrong, the p-value is exact; where they have degrees, it comes from the bootstrap."""
+    better, than = np.array([1.0] * 9 + [0.0] * 11), np.array([0.0] * 8 + [1.0] * 2 + [0.0] * 10)
+    found = compare("accuracy", better, than, resamples=200, seed=1, confidence=0.95)
+    assert found.p_value == pytest.approx(mcnemar(better, than)) == pytest.approx(20 / 512)
+    assert found.difference == pytest.approx(7 / 20)
+    swapped = compare("accuracy", than, better, resamples=200, seed=1, confidence=0.95)
+    assert (swapped.difference, swapped.low, swapped.high) == pytest.approx(
+        (-found.difference, -found.high, -found.low)
+    )
+
+
+def test_a_surer_comparison_has_a_wider_interval() -> None:
+    """The gate's own confidence sets the interval of a comparison."""
+    scores = np.random.default_rng(3).normal(0.1, 1, 80)
+    wide, narrow = (
+        compare("chrf", scores, np.zeros(80), resamples=500, seed=1, confidence=confidence)
+        for confidence in (0.99, 0.8)
+    )
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize(
+    ("draws", "p_value"),
+    [([1.0] * 99, 0.01), ([-1.0] * 99, 0.01), ([0.0] * 99, 1.0), ([1.0] * 90 + [-1.0] * 10, 0.2), ([1.0, -1.0], 1.0)],
+)
+def test_a_p_value_of_draws_is_never_below_what_their_number_can_show(draws: list[float], p_value: float) -> None:
+    """Twice the smaller tail, at most 1 and at least one in the number of draws and one."""
+    assert sign_tail(np.array(draws)) == pytest.approx(p_value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept", "broken"),
+    [
+        ({"must_match": "^Dear "}, "Dear you", "Hello, Dear you"),
+        ({"must_match": "team$"}, "the team", "team work"),
+        ({"must_not_match": "(?i)sorry"}, "Thank you", "we are SORRY"),
+        ({"min_words": 3}, "one two three", "one  two"),
+        ({"max_words": 2}, "one\n two", "one two three"),
+        ({"must_match": "a", "max_words": 1}, "a", "a a"),
+    ],
+)
+def test_a_rule_is_kept_or_broken(rule: dict[str, str | int], kept: str, broken: str) -> None:
+    """A text keeps a rule only if it keeps every part of it; patterns are searched anywhere in it."""
+    asked = Rule(name="a-rule", **rule)
+    assert (keeps(asked, kept), keeps(asked, broken)) == (True, False)

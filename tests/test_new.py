@@ -1,0 +1,226 @@
+"""Laws of a new repository of this shape round a user's own pairs."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from checkout import PROJECT, apart, git
+
+from flows.new import Given, fill_params, looks_like_labels, make_project, sample_completions
+from flows.repro import status
+from pipeline.params import load_params, read_yaml
+from pipeline.problem import Problem
+
+CSV = "text,label\n" + "".join(f"message {n},{'ab'[n % 2]}\n" for n in range(12))
+
+
+@dataclass(frozen=True)
+class Made:
+    """A project that was made, from what, and what was said of it."""
+
+    folder: Path
+    given: Given
+    said: list[str]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    """A project round two tables, made where git knows no user."""
+    place = tmp_path_factory.mktemp("new")
+    for name in ("train.csv", "held out.csv"):
+        (place / name).write_text(CSV, encoding="utf-8")
+    given = Given(place / "train.csv", place / "held out.csv", "text", "label")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in apart(place).items():
+            patch.setenv(name, value)
+        for who in ("AUTHOR", "COMMITTER"):
+            patch.delenv(f"GIT_{who}_NAME")
+            patch.delenv(f"GIT_{who}_EMAIL")
+        said = make_project(place / "my intents", given)
+        yield Made(place / "my intents", given, said)
+
+
+def given(pairs: Path, prompt: str | None = None, completion: str | None = None) -> Given:
+    return Given(pairs, None, prompt, completion)
+
+
+def test_a_new_project_says_what_was_made_and_what_comes_next(made: Made) -> None:
+    """Which files, which task and why, and the next two commands."""
+    assert made.said == [
+        f"made {made.folder}: train.csv, held out.csv tracked by DVC, params.yaml filled in, first commit made",
+        "task: labels, since the completions look like labels",
+        "read params.yaml, above all prompt.system; then:",
+        f"  cd {made.folder} && make setup && .venv/bin/tunesmith run",
+    ]
+
+
+def test_a_new_project_is_this_one_but_for_its_data(made: Made) -> None:
+    """Every file that git tracks here is there, but for the state of our own data; only params.yaml differs."""
+    ours = {name for name in git(PROJECT, "ls-files", "-z").split("\0") if name and (PROJECT / name).exists()}
+    theirs = set(git(made.folder, "ls-files", "-z").split("\0")) - {""}
+    assert ours - {"dvc.lock"} | {"data/raw.dvc", "data/.gitignore"} == theirs
+    differ = {name for name in ours & theirs if (PROJECT / name).read_bytes() != (made.folder / name).read_bytes()}
+    assert "params.yaml" in differ
+    assert differ <= {"params.yaml", "data/raw.dvc", "data/.gitignore"}
+
+
+def test_a_new_project_is_committed_whole(made: Made) -> None:
+    """One commit, nothing left over, made in our name where git knows no user's."""
+    assert git(made.folder, "status", "--porcelain") == ""
+    assert git(made.folder, "log", "--format=%s|%an|%ae") == (
+        "Start from tunesmith with our own pairs|tunesmith|tunesmith@localhost"
+    )
+    assert git(made.folder, "branch", "--show-current") == "main"
+
+
+def test_the_users_files_are_kept_by_dvc(made: Made) -> None:
+    """Byte for byte below data/raw, tracked by DVC and unknown to git; the stages wait to be run."""
+    raw = made.folder / "data" / "raw"
+    assert {path.name: path.read_bytes() for path in raw.iterdir()} == {
+        path.name: path.read_bytes() for path in made.given.files
+    }
+    assert git(made.folder, "ls-files", "data/raw") == ""
+    assert "data/raw.dvc" not in status(made.folder)
+
+
+def test_params_point_at_the_users_files(made: Made) -> None:
+    """Each file is a source with its columns, the test set named as such, the task and its metric chosen to fit."""
+    params = load_params(made.folder / "params.yaml")
+    assert params.ingest.folder == "data/raw"
+    told = [(one.path, one.split, one.prompt_column, one.completion_column) for one in params.ingest.sources]
+    assert told == [("train.csv", None, "text", "label"), ("held out.csv", "test", "text", "label")]
+    assert (params.prompt.task, params.register.metric, params.register.name) == ("labels", "accuracy", "my-intents")
+
+
+def test_the_rest_of_params_is_kept_with_its_comments(made: Made) -> None:
+    """What has nothing to do with the user's data stays as it is here, and so do the comments."""
+    ours, theirs = read_yaml(PROJECT / "params.yaml"), read_yaml(made.folder / "params.yaml")
+    for section in ("model", "validate", "tokenize", "finetune"):
+        assert theirs[section] == ours[section]
+    text = (PROJECT / "params.yaml").read_text(encoding="utf-8")
+    model = text[text.index("\nmodel:") : text.index("\nprompt:")]
+    assert [line for line in model.splitlines() if "#" in line]
+    assert model in (made.folder / "params.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("support", "support"),
+        ("my intents!", "my-intents"),
+        ("v1.2_final", "v1.2_final"),
+        ("..hidden", "hidden"),
+        ("---", "model"),
+        ("größe", "gr--e"),
+        ("日本", "model"),
+    ],
+)
+def test_the_model_is_named_after_the_folder(tmp_path: Path, folder: str, name: str) -> None:
+    """As far as a model's name may hold it; params.yaml is right whatever the folder is called."""
+    shutil.copy(PROJECT / "params.yaml", tmp_path)
+    fill_params(tmp_path / "params.yaml", given(tmp_path / "a.csv"), folder, labels=True)
+    assert load_params(tmp_path / "params.yaml").register.name == name
+
+
+@pytest.mark.parametrize(
+    ("completions", "labels"),
+    [
+        (["a", "b"] * 3, True),
+        (["a"] * 3, True),
+        (["a", "b"] * 2 + ["c"], False),
+        ([], False),
+        (["x" * 60] * 9, True),
+        (["x" * 61] * 9, False),
+        ([str(n % 200) for n in range(600)], True),
+        ([str(n % 201) for n in range(900)], False),
+        ([f"an answer of its own, number {n}" for n in range(50)], False),
+    ],
+)
+def test_labels_are_few_and_short_and_come_again(completions: list[str], *, labels: bool) -> None:
+    """Else the completions are free text."""
+    assert looks_like_labels(completions) is labels
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "columns", "completions"),
+    [
+        ("a.csv", "\ufefftext,label\nx,a\ny,\n", ("text", "label"), ["a"]),
+        ("a.CSV", "prompt,completion\nx,a\n", (None, None), ["a"]),
+        ("a.csv", 'prompt,completion\nx,"two\nlines"\n', (None, None), ["two\nlines"]),
+        ("a.csv", "what,ever\nx,a\n", (None, None), []),
+        ("a.jsonl", '{"completion": "a"}\n\n{broken\n[1]\n{"completion": 3}\n', (None, None), ["a"]),
+        ("a.ndjson", '{"text": "x", "label": "a"}\n', ("text", "label"), ["a"]),
+        ("a.jsonl", '{"messages": []}\n', (None, None), []),
+        ("a.json", '[{"completion": "a"}]', (None, None), []),
+    ],
+)
+def test_completions_are_read_where_that_takes_no_guess(
+    tmp_path: Path, name: str, text: str, columns: tuple[str | None, str | None], completions: list[str]
+) -> None:
+    """Rows that are none are passed over here: it is ingest that sets them aside."""
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert sample_completions(given(tmp_path / name, *columns)) == completions
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What is given wrongly, and what is said of it."""
+
+    files: dict[str, bytes]
+    columns: tuple[str | None, str | None]
+    error: str
+
+
+WRONG = {
+    "unknown column": Wrong(
+        {"a.csv": b"text,label\nx,a\n"},
+        ("text", "category"),
+        "{pairs}: has no column 'category'; got text, label; "
+        "name its columns with --prompt-column and --completion-column",
+    ),
+    "one column alone": Wrong(
+        {"a.csv": b"text,label\nx,a\n"},
+        ("text", None),
+        "--prompt-column and --completion-column: only one is given; name both, or neither",
+    ),
+    "same name": Wrong(
+        {"a.csv": b"text,label\nx,a\n", "there/a.csv": b"text,label\nx,a\n"},
+        (None, None),
+        "a.csv: both files have this name; rename one",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_what_does_not_fit_is_refused_before_anything_is_made(tmp_path: Path, wrong: Wrong) -> None:
+    """The reason is one line, and the folder is not there afterwards, so that the next try is not in its own way."""
+    for name, content in wrong.files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    pairs, *test = (tmp_path / name for name in wrong.files)
+    with pytest.raises(Problem) as refused:
+        make_project(tmp_path / "new", Given(pairs, test[0] if test else None, *wrong.columns))
+    assert str(refused.value) == wrong.error.format(pairs=pairs)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_table_that_is_not_utf8_is_a_problem_and_no_traceback(tmp_path: Path) -> None:
+    """As ingest says it, before anything is made."""
+    (tmp_path / "a.csv").write_bytes("text,label\ngrün,a\n".encode("latin-1"))
+    with pytest.raises(Problem, match="UTF-8"):
+        make_project(tmp_path / "new", given(tmp_path / "a.csv", "text", "label"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    """The user's files are never mixed with ours."""
+    (tmp_path / "a.jsonl").write_text(json.dumps({"prompt": "x", "completion": "a"}), encoding="utf-8")
+    before: dict[Path, Any] = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(Problem) as refused:
+        make_project(tmp_path, given(tmp_path / "a.jsonl"))
+    assert str(refused.value) == f"{tmp_path}: exists already; name a folder that is not there yet"
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -1,0 +1,65 @@
+"""Laws of the pictures."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from pipeline.pictures import draw_arms, draw_confusion
+
+EXPECTED, GOT, LABELS = ["a", "b", "b"], ["a", "b", "a"], ["a", "b", "c"]
+
+
+def metrics(value: float, arms: tuple[str, ...] = ("base", "fine-tuned", "champion")) -> dict[str, Any]:
+    found = {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 40}
+    return {"n": 40, "arms": {arm: {"accuracy": found, "macro_f1": found} for arm in arms}}
+
+
+def draw_twice(draw: Callable[[Path], None], folder: Path) -> tuple[bytes, bytes]:
+    draw(folder / "first.png")
+    draw(folder / "second.png")
+    return (folder / "first.png").read_bytes(), (folder / "second.png").read_bytes()
+
+
+def test_the_same_metrics_give_the_same_picture(tmp_path: Path) -> None:
+    """The picture of the arms depends on the numbers alone; other numbers give another one."""
+    first, second = draw_twice(lambda path: draw_arms(metrics(0.5), path), tmp_path)
+    draw_arms(metrics(0.6), tmp_path / "other.png")
+    assert first == second != (tmp_path / "other.png").read_bytes()
+    assert first.startswith(b"\x89PNG")
+
+
+def test_the_same_answers_give_the_same_picture(tmp_path: Path) -> None:
+    """The picture of the confusions depends on the answers alone; other answers give another one."""
+    first, second = draw_twice(lambda path: draw_confusion(EXPECTED, GOT, LABELS, path), tmp_path)
+    draw_confusion(EXPECTED, EXPECTED, LABELS, tmp_path / "other.png")
+    assert first == second != (tmp_path / "other.png").read_bytes()
+
+
+@pytest.mark.parametrize("arms", [("base", "fine-tuned"), ("base", "champion", "fine-tuned")])
+def test_each_arm_has_its_colour_in_the_picture(tmp_path: Path, arms: tuple[str, ...]) -> None:
+    """The arms that were evaluated are drawn, and no other."""
+    draw_arms(metrics(0.5, arms), tmp_path / "arms.png")
+    red, green, blue = np.round(imread(tmp_path / "arms.png")[..., :3] * 255).astype(int).reshape(-1, 3).T
+    seen = set(np.unique(red << 16 | green << 8 | blue).tolist())
+    ink = {"base": 0x9AA5B1, "fine-tuned": 0x2B6CB0, "champion": 0xB7791F}
+    assert {arm for arm, colour in ink.items() if colour in seen} == set(arms)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [f"label-{number}" for number in range(41)],
+        ["only"],
+        ["$5 % off or $6", "save $5_or_$6", "100 %", "a_b^c", "\\frac"],
+        ["", "a long label, of the kind that people write who do not know that it is a label at all"],
+    ],
+    ids=["many", "one", "signs that mean something to a typesetter", "empty and long"],
+)
+def test_any_labels_can_be_drawn(tmp_path: Path, labels: list[str]) -> None:
+    """No number of labels and no sign in them keeps the picture from being drawn."""
+    draw_confusion(labels, labels[::-1], labels, tmp_path / "confusion.png")
+    assert (tmp_path / "confusion.png").stat().st_size > 1000

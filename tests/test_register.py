@@ -1,0 +1,177 @@
+"""Laws of the gate and of the release, on a tiny project that ran through the real stages."""
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import crown, finished
+
+from pipeline import evaluate, register
+from pipeline.card import model_card
+from pipeline.digests import file_digests, tree_digest
+from pipeline.pairs import read_json
+from pipeline.params import Params, Register
+from pipeline.register import Verdict, decide
+
+FILES = {
+    "pairs": "ingest/pairs.parquet",
+    "train": "validate/train.parquet",
+    "validation": "validate/validation.parquet",
+    "test": "validate/test.parquet",
+    "train_tokens": "tokenize/train.arrow",
+    "validation_tokens": "tokenize/validation.arrow",
+    "test_tokens": "tokenize/test.arrow",
+    "history": "finetune/history.jsonl",
+    "adapter": "finetune/adapter/adapter_model.safetensors",
+    "predictions": "evaluate/predictions.parquet",
+    "metrics": "evaluate/metrics.json",
+}
+
+
+@pytest.fixture(scope="module")
+def params(base: Path) -> Params:
+    return finished(base)[0]
+
+
+@pytest.fixture(scope="module")
+def done(base: Path, params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny project with its first release; only to be read."""
+    data = Path(shutil.copytree(finished(base)[1], tmp_path_factory.mktemp("register") / "data"))
+    run(params, data)
+    return data
+
+
+@pytest.fixture
+def data(done: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(done, tmp_path / "data"))
+
+
+def run(params: Params, data: Path) -> dict[str, Any]:
+    register.run(params.model, params.prompt, params.register, data)
+    return release_of(data)
+
+
+def release_of(data: Path) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(data / "register" / "release.json")
+    return found
+
+
+def gained(low: float, high: float = 0.5) -> dict[str, Any]:
+    """A comparison whose interval is this."""
+    return {"metric": "accuracy", "difference": 0.25, "n": 40, "low": low, "high": high, "p_value": 0.0123}
+
+
+@pytest.mark.parametrize(
+    ("lows", "min_gain", "outcome"),
+    [
+        ({"base": 0.01}, 0.0, "promote"),
+        ({"base": 0.0}, 0.0, "keep"),
+        ({"base": -0.01}, 0.0, "keep"),
+        ({"base": 0.02}, 0.02, "keep"),
+        ({"base": 0.03}, 0.02, "promote"),
+        ({"base": 0.2, "champion": 0.01}, 0.0, "promote"),
+        ({"base": 0.2, "champion": 0.0}, 0.0, "keep"),
+        ({"base": 0.2, "champion": -0.3}, 0.0, "keep"),
+        ({"base": -0.1, "champion": 0.2}, 0.0, "keep"),
+    ],
+)
+def test_only_a_sure_gain_over_every_other_model_promotes(
+    lows: dict[str, float], min_gain: float, outcome: str
+) -> None:
+    """The whole interval of the gain must lie above the least gain, against each arm: a tie does not promote."""
+    gate = Register(name="a-model", metric="accuracy", min_gain=min_gain, confidence=0.95)
+    assert decide({name: gained(low) for name, low in lows.items()}, gate, is_champion=False).outcome == outcome
+
+
+def test_a_verdict_gives_its_reasons_in_numbers() -> None:
+    """Each comparison is a reason, with the gain, its interval, its n, its p-value and what was needed."""
+    gate = Register(name="a-model", metric="accuracy", min_gain=0.02, confidence=0.9)
+    verdict = decide({"base": gained(0.03), "champion": gained(-0.1, 0.1)}, gate, is_champion=False)
+    told = "accuracy +0.250 (90% interval {}, n=40, p=0.012); needed: above +0.020"
+    assert verdict.reasons == (
+        f"surely better than the base model: {told.format('+0.030 to +0.500')}",
+        f"not surely better than the champion model: {told.format('-0.100 to +0.100')}",
+    )
+
+
+def test_the_champion_itself_is_unchanged_whatever_the_numbers() -> None:
+    """The champion's own weights are neither promoted nor refused."""
+    gate = Register(name="a-model", metric="accuracy", min_gain=0.0, confidence=0.95)
+    verdict = decide({"base": gained(0.3), "champion": gained(0.0)}, gate, is_champion=True)
+    assert verdict == Verdict("unchanged", ("these weights are the champion's, byte for byte",))
+
+
+def test_a_significant_gain_is_promoted(done: Path) -> None:
+    """The first model that surely beats its base becomes the champion; there was none before."""
+    release = release_of(done)
+    assert release["metrics"]["comparisons"]["base"]["low"] > 0
+    assert (release["verdict"], release["champion_before"]) == ("promote", None)
+
+
+def test_the_digests_of_the_release_are_those_of_the_files(done: Path, base: Path) -> None:
+    """Each rung from the pairs to the metrics is the SHA-256 of its file, and the base and the adapter are whole."""
+    found = release_of(done)["digests"]
+    report = read_json(done / "finetune" / "report.json")
+    assert found == {
+        **{name: hashlib.sha256((done / file).read_bytes()).hexdigest() for name, file in FILES.items()},
+        "adapter_folder": tree_digest(file_digests(done / "finetune" / "adapter")),
+        "base": tree_digest(file_digests(base)),
+        "initial_adapter": report["initial_adapter"],
+    }
+    assert (report["adapter"], report["base_digest"]) == (found["adapter"], found["base"])
+
+
+def test_the_release_holds_what_the_stages_reported(done: Path, params: Params) -> None:
+    """Metrics, rows, training, environment, labels, model and prompt are in the release as they were written."""
+    release = release_of(done)
+    told = {
+        "metrics": read_json(done / "evaluate" / "metrics.json"),
+        "rows": read_json(done / "validate" / "report.json")["splits"],
+        "training": read_json(done / "finetune" / "report.json"),
+        "environment": read_json(done / "finetune" / "environment.json"),
+        "labels": ["blue", "green", "red"],
+        "model": params.model.model_dump(),
+        "prompt": params.prompt.model_dump(),
+        "name": params.register.name,
+    }
+    assert {name: release[name] for name in told} == told
+    assert set(release) == {*told, "verdict", "reasons", "champion_before", "digests"}
+
+
+def test_the_card_beside_the_release_is_its_card(done: Path) -> None:
+    """README.md in data/register is the model card of that very release, line for line but for the digests' order."""
+    card = (done / "register" / "README.md").read_text(encoding="utf-8")
+    assert sorted(card.splitlines()) == sorted(model_card(release_of(done)).splitlines())
+
+
+def test_the_same_files_give_the_same_release(done: Path, data: Path, params: Params) -> None:
+    """Run again, the stage writes the same bytes and no other file."""
+    run(params, data)
+    assert file_digests(data / "register") == file_digests(done / "register")
+    assert set(file_digests(data / "register")) == {"release.json", "README.md"}
+
+
+def test_the_very_same_adapter_is_unchanged(data: Path, params: Params) -> None:
+    """Once its model is the champion, the same model registered again says so and is not promoted twice."""
+    champion = release_of(data)
+    crown(data, champion)
+    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
+    again = run(params, data)
+    assert (again["verdict"], again["reasons"]) == ("unchanged", ["these weights are the champion's, byte for byte"])
+    assert again["champion_before"] == champion["digests"]["adapter"] == again["digests"]["adapter"]
+
+
+def test_a_model_that_ties_with_another_champion_is_kept_back(data: Path, params: Params) -> None:
+    """Against a champion of other weights and the same answers the verdict is keep, and names that champion."""
+    champion = release_of(data)
+    champion["digests"]["adapter"] = "f" * 64
+    crown(data, champion)
+    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
+    again = run(params, data)
+    assert (again["verdict"], again["champion_before"]) == ("keep", "f" * 64)
+    assert [reason.split(":")[0] for reason in again["reasons"]] == [
+        "surely better than the base model", "not surely better than the champion model",
+    ]  # fmt: skip

@@ -1,0 +1,370 @@
+"""Laws of the whole: real runs of the command in a copy of this project, on a tiny model, and what they leave."""
+
+import json
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from checkout import PROJECT, apart, git
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from ruamel.yaml import YAML
+
+from flows.snapshot import inputs, outputs
+
+STAGES = ["ingest", "validate", "tokenize", "finetune", "evaluate", "register"]
+NAME = "colours"
+COLOURS = {"sky": "blue", "grass": "green", "rose": "red"}
+SMALL: dict[str, dict[str, Any]] = {
+    "model": {"sha256": None, "threads": 1},
+    "prompt": {"task": "labels", "system": "Name the colour."},
+    "ingest": {"folder": "data/raw"},
+    "finetune": {"rank": 4, "alpha": 8, "epochs": 4, "batch_rows": 4, "learning_rate": 0.03},
+    "evaluate": {"batch_rows": 8, "max_new_tokens": 8, "resamples": 200, "rules": []},
+    "register": {"name": NAME, "metric": "accuracy", "min_gain": 0.0},
+}
+SOURCE = {
+    "path": "colours.jsonl",
+    "format": "auto",
+    "split": None,
+    "prompt_column": None,
+    "completion_column": None,
+    "per_label": None,
+}
+ANSWER = """
+import sys, mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+print(mlflow.pyfunc.load_model(sys.argv[2]).predict(["what colour is the rose on day 3?"]))
+"""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of this project with data of its own, and the environment that its commands run in."""
+
+    root: Path
+    environment: dict[str, str]
+
+    def call(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a Python module in it."""
+        words = [sys.executable, *command]
+        return subprocess.run(
+            words, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False
+        )  # fmt: skip
+
+    def tunesmith(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Run the command."""
+        return self.call("-m", "flows.cli", *words)
+
+    def change(self, **replaced: Any) -> None:
+        """Replace values in params.yaml, each named `section__field`."""
+        path, yaml = self.root / "params.yaml", YAML()
+        values = yaml.load(path.read_text(encoding="utf-8"))
+        for name, value in replaced.items():
+            section, field = name.split("__")
+            values[section][field] = value
+        with path.open("w", encoding="utf-8") as out:
+            yaml.dump(values, out)
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a command left: how it ended, what it said, and a copy of what it wrote into MLflow."""
+
+    done: "subprocess.CompletedProcess[str]"
+    runs: tuple[Run, ...]
+    mlflow: MlflowClient
+    journal: str
+    lock: dict[str, dict[str, str]]
+    tree: str
+    release: dict[str, Any]
+    history: tuple[dict[str, Any], ...]
+
+    @property
+    def run(self) -> Run:
+        """The newest run."""
+        return self.runs[0]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Checkout:
+    """This project as git knows it, its first commit made, sixty rows tracked by DVC, the tiny model in params.yaml."""
+    place = tmp_path_factory.mktemp("retrain")
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    made = Checkout(place / "project", apart(place) | offline)
+    for name in git(PROJECT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"):
+        if (PROJECT / name).is_file() and name != "dvc.lock" and not name.startswith("data/raw"):
+            (made.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, made.root / name)
+    raw = made.root / "data" / "raw"
+    raw.mkdir()
+    rows = [
+        {"prompt": f"what colour is the {thing} on day {day}?", "completion": colour}
+        for day in range(20)
+        for thing, colour in COLOURS.items()
+    ]
+    (raw / "colours.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    for section, values in SMALL.items():
+        made.change(**{f"{section}__{field}": value for field, value in values.items()})
+    made.change(model__source=str(base), ingest__sources=[SOURCE])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in made.environment.items():
+            patch.setenv(name, value)
+        git(made.root, "init", "--quiet", "--initial-branch=main")
+        assert made.call("-m", "dvc", "add", "--quiet", "data/raw").returncode == 0
+        git(made.root, "add", "--all")
+        git(made.root, "commit", "--quiet", "-m", "first")
+    return made
+
+
+def left_by(checkout: Checkout, done: "subprocess.CompletedProcess[str]") -> Left:
+    """Take down what is there now, since the next command will change it."""
+    private = checkout.root / ".tunesmith"
+    journals = sorted((private / "runs").glob("*/journal.jsonl"))
+    taken = checkout.root.parent / f"mlflow-{len(list(checkout.root.parent.glob('mlflow-*.db')))}.db"
+    with closing(sqlite3.connect(private / "mlflow.db")) as found, closing(sqlite3.connect(taken)) as kept:
+        found.backup(kept)
+    client = MlflowClient(f"sqlite:///{taken}", f"sqlite:///{taken}")
+    experiment = client.get_experiment_by_name(NAME)
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+    return Left(
+        done,
+        tuple(runs),
+        client,
+        journals[-1].read_text(encoding="utf-8") if journals else "",
+        outputs(checkout.root),
+        git(checkout.root, "status", "--porcelain"),
+        json.loads((checkout.root / "data/register/release.json").read_text(encoding="utf-8")),
+        tuple(
+            map(json.loads, (checkout.root / "data/finetune/history.jsonl").read_text(encoding="utf-8").splitlines())
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def first(checkout: Checkout) -> Left:
+    """The first run: everything is stale."""
+    return left_by(checkout, checkout.tunesmith("run"))
+
+
+@pytest.fixture(scope="module")
+def again(checkout: Checkout, first: Left) -> Left:
+    """The same once more: nothing is stale."""
+    assert first.done.returncode == 0, first.done.stderr
+    return left_by(checkout, checkout.tunesmith("run"))
+
+
+@pytest.fixture(scope="module")
+def status(checkout: Checkout, again: Left) -> str:
+    """What `status` says after the two."""
+    assert again.done.returncode == 0, again.done.stderr
+    return checkout.tunesmith("status").stdout
+
+
+@pytest.fixture(scope="module")
+def rebuilt(checkout: Checkout, status: str) -> Left:
+    """MLflow's database is lost, and made again from the files."""
+    assert status
+    for path in (checkout.root / ".tunesmith").glob("mlflow.db*"):
+        path.unlink()
+    return left_by(checkout, checkout.tunesmith("sync"))
+
+
+@pytest.fixture(scope="module")
+def changed(checkout: Checkout, rebuilt: Left) -> Left:
+    """A run with another learning rate."""
+    assert rebuilt.done.returncode == 0, rebuilt.done.stderr
+    checkout.change(finetune__learning_rate=0.02)
+    return left_by(checkout, checkout.tunesmith("run"))
+
+
+@pytest.fixture(scope="module")
+def failed(checkout: Checkout, changed: Left) -> Left:
+    """A run whose third stage fails."""
+    assert changed.done.returncode == 0, changed.done.stderr
+    checkout.change(tokenize__max_tokens=1)
+    return left_by(checkout, checkout.tunesmith("run"))
+
+
+def stages_told(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
+    """What was said of each stage in the end."""
+    return dict(re.findall(r"^  (\w+) +(ran|fresh|restored)\b", done.stdout, re.MULTILINE))
+
+
+def test_a_run_brings_every_stage_up_to_date(first: Left) -> None:
+    """Exit 0; each stage ran once, in order, and DVC's lock file knows the outputs of all of them."""
+    assert first.done.returncode == 0, first.done.stderr
+    assert list(stages_told(first.done).items()) == [(stage, "ran") for stage in STAGES]
+    assert [json.loads(line)["event"] for line in first.journal.splitlines()] == ["start", "end"] * 6
+    assert list(first.lock) == sorted(first.lock, key=STAGES.index) == STAGES
+
+
+def test_a_run_leaves_nothing_in_the_tree_but_the_lock_file(first: Left) -> None:
+    """What belongs to the checkout alone lies where git does not look."""
+    assert first.tree == "?? dvc.lock"
+
+
+def test_a_run_ends_with_the_results_and_where_to_look(first: Left) -> None:
+    """The table of arms, the verdict, and the run and version that MLflow has."""
+    said = first.done.stdout
+    assert re.search(r"^base +accuracy +0\.\d{3} ", said, re.MULTILINE)
+    assert re.search(r"^fine-tuned +accuracy +\d\.\d{3} ", said, re.MULTILINE)
+    assert f"6 of 6 stages run; MLflow run {first.run.info.run_id[:8]}, {NAME} version 1" in said
+    assert "verdict    promoted" in said
+
+
+def test_a_run_is_recorded_as_finished_with_its_curves(first: Left) -> None:
+    """Each point of the training's own history is there, once, and so is every held-out measure."""
+    assert len(first.runs) == 1
+    assert first.run.info.status == "FINISHED"
+    for name in ("train_loss", "train_learning_rate", "validation_loss"):
+        sent = first.mlflow.get_metric_history(first.run.info.run_id, name.replace("_", "/", 1))
+        wanted = [(point["step"], point[name]) for point in first.history if name in point]
+        assert wanted
+        assert [(point.step, point.value) for point in sent] == wanted
+    assert {"base/accuracy", "fine-tuned/accuracy", "fine-tuned/macro_f1"} < set(first.run.data.metrics)
+
+
+def test_a_run_says_what_made_the_model(first: Left, checkout: Checkout) -> None:
+    """Commit and exact state, DVC's digests from the sources to the adapter, the base, the packages, the threads."""
+    tags = first.run.data.tags
+    assert tags["git.commit"] == git(checkout.root, "rev-parse", "HEAD")
+    assert tags["git.clean"] == "True"
+    assert tags["base.digest"] == first.release["digests"]["base"]
+    assert tags["dvc.train"] == first.lock["validate"]["data/validate/train.parquet"]
+    assert tags["dvc.adapter"] == first.lock["finetune"]["data/finetune/adapter"]
+    assert tags["threads"] == "1"
+    assert {"torch", "transformers", "peft"} <= {line.split("==")[0] for line in tags["packages"].split(", ")}
+    assert tags["tunesmith.verdict"] == "promote"
+
+
+def test_the_exact_state_of_a_run_can_be_checked_out(first: Left, checkout: Checkout) -> None:
+    """The snapshot holds the lock file of this run, with the very digests that the tags name."""
+    state = first.run.data.tags["git.snapshot"]
+    lock = YAML(typ="safe", pure=True).load(git(checkout.root, "show", f"{state}:dvc.lock"))["stages"]
+    (adapter,) = [out["md5"] for out in lock["finetune"]["outs"] if out["path"] == "data/finetune/adapter"]
+    assert adapter == first.run.data.tags["dvc.adapter"]
+    assert state in git(checkout.root, "for-each-ref", "--format=%(objectname)", "refs/tunesmith/runs").split("\n")
+    raw = [md5 for path, md5 in inputs(checkout.root, "ingest").items() if path == "data/raw"]
+    assert first.run.data.tags["dvc.sources"] == ", ".join(raw)
+
+
+def test_the_splits_are_data_sets_of_the_run(first: Left) -> None:
+    """Each with its role, and the digest that DVC keeps it under."""
+    told = {
+        one.tags[0].value: (one.dataset.name, one.dataset.digest)
+        for one in first.run.inputs.dataset_inputs
+    }  # fmt: skip
+    digest = {name: first.lock["validate"][f"data/validate/{name}.parquet"] for name in ("train", "validation", "test")}
+    assert told == {
+        "training": ("train", digest["train"]),
+        "validation": ("validation", digest["validation"]),
+        "testing": ("test", digest["test"]),
+    }
+
+
+def test_the_champion_answers_by_its_alias(first: Left, checkout: Checkout) -> None:
+    """MLflow loads the version by name and alias, far from the project, and it answers with a label."""
+    version = first.mlflow.get_model_version_by_alias(NAME, "champion")
+    assert version.version == first.mlflow.get_model_version_by_alias(NAME, "challenger").version
+    assert version.tags["tunesmith.adapter"] == first.release["digests"]["adapter"]
+    far = checkout.root.parent / "home"
+    place = first.mlflow.tracking_uri
+    done = subprocess.run(
+        [sys.executable, "-c", ANSWER, place, f"models:/{NAME}@champion"],
+        cwd=far, env=checkout.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] in {f"['{colour}']" for colour in COLOURS.values()}
+
+
+def test_afterwards_all_is_fresh_and_there_is_nothing_to_do(again: Left, first: Left, checkout: Checkout) -> None:
+    """A second run starts no stage, makes no run in MLflow, and says so."""
+    assert (again.done.returncode, again.done.stdout) == (
+        0,
+        "nothing to do: all 6 stages are fresh, no stage was run\n",
+    )
+    assert [run.info.run_id for run in again.runs] == [run.info.run_id for run in first.runs]
+    assert (again.journal, again.lock) == (first.journal, first.lock)
+    assert len(list((checkout.root / ".tunesmith" / "runs").iterdir())) >= 1
+
+
+def test_afterwards_status_shows_every_stage_fresh_and_the_champion(status: str, first: Left) -> None:
+    """A line for each stage in its order, and who the champion is by now."""
+    digest = first.release["digests"]["adapter"]
+    assert [line.split() for line in status.splitlines()] == [
+        *([stage, "fresh"] for stage in STAGES),
+        ["champion", f"{NAME},", "adapter", digest[:12]],
+    ]
+
+
+@pytest.mark.slow
+def test_a_lost_mlflow_comes_back_from_the_files(rebuilt: Left, first: Left) -> None:
+    """`sync` makes the run, the version and the alias again, with the same curves, measures, data sets and tags."""
+    assert rebuilt.done.returncode == 0, rebuilt.done.stderr
+    assert len(rebuilt.runs) == 1
+    assert rebuilt.run.info.status == "FINISHED"
+    assert rebuilt.run.data.metrics == first.run.data.metrics
+    assert rebuilt.run.data.params == first.run.data.params
+    assert rebuilt.run.inputs.to_dictionary() == first.run.inputs.to_dictionary()
+    for tag in ("git.commit", "dvc.train", "dvc.adapter", "base.digest", "packages", "tunesmith.release"):
+        assert rebuilt.run.data.tags[tag] == first.run.data.tags[tag]
+    old, new = (left.mlflow.get_model_version_by_alias(NAME, "champion") for left in (first, rebuilt))
+    assert new.tags == old.tags | {"git.snapshot": new.tags["git.snapshot"]}
+
+
+@pytest.mark.slow
+def test_only_what_depends_on_a_change_runs_again(changed: Left, rebuilt: Left) -> None:
+    """Another learning rate trains, evaluates and registers anew; data and tokens are left alone."""
+    assert changed.done.returncode == 0, changed.done.stderr
+    assert stages_told(changed.done) == {
+        "ingest": "fresh", "validate": "fresh", "tokenize": "fresh",
+        "finetune": "ran", "evaluate": "ran", "register": "ran",
+    }  # fmt: skip
+    same = ("ingest", "validate", "tokenize")
+    assert {stage: changed.lock[stage] for stage in same} == {stage: rebuilt.lock[stage] for stage in same}
+    assert changed.lock["finetune"]["data/finetune/adapter"] != rebuilt.lock["finetune"]["data/finetune/adapter"]
+    assert (len(changed.runs), changed.run.info.status) == (2, "FINISHED")
+    assert changed.run.data.params["finetune.learning_rate"] == "0.02"
+
+
+@pytest.mark.slow
+def test_a_change_that_is_not_committed_is_told_and_kept(changed: Left, checkout: Checkout) -> None:
+    """The tree was not its commit, the tags say so, and the state that was run is kept all the same."""
+    tags = changed.run.data.tags
+    assert tags["git.clean"] == "False"
+    assert "learning_rate: 0.02" in git(checkout.root, "show", f"{tags['git.snapshot']}:params.yaml")
+    assert tags["git.commit"] == git(checkout.root, "rev-parse", f"{tags['git.snapshot']}^")
+
+
+@pytest.mark.slow
+def test_the_new_candidate_met_the_champion(changed: Left, first: Left) -> None:
+    """The champion of the first run answered the same rows, and the gate compared the two."""
+    metrics = changed.release["metrics"]
+    assert set(metrics["arms"]) == set(metrics["comparisons"]) | {"fine-tuned"} == {"base", "fine-tuned", "champion"}
+    assert changed.release["champion_before"] == first.release["digests"]["adapter"]
+    assert "champion/accuracy" in changed.run.data.metrics
+    assert changed.mlflow.get_model_version_by_alias(NAME, "challenger").version == "2"
+
+
+@pytest.mark.slow
+def test_a_failing_stage_ends_the_run_with_its_own_line(failed: Left, changed: Left) -> None:
+    """Exit 1 with the stage's reason and no traceback, nothing behind it started, and MLflow's run FAILED with it."""
+    reason = "tokenize: the train split: no row has at most 1 tokens; raise tokenize.max_tokens"
+    assert failed.done.returncode == 1
+    assert failed.done.stderr.splitlines()[-1] == f"error: {reason}"
+    assert "Traceback" not in failed.done.stderr
+    assert list(stages_told(failed.done)) == ["ingest", "validate"]
+    assert (failed.run.info.status, failed.run.data.tags["tunesmith.error"]) == ("FAILED", reason)
+    assert len(failed.runs) == 3
+    assert failed.lock == changed.lock
+    with pytest.raises(MlflowException):
+        failed.mlflow.get_model_version(NAME, "3")
