@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from io import StringIO
@@ -88,9 +89,7 @@ def fill_params(path: Path, given: Given, name: str, *, labels: bool) -> None:
     values["ingest"]["folder"] = "data/raw"
     values["ingest"]["sources"] = [source(given, file) for file in given.files]
     values["evaluate"]["rules"] = []
-    values["register"]["name"] = (
-        "".join(char if char.isalnum() or char in "_.-" else "-" for char in name).strip("-._") or "model"
-    )
+    values["register"]["name"] = re.sub(r"[^A-Za-z0-9_.-]", "-", name).strip("-._") or "model"
     values["register"]["metric"] = "accuracy" if labels else "chrf"
     with path.open("w", encoding="utf-8") as out:
         yaml.dump(values, out)
@@ -118,12 +117,25 @@ def sample_completions(given: Given) -> list[str]:
     """Read the completions where that takes no guess about the rows' shape; none otherwise."""
     column = given.completion_column or "completion"
     if given.pairs.suffix.lower() == ".csv":
-        rows = csv.DictReader(StringIO(given.pairs.read_text(encoding="utf-8-sig")))
+        rows = csv.DictReader(StringIO(text_of(given.pairs)))
         need(given, rows.fieldnames or [])
         return [str(row[column]) for row in rows if row.get(column)]
     if given.pairs.suffix.lower() in {".jsonl", ".ndjson"}:
         return [value for value in map(completion_of(column), given.pairs.read_bytes().splitlines()) if value]
     return []
+
+
+def text_of(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        Problem: If it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise Problem(str(path), f"line {line} is not UTF-8", do="save the file as UTF-8") from error
 
 
 def need(given: Given, columns: Any) -> None:

@@ -66,7 +66,7 @@ def head(root: Path) -> str:
 
 def changed(root: Path) -> list[str]:
     """List the files that differ from the commit, tracked or new, but for dvc.lock."""
-    lines = git(root, "status", "--porcelain", "-z", "--untracked-files=all").split("\0")
+    lines = git(root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all").split("\0")
     return [line[3:] for line in lines if line and line[3:] != "dvc.lock"]
 
 

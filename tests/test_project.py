@@ -41,6 +41,7 @@ BROUGHT = {
 FROM_PIPELINE = {"params", "problem", "process", "pairs", "champion"}
 NO_TEST_OF_ITS_NAME = {
     "place": "asks only where things are: every other test of flows/ goes through it",
+    "run": "one line each for lock, plan, server and flow: test_retrain runs it whole",
     "show": "prints: test_cli and test_retrain read what it printed",
     "sync": "four calls under the lock: test_retrain deletes MLflow's database and looks at what comes back",
 }

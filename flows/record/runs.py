@@ -61,13 +61,11 @@ def flat(params: Params) -> dict[str, str]:
 def close_dead(root: Path, params: Params) -> int:
     """End as KILLED what a killed process left running; called under the checkout's lock, so none is alive."""
     connected = client(root)
-    running = connected.search_runs(
-        [experiment(root, params.register.name)],
-        f"attributes.status = 'RUNNING' AND tags.`tunesmith.checkout` = '{root}'",
-    )
-    for run in running:
+    running = connected.search_runs([experiment(root, params.register.name)], "attributes.status = 'RUNNING'")
+    left = [run for run in running if run.data.tags.get("tunesmith.checkout") == str(root)]
+    for run in left:
         connected.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
-    return len(running)
+    return len(left)
 
 
 def ship(run: Run, points: list[dict[str, Any]]) -> None:

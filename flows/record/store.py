@@ -50,6 +50,8 @@ def experiment(root: Path, name: str) -> str:
     found = connected.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    own = (private(root) / "mlartifacts").as_uri() if keeps_records(root) else None
+    # A server keeps files itself; a database, whosever it is, cannot.
+    served = tracking_uri(root).startswith(("http://", "https://"))
+    own = None if served else (private(root) / "mlartifacts").as_uri()
     made = connected.create_experiment(name, artifact_location=own, tags={"mlflow.experimentKind": KIND})
     return str(made)
