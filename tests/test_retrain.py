@@ -22,12 +22,13 @@ from flows.snapshot import inputs, outputs
 
 STAGES = ["ingest", "validate", "tokenize", "finetune", "evaluate", "register"]
 NAME = "colours"
-COLOURS = {"sky": "blue", "grass": "green", "rose": "red"}
+COLOURS = {"sky": "blue", "sea": "blue", "lake": "blue", "ice": "blue", "grass": "green", "rose": "red"}
+"""Mostly blue: the tiny model learns no more than that, and by it is surely better than its base, which says green."""
 SMALL: dict[str, dict[str, Any]] = {
     "model": {"sha256": None, "threads": 1},
     "prompt": {"task": "labels", "system": "Name the colour."},
     "ingest": {"folder": "data/raw"},
-    "finetune": {"rank": 4, "alpha": 8, "epochs": 4, "batch_rows": 4, "learning_rate": 0.03},
+    "finetune": {"rank": 4, "alpha": 8, "epochs": 2, "batch_rows": 4, "learning_rate": 0.03},
     "evaluate": {"batch_rows": 8, "max_new_tokens": 8, "resamples": 200, "rules": []},
     "register": {"name": NAME, "metric": "accuracy", "min_gain": 0.0},
 }
@@ -108,7 +109,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Checkout:
     raw.mkdir()
     rows = [
         {"prompt": f"what colour is the {thing} on day {day}?", "completion": colour}
-        for day in range(20)
+        for day in range(10)
         for thing, colour in COLOURS.items()
     ]
     (raw / "colours.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -352,7 +353,11 @@ def test_the_new_candidate_met_the_champion(changed: Left, first: Left) -> None:
     assert set(metrics["arms"]) == set(metrics["comparisons"]) | {"fine-tuned"} == {"base", "fine-tuned", "champion"}
     assert changed.release["champion_before"] == first.release["digests"]["adapter"]
     assert "champion/accuracy" in changed.run.data.metrics
-    assert changed.mlflow.get_model_version_by_alias(NAME, "challenger").version == "2"
+    assert changed.run.data.tags["tunesmith.verdict"] == changed.release["verdict"] == "keep"
+    aliases = {
+        alias: changed.mlflow.get_model_version_by_alias(NAME, alias).version for alias in ("champion", "challenger")
+    }
+    assert aliases == {"champion": "1", "challenger": "2"}
 
 
 @pytest.mark.slow
