@@ -170,8 +170,9 @@ def words_of(entries: list[dict[str, Any]], output: bytes) -> str:
         if entry["event"] == "problem":
             return str(entry["line"])
     text = output.decode(errors="replace").replace("\r", "\n")
-    ended = re.search(r"exited with -(\d+)", text)
-    if ended:
-        return f"its process was ended by signal {ended[1]}; run it again"
+    ended = re.search(r"exited with (-?\d+)", text)
+    code = int(ended[1]) if ended else 0
+    if code < 0:
+        return f"its process was killed by signal {-code}; run it again"
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(ASIDE)]
-    return (lines or ["ended without a word"])[-1].removeprefix("ERROR: ")
+    return (lines or [f"ended without a word, with exit code {code}"])[-1].removeprefix("ERROR: ")

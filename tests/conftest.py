@@ -77,7 +77,7 @@ def values(base: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def make_params(values: dict[str, Any]) -> Callable[..., Params]:
-    """Make typed params, with values replaced by dotted names: make_params(**{"finetune.rank": 2})."""
+    """Give a function that makes typed params, with values replaced by their dotted names ("finetune.rank")."""
 
     def make(**replaced: Any) -> Params:
         wanted = copy.deepcopy(values)

@@ -354,10 +354,8 @@ def test_the_new_candidate_met_the_champion(changed: Left, first: Left) -> None:
     assert changed.release["champion_before"] == first.release["digests"]["adapter"]
     assert "champion/accuracy" in changed.run.data.metrics
     assert changed.run.data.tags["tunesmith.verdict"] == changed.release["verdict"] == "keep"
-    aliases = {
-        alias: changed.mlflow.get_model_version_by_alias(NAME, alias).version for alias in ("champion", "challenger")
-    }
-    assert aliases == {"champion": "1", "challenger": "2"}
+    named = {alias: changed.mlflow.get_model_version_by_alias(NAME, alias) for alias in ("champion", "challenger")}
+    assert {alias: str(version.version) for alias, version in named.items()} == {"champion": "1", "challenger": "2"}
 
 
 @pytest.mark.slow
