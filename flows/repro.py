@@ -172,7 +172,7 @@ def words_of(entries: list[dict[str, Any]], output: bytes) -> str:
     text = output.decode(errors="replace").replace("\r", "\n")
     ended = re.search(r"exited with (-?\d+)", text)
     code = int(ended[1]) if ended else 0
-    if code < 0:
-        return f"its process was killed by signal {-code}; run it again"
+    if code < 0 or code > 128:  # a shell in between adds 128 to the signal
+        return f"its process was killed by signal {-code if code < 0 else code - 128}; run it again"
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(ASIDE)]
     return (lines or [f"ended without a word, with exit code {code}"])[-1].removeprefix("ERROR: ")
