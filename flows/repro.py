@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ Outcome = Literal["ran", "cached", "fresh"]
 
 RAW = Path("data") / "raw"
 GRACE_SECONDS = 5
+LOOK_SECONDS = 0.5
 ASIDE = ("Running stage", "> ", "ERROR: failed to reproduce", "WARNING: ")
 """Lines that DVC puts round what a stage prints."""
 
@@ -143,11 +145,22 @@ def bring_up_to_date(
 
 
 def chunks(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
-    """Give what a process prints as soon as it prints it."""
+    """Give what a process prints as soon as it prints it, until it has ended.
+
+    Not until its output ends: a stage whose DVC was killed still holds that open.
+    """
     if process.stdout is None:
         raise RuntimeError("the process was started without a pipe")
-    while chunk := os.read(process.stdout.fileno(), 65536):
-        yield chunk
+    output = process.stdout.fileno()
+    while True:
+        ended = process.poll() is not None  # asked first: what it printed before it ended is still read
+        if select.select([output], [], [], 0 if ended else LOOK_SECONDS)[0]:
+            chunk = os.read(output, 65536)
+            if not chunk:
+                return
+            yield chunk
+        elif ended:
+            return
 
 
 def end_group(process: "subprocess.Popen[bytes]") -> None:

