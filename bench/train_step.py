@@ -13,8 +13,9 @@ from pathlib import Path
 
 import torch
 
-from pipeline.batches import IGNORED, PairLoss, WindowedSampler, collate, shared_prefix
+from pipeline.batches import IGNORED, WindowedSampler, shared_prefix
 from pipeline.model import add_adapter, load_base, settle
+from pipeline.packing import PackedLoss
 from pipeline.params import load_params
 from pipeline.prompt import Encoded
 from pipeline.tokens import read_tokens
@@ -51,7 +52,7 @@ def main() -> None:
     model = add_adapter(load_base(fetch(params.model).folder, params.model), params.finetune)
     rows = [encoded for _, encoded in read_tokens(Path("data/tokenize/train.arrow"))]
     prefix = shared_prefix(rows)
-    ours = PairLoss(model, prefix)
+    ours = PackedLoss(model, prefix)
     sorted_order = list(WindowedSampler([len(row.input_ids) for row in rows], BATCH_ROWS, seed=1))
     shuffled = random.Random(1).sample(range(len(rows)), len(rows))  # noqa: S311 -- an order, not a secret
     size = BATCH_ROWS * BATCHES
@@ -62,9 +63,11 @@ def main() -> None:
             model.zero_grad()
 
     def our_step(batch: list[Encoded]) -> None:
-        ours(**collate(batch, len(prefix)))["loss"].backward()
+        model.set_attn_implementation(f"packed_{params.model.attention}")
+        ours(**ours.batch(batch))["loss"].backward()
 
     def plain_step(batch: list[Encoded]) -> None:
+        model.set_attn_implementation(params.model.attention)
         plain(model, batch)
 
     ratios, speeds = [], []

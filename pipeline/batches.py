@@ -114,6 +114,10 @@ class PairLoss(nn.Module):
         self.config = model.config
         self.register_buffer("prefix", torch.tensor([list(prefix)], dtype=torch.long), persistent=False)
 
+    def batch(self, rows: Sequence[Encoded]) -> dict[str, Tensor]:
+        """Make a batch of rows, as `forward` takes it."""
+        return collate(rows, self.prefix.shape[1])
+
     def forward(
         self,
         input_ids: Tensor,
@@ -138,14 +142,10 @@ class PairLoss(nn.Module):
             position_ids=position_ids,
             past_key_values=cache,
             use_cache=cache is not None,
-            logits_to_keep=labels.shape[1],
+            # By their places and not by their number: a slice would go through the output layer row by row.
+            logits_to_keep=torch.arange(-labels.shape[1], -1, device=labels.device) + input_ids.shape[1],
         )
-        logits, targets = output.logits[:, :-1].float(), labels[:, 1:]
-        total = nn.functional.cross_entropy(
-            logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), ignore_index=IGNORED, reduction="sum"
-        )
-        items = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        return {"loss": total / items}
+        return {"loss": cross_entropy(output.logits, labels[:, 1:], num_items_in_batch)}
 
     def _prefix_cache(self, rows: int) -> DynamicCache:
         """Run the prefix once and lend its keys and values to every row; gradients flow back through them."""
@@ -154,3 +154,17 @@ class PairLoss(nn.Module):
         for number, layer in enumerate(once.layers):
             cache.update(layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1), number)
         return cache
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, items: Tensor | int | None) -> Tensor:
+    """Sum the cross-entropy of the supervised tokens and divide it by *items*, or by their number.
+
+    Args:
+        logits: Shape (..., words of the vocabulary).
+        targets: Shape (...): the token that each place predicts; `IGNORED` where nothing is supervised.
+        items: Supervised tokens of the whole optimizer step.
+    """
+    total = nn.functional.cross_entropy(
+        logits.float().reshape(-1, logits.shape[-1]), targets.reshape(-1), ignore_index=IGNORED, reduction="sum"
+    )
+    return total / ((targets != IGNORED).sum() if items is None else items)

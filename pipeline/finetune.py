@@ -21,9 +21,10 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from pipeline import stage
-from pipeline.batches import IGNORED, PairLoss, WindowedSampler, collate, shared_prefix
+from pipeline.batches import PairLoss, WindowedSampler, shared_prefix
 from pipeline.digests import file_sha256
 from pipeline.model import add_adapter, device, load_base, save_adapter, settle, trainable
+from pipeline.packing import PackedLoss
 from pipeline.pairs import write_json
 from pipeline.params import Finetune, Model
 from pipeline.problem import Problem
@@ -110,17 +111,15 @@ class Curves(TrainerCallback):
 
 def mean_loss(model: PairLoss, rows: Sequence[Encoded], batch_rows: int) -> float:
     """Mean loss over every supervised token of some rows, in evaluation mode."""
-    prefix = int(model.prefix.shape[1])
     ordered = sorted(rows, key=lambda row: len(row.input_ids))
     total, items = 0.0, 0
     was_training = model.training
     model.eval()
     with torch.no_grad():
         for start in range(0, len(ordered), batch_rows):
-            batch = {
-                key: value.to(device()) for key, value in collate(ordered[start : start + batch_rows], prefix).items()
-            }
-            n = int((batch["labels"] != IGNORED).sum())
+            rows_of_batch = ordered[start : start + batch_rows]
+            batch = {key: value.to(device()) for key, value in model.batch(rows_of_batch).items()}
+            n = sum(len(row.input_ids) - row.completion_start for row in rows_of_batch)
             total += float(model(**batch)["loss"]) * n
             items += n
     model.train(was_training)
@@ -173,13 +172,13 @@ def train(
         Problem: If the loss is no longer a number.
     """
     prefix = shared_prefix([*rows, *held_out])
-    loss = PairLoss(model, prefix).to(device())
+    loss = (PackedLoss if finetune.packing else PairLoss)(model, prefix).to(device())
     validation = (lambda: mean_loss(loss, held_out, finetune.batch_rows)) if held_out else None
     trainer = PairTrainer(
         model=loss,
         args=arguments(finetune, optimizer_steps(len(rows), finetune), scratch),
         train_dataset=Rows(rows),
-        data_collator=lambda batch: collate(batch, len(prefix)),
+        data_collator=loss.batch,
         callbacks=[Curves(validation, emit)],
     )
     trainer.remove_callback(PrinterCallback)

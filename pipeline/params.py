@@ -157,6 +157,8 @@ class Finetune(Section):
     """Rows in one forward and backward pass."""
     accumulate: Positive
     """Passes to one optimizer step."""
+    packing: bool
+    """Rows of a pass as one sequence without padding; needs a model that is attention throughout."""
     schedule: Literal["linear", "cosine", "constant"]
     warmup_share: Share
     weight_decay: Annotated[float, Field(ge=0)]

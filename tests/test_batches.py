@@ -5,31 +5,21 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Config
+from losses import (
+    COMMON,
+    KINDS,
+    ROWS,
+    assert_equal_to_1e5,
+    gradients,
+    items_of,
+    plain_loss,
+    right_padded_loss,
+    tiny_model,
+)
 
 from pipeline.batches import IGNORED, PairLoss, WindowedSampler, collate, shared_prefix
 from pipeline.prompt import Encoded
 
-VOCABULARY = 61
-SHAPES = {
-    "llama": LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, tie_word_embeddings=True,
-    ),
-    "qwen2": Qwen2Config(
-        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, tie_word_embeddings=False,
-    ),
-    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0),
-}  # fmt: skip
-COMMON = [7, 8, 9, 10]
-ROWS = [
-    Encoded([*COMMON, 11, 12, 20, 0], 6),
-    Encoded([*COMMON, 13, 21, 22, 23, 0], 5),
-    Encoded([*COMMON, 14, 15, 16, 17, 18, 24, 25, 0], 9),
-    Encoded([*COMMON, 19, 0], 5),
-]
 LENGTHS = [int(length) for length in torch.randint(5, 100, (203,), generator=torch.Generator().manual_seed(1))]
 
 
@@ -116,67 +106,17 @@ def test_a_batch_holds_exactly_the_suffixes_their_places_and_their_labels() -> N
     }
 
 
-@pytest.fixture(params=[("llama", "sdpa"), ("llama", "eager"), ("qwen2", "sdpa"), ("gpt2", "sdpa")], ids="-".join)
+@pytest.fixture(params=KINDS, ids="-".join)
 def model(request: pytest.FixtureRequest) -> Any:
-    """A tiny model of each kind, with weights large enough that attention matters."""
-    shape, attention = request.param
-    torch.manual_seed(5)
-    made = AutoModelForCausalLM.from_config(SHAPES[shape], attn_implementation=attention).eval()
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return made
-
-
-def plain_loss(model: Any, rows: list[Encoded], items: int) -> Tensor:
-    """The loss as transformers computes it, a row at a time: labels with -100 on the prompt, nothing shared."""
-    total = torch.zeros(())
-    for row in rows:
-        ids = torch.tensor([row.input_ids])
-        labels = ids.clone()
-        labels[:, : row.completion_start] = IGNORED
-        total = total + model(input_ids=ids, labels=labels).loss * (labels != IGNORED).sum()
-    return total / items
-
-
-def right_padded_loss(model: Any, rows: list[Encoded], items: int) -> Tensor:
-    """The loss as transformers computes it of one batch that is padded on the right."""
-    width = max(len(row.input_ids) for row in rows)
-    ids = torch.tensor([row.input_ids + [0] * (width - len(row.input_ids)) for row in rows])
-    mask = torch.tensor([[1] * len(row.input_ids) + [0] * (width - len(row.input_ids)) for row in rows])
-    labels = ids.clone()
-    for place, row in enumerate(rows):
-        labels[place, : row.completion_start] = IGNORED
-        labels[place, len(row.input_ids) :] = IGNORED
-    return model(input_ids=ids, attention_mask=mask, labels=labels).loss * (labels != IGNORED).sum() / items
-
-
-def gradients(model: Any, losses: list[Tensor]) -> tuple[float, dict[str, Tensor]]:
-    """The sum of some losses and what they accumulate on every parameter."""
-    model.zero_grad()
-    for loss in losses:
-        loss.backward()
-    named = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
-    return sum(float(loss.detach()) for loss in losses), named
-
-
-def assert_equal_to_1e5(got: tuple[float, dict[str, Tensor]], wanted: tuple[float, dict[str, Tensor]]) -> None:
-    """Loss and every gradient agree to a hundred-thousandth of their size."""
-    assert got[0] == pytest.approx(wanted[0], rel=1e-5)
-    assert got[1].keys() == wanted[1].keys()
-    apart = {name: float((got[1][name] - grad).norm() / grad.norm()) for name, grad in wanted[1].items()}
-    assert all(far <= 1e-5 for far in apart.values()), apart
-
-
-def items_of(rows: list[Encoded]) -> int:
-    return sum(len(row.input_ids) - row.completion_start for row in rows)
+    return tiny_model(*request.param)
 
 
 @pytest.mark.parametrize("prefix", [0, 1, 4])
 def test_loss_and_gradients_equal_the_plain_computation(model: Any, prefix: int) -> None:
     """Sharing the prefix and computing few logits changes neither the loss nor the gradient of any parameter."""
     items = items_of(ROWS)
-    got = gradients(model, [PairLoss(model, COMMON[:prefix])(**collate(ROWS, prefix))["loss"]])
+    loss = PairLoss(model, COMMON[:prefix])
+    got = gradients(model, [loss(**loss.batch(ROWS))["loss"]])
     assert_equal_to_1e5(got, gradients(model, [plain_loss(model, ROWS, items)]))
     assert_equal_to_1e5(got, gradients(model, [right_padded_loss(model, ROWS, items)]))
 
@@ -186,7 +126,7 @@ def test_accumulated_batches_equal_one_batch(model: Any, prefix: int) -> None:
     """Given the tokens of the whole step, two batches of unlike size add up to the plain loss of all their rows."""
     items = items_of(ROWS)
     loss = PairLoss(model, COMMON[:prefix])
-    parts = [loss(**collate(rows, prefix), num_items_in_batch=items)["loss"] for rows in (ROWS[:3], ROWS[3:])]
+    parts = [loss(**loss.batch(rows), num_items_in_batch=items)["loss"] for rows in (ROWS[:3], ROWS[3:])]
     assert_equal_to_1e5(gradients(model, parts), gradients(model, [plain_loss(model, ROWS, items)]))
 
 

@@ -33,6 +33,7 @@ OTHER = {
     "epochs": 1,
     "batch_rows": 3,
     "accumulate": 2,
+    "packing": False,
     "schedule": "cosine",
     "warmup_share": 0.5,
     "weight_decay": 0.5,

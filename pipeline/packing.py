@@ -1,0 +1,230 @@
+"""The rows of a pass as one sequence: no padding, the prefix that all share once, and attention that keeps rows apart.
+
+Everything outside attention works on single tokens, so it may see the tokens of all rows as one row. Inside attention
+each row is laid out by itself behind the keys and values of the prefix. Loss and gradients equal those of the plain
+computation.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from pipeline.batches import IGNORED, PairLoss, cross_entropy
+from pipeline.problem import Problem
+from pipeline.prompt import Encoded
+
+NAME = "packed_"
+"""Put before the attention of params when rows are packed: `packed_sdpa`, `packed_eager`."""
+
+Attended = tuple[Tensor, Tensor | None]
+
+
+@dataclass
+class Layout:
+    """Where the tokens of each row lie in the packed sequence.
+
+    Args:
+        prefix: Number of tokens at the head of the sequence that belong to every row.
+        places: Shape (rows, width): for each token of each row its place behind the prefix; 0 where the row has ended.
+        real: Shape (tokens,): for each token behind the prefix its place in `places`, read row by row.
+        mask: Shape (1, 1, width, prefix + width), added to attention weights: a token sees the prefix and its past.
+        prefix_mask: Shape (1, 1, prefix, prefix): the same within the prefix.
+        calls: How many attention layers have used it.
+    """
+
+    prefix: int
+    places: Tensor
+    real: Tensor
+    mask: Tensor
+    prefix_mask: Tensor
+    calls: int = 0
+
+
+def pack(rows: Sequence[Encoded], prefix: Sequence[int]) -> dict[str, Tensor]:
+    """Make one sequence of the prefix and what each row has behind it.
+
+    The last token of a row predicts nothing and is left out.
+
+    Args:
+        rows: Encoded pairs that begin with the prefix.
+        prefix: Token ids that all rows share; may be empty.
+
+    Returns:
+        `input_ids` and `position_ids` of shape (1, tokens); `lengths` of shape (rows,), the tokens of each row behind
+        the prefix; `predicts` of shape (supervised,), the places whose logits are wanted; `labels` of shape
+        (1 + supervised,), the tokens wanted there behind a first that is `IGNORED`: the Trainer does not count it.
+    """
+    shared = len(prefix)
+    ids, positions = list(prefix), list(range(shared))
+    predicts: list[int] = []
+    labels = [IGNORED]
+    for row in rows:
+        start, end = len(ids) - shared, len(row.input_ids) - 1
+        predicts += range(start + row.completion_start - 1, start + end)
+        labels += row.input_ids[row.completion_start :]
+        ids += row.input_ids[shared:end]
+        positions += range(shared, end)
+    return {
+        "input_ids": torch.tensor([ids]),
+        "position_ids": torch.tensor([positions]),
+        "lengths": torch.tensor([len(row.input_ids) - 1 - shared for row in rows]),
+        "predicts": torch.tensor(predicts),
+        "labels": torch.tensor(labels),
+    }
+
+
+class PackedLoss(PairLoss):
+    """The loss of a batch whose rows are one sequence.
+
+    Every token of the rows, and of their shared prefix once, goes through the model; no padding does, and the output
+    layer runs only on the places that predict a supervised token. Loss and gradients equal the plain computation's.
+
+    Args:
+        model: A causal language model of transformers, with or without an adapter, all of whose layers mix tokens
+            through transformers' attention interface. It stays set to packed attention.
+        prefix: Token ids that every row begins with; may be empty.
+
+    Raises:
+        Problem: If the model has no such interface.
+    """
+
+    def __init__(self, model: Any, prefix: Sequence[int]) -> None:
+        super().__init__(model, prefix)
+        implementation = model.config._attn_implementation  # noqa: SLF001 -- transformers has no public name for it
+        try:
+            model.set_attn_implementation(NAME + implementation.removeprefix(NAME))
+        except ValueError as error:
+            raise refused(f"transformers cannot change its attention: {error}") from error
+
+    def batch(self, rows: Sequence[Encoded]) -> dict[str, Tensor]:
+        """Make a batch of rows, as `forward` takes it."""
+        return pack(rows, self.prefix[0].tolist())
+
+    def forward(  # type: ignore[override]
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        lengths: Tensor,
+        predicts: Tensor,
+        labels: Tensor,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the cross-entropy of the supervised tokens, as `PairLoss` does, of what `pack` returns.
+
+        Raises:
+            Problem: If tokens of the model saw each other past its attention.
+        """
+        layout = lay_out(lengths, self.prefix.shape[1], self.model.dtype)
+        output = self.model(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            attention_mask=layout.mask,  # of a shape that models take for complete and hand on as it is
+            use_cache=False,
+            logits_to_keep=predicts,
+            layout=layout,
+        )
+        layers = self.config.get_text_config().num_hidden_layers
+        if layout.calls != layers:
+            raise refused(f"{layout.calls} of its {layers} layers use transformers' attention interface")
+        return {"loss": cross_entropy(output.logits[0], labels[1:], num_items_in_batch)}
+
+
+def refused(why: str) -> Problem:
+    """Say that a base model cannot be trained on packed rows."""
+    return Problem("finetune.packing", f"the base model cannot take packed rows: {why}", do="set it to false")
+
+
+def lay_out(lengths: Tensor, prefix: int, dtype: torch.dtype) -> Layout:
+    """Work out where the tokens of each row lie.
+
+    Args:
+        lengths: Shape (rows,): tokens of each row behind the prefix.
+        prefix: Tokens of the prefix.
+        dtype: Of the attention weights.
+    """
+    width = int(lengths.max())
+    column = torch.arange(width, device=lengths.device)
+    there = column < lengths[:, None]
+    starts = lengths.cumsum(0) - lengths
+    past = causal(max(width, prefix), lengths.device, dtype)
+    mask = torch.cat([past.new_zeros(width, prefix), past[:width, :width]], 1)
+    return Layout(
+        prefix,
+        places=torch.where(there, starts[:, None] + column, 0),
+        real=there.flatten().nonzero()[:, 0],
+        mask=mask[None, None],
+        prefix_mask=past[None, None, :prefix, :prefix],
+    )
+
+
+def causal(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Mask of shape (size, size) that hides what comes later when it is added to attention weights."""
+    later = torch.ones((size, size), dtype=torch.bool, device=device).triu(1)
+    return torch.zeros((size, size), dtype=dtype, device=device).masked_fill(later, torch.finfo(dtype).min)
+
+
+def attend(inner: Callable[..., Attended], states: Sequence[Tensor], layout: Layout) -> Attended:
+    """Attend within each row and to the prefix.
+
+    Args:
+        inner: Takes query, key, value and mask of rows that are laid out, and does the work.
+        states: Query, key and value of shape (1, heads, tokens, size of a head).
+        layout: Where the rows lie.
+
+    Returns:
+        Shape (1, tokens, heads, size of a head); and no weights.
+    """
+    layout.calls += 1
+    shared, (rows, width) = layout.prefix, layout.places.shape
+
+    def laid_out(packed: Tensor) -> Tensor:
+        found = packed[0, :, shared:].index_select(1, layout.places.flatten())
+        return found.view(len(found), rows, width, -1).transpose(0, 1)
+
+    def behind_prefix(packed: Tensor) -> Tensor:
+        return torch.cat([packed[:, :, :shared].expand(rows, -1, -1, -1), laid_out(packed)], 2)
+
+    query, key, value = states
+    out, _ = inner(laid_out(query), behind_prefix(key), behind_prefix(value), layout.mask)
+    found = out.flatten(0, 1).index_select(0, layout.real)
+    if shared:
+        head, _ = inner(*(packed[:, :, :shared] for packed in states), layout.prefix_mask)
+        found = torch.cat([head[0], found])
+    return found[None], None
+
+
+def packed(of_layer: Callable[[Any], Callable[..., Attended]]) -> Callable[..., Attended]:
+    """Make an attention function that lays rows out when it is handed a layout; without one it is the layer's own.
+
+    Args:
+        of_layer: Gives the attention function that does the work in a layer.
+    """
+
+    def function(module: Any, *states: Any, layout: Layout | None = None, **more: Any) -> Attended:
+        inner = of_layer(module)
+        if layout is None:
+            return inner(module, *states, **more)
+        window, longest = more.get("sliding_window"), layout.mask.shape[-1]
+        if window is not None and longest > window:
+            raise refused(f"it looks back {window} tokens, and a row has {longest}")
+        return attend(lambda *laid_out: inner(module, *laid_out, **more), states[:3], layout)
+
+    return function
+
+
+def eager(module: Any) -> Callable[..., Attended]:
+    """The plain attention, which stands in each model's own file."""
+    found: Callable[..., Attended] = sys.modules[type(module).__module__].eager_attention_forward
+    return found
+
+
+for name, of_layer in {"sdpa": lambda _module: ALL_ATTENTION_FUNCTIONS["sdpa"], "eager": eager}.items():
+    AttentionInterface.register(NAME + name, packed(of_layer))
+    AttentionMaskInterface.register(NAME + name, ALL_MASK_ATTENTION_FUNCTIONS[name])
