@@ -17,7 +17,7 @@ demo: setup ## the whole chain on data/demo: a fine-tuned model and where to loo
 	$(BIN)/tunesmith run
 
 test: setup ## the tests, in less than three minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: setup ## what needs the real base model
 	$(BIN)/python -m pytest -m slow

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.place import private
 from pipeline.params import read_yaml
 from pipeline.problem import Problem
 from pipeline.process import RUNNER, die_with_parent
@@ -121,7 +122,11 @@ def bring_up_to_date(
     """
     before = len(journal.entries())
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), stage]
-    more = {"TUNESMITH_JOURNAL": str(journal.path), "TUNESMITH_LIVE": str(live)}
+    more = {
+        "TUNESMITH_JOURNAL": str(journal.path),
+        "TUNESMITH_LIVE": str(live),
+        "TUNESMITH_CHECKPOINTS": str(private(root) / "checkpoints"),
+    }
     if sys.stderr.isatty():
         more["TUNESMITH_TERMINAL"] = "1"
     process = subprocess.Popen(

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Sampler
-from transformers import DynamicCache
 
+from pipeline.prefix import lend, read, shared_beginning
 from pipeline.prompt import Encoded
 
 IGNORED = -100
@@ -58,12 +58,8 @@ class WindowedSampler(Sampler[int]):
 
 
 def shared_prefix(rows: Sequence[Encoded]) -> list[int]:
-    """Find the tokens that every prompt begins with; at least one token of each prompt is left out of it."""
-    shortest = min(rows, key=lambda row: row.completion_start).prompt_ids[:-1]
-    for end, token in enumerate(shortest):
-        if any(row.input_ids[end] != token for row in rows):
-            return shortest[:end]
-    return shortest
+    """Find the tokens that the prompts of all rows begin with."""
+    return shared_beginning([row.prompt_ids for row in rows])
 
 
 def collate(rows: Sequence[Encoded], prefix: int) -> dict[str, Tensor]:
@@ -129,10 +125,16 @@ class PairLoss(nn.Module):
         """Compute the cross-entropy of the supervised tokens.
 
         The sum over them is divided by `num_items_in_batch`, or by their number in this batch.
+
+        Raises:
+            ValueError: If there is a prefix, and the model keeps more of it than keys and values.
         """
         cache = None
         if self.prefix.shape[1]:
-            cache = self._prefix_cache(len(input_ids))
+            memory = read(self.model, self.prefix[0].tolist(), input_ids.device)
+            if memory is None:
+                raise ValueError("the model keeps more of a prefix than keys and values; give it none")
+            cache = lend(memory, len(input_ids))
             attention_mask = torch.cat(
                 [attention_mask.new_ones(len(input_ids), self.prefix.shape[1]), attention_mask], 1
             )
@@ -146,14 +148,6 @@ class PairLoss(nn.Module):
             logits_to_keep=torch.arange(-labels.shape[1], -1, device=labels.device) + input_ids.shape[1],
         )
         return {"loss": cross_entropy(output.logits, labels[:, 1:], num_items_in_batch)}
-
-    def _prefix_cache(self, rows: int) -> DynamicCache:
-        """Run the prefix once and lend its keys and values to every row; gradients flow back through them."""
-        once = self.model(input_ids=self.prefix, use_cache=True, logits_to_keep=1).past_key_values
-        cache = DynamicCache()
-        for number, layer in enumerate(once.layers):
-            cache.update(layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1), number)
-        return cache
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, items: Tensor | int | None) -> Tensor:

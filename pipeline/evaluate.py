@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline import stage
 from pipeline.champion import Champion, read_champion
-from pipeline.generate import Manner, answer
+from pipeline.generate import Answer, Manner, answer
 from pipeline.metrics import Comparison, Metric, Scores, chrf_of_rows, compare, keeps, macro_f1, mean, share
 from pipeline.model import load_base, load_tokenizer, merged, settle
 from pipeline.pairs import Pair, read_json, read_pairs, write_json, write_table
@@ -71,7 +71,7 @@ def champion_arm(champion: Champion, test: Sequence[Pair]) -> Arm:
     return Arm(CHAMPION, base, model, champion.adapter, renderer, prompts, champion.release["labels"])
 
 
-def answers_of(arm: Arm, evaluate: Evaluate) -> list[str]:
+def answers_of(arm: Arm, evaluate: Evaluate) -> list[Answer]:
     """Answer every row with one arm."""
     settle(arm.model, evaluate.seed)
     model = merged(load_base(arm.base.folder, arm.model), arm.adapter)
@@ -79,11 +79,18 @@ def answers_of(arm: Arm, evaluate: Evaluate) -> list[str]:
     return answer(model, arm.renderer, arm.prompts, manner, progress=f"evaluate {arm.name}")
 
 
-def scores_of(task: str, expected: Sequence[str], got: Sequence[str], rules: Sequence[Rule]) -> dict[str, Scores]:
-    """Score each row by every measure of the task, from 0 to 1."""
+def scores_of(
+    task: str, expected: Sequence[str], answers: Sequence[Answer], rules: Sequence[Rule]
+) -> dict[str, Scores]:
+    """Score each row by every measure of the task, from 0 to 1.
+
+    Held to the labels, no arm can answer with anything else; `free_label` tells what it would do if it were not: 1
+    where the likeliest tokens by themselves are a label.
+    """
+    got = [found.text for found in answers]
     exact = np.array([float(want == answered) for want, answered in zip(expected, got, strict=True)])
     if task == "labels":
-        return {"accuracy": exact}
+        return {"accuracy": exact, "free_label": np.array([float(found.free) for found in answers])}
     scores = {"exact_match": exact, "chrf": chrf_of_rows(expected, got)}
     if rules:
         kept = {f"rule:{rule.name}": np.array([float(keeps(rule, text)) for text in got]) for rule in rules}
@@ -168,11 +175,12 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
     test, prompts = test_rows(data)
     labels = read_json(data / "validate" / "labels.json")
     expected = [pair.completion for pair in test]
-    answers = {arm.name: answers_of(arm, evaluate) for arm in arms_of(model, prompt, labels, test, prompts, data)}
-    scores = {name: scores_of(prompt.task, expected, got, evaluate.rules) for name, got in answers.items()}
+    found = {arm.name: answers_of(arm, evaluate) for arm in arms_of(model, prompt, labels, test, prompts, data)}
+    scores = {name: scores_of(prompt.task, expected, of_arm, evaluate.rules) for name, of_arm in found.items()}
+    answers = {name: [given.text for given in of_arm] for name, of_arm in found.items()}
     metrics = summary(prompt, expected, answers, scores, evaluate, register)
-    for name, found in metrics["arms"].items():
-        measure = found[register.metric]
+    for name, measures in metrics["arms"].items():
+        measure = measures[register.metric]
         log.info(
             "evaluate: %s: %s %.3f (%.3f to %.3f), n=%d",
             name,

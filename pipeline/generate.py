@@ -2,16 +2,28 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.model import device
+from pipeline.prefix import read, shared_beginning
 from pipeline.prompt import Renderer
+from pipeline.reading import Reading
 
-Allowed = Callable[[int, torch.Tensor], list[int]]
+Allowed = Callable[[int, Tensor], list[int]]
+
+
+@dataclass
+class Said:
+    """The tokens of an answer, and whether the model would have said the same without being held to the labels."""
+
+    tokens: list[int]
+    free: bool = True
+    way: list[int] = field(default_factory=list)
+    """Those of its tokens that were taken last, at a fork of the trie and behind it."""
 
 
 class LabelTrie:
@@ -30,10 +42,25 @@ class LabelTrie:
                     following.append(token)
         self.longest = max(map(len, labels))
 
+    def go_on(self, said: Sequence[int], token: int) -> list[int]:
+        """Follow a label from a token on, as long as there is one way to go."""
+        way = [token]
+        while len(following := self.next.get((*said, *way), [])) == 1:
+            way += following
+        return way
+
+    def forks_after(self, said: Sequence[int]) -> bool:
+        """Say whether a beginning is no whole label yet."""
+        return tuple(said) in self.next
+
+    def unread(self, said: Said) -> list[int]:
+        """Of the way taken last, what the model must read; the last token of a label need not be, nothing follows."""
+        return said.way if self.forks_after(said.tokens) else said.way[:-1]
+
     def allowed(self, prompt_tokens: int, stop: int) -> Allowed:
         """Give what `generate` asks for: the tokens that may follow; only *stop* after a label is complete."""
 
-        def tokens(_row: int, ids: torch.Tensor) -> list[int]:
+        def tokens(_row: int, ids: Tensor) -> list[int]:
             return self.next.get(tuple(ids[prompt_tokens:].tolist()), [stop])
 
         return tokens
@@ -49,10 +76,21 @@ class Manner:
     """Prompts answered together."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """An answer; with labels it is one of them, and `free` says whether the model says it unasked."""
+
+    text: str
+    free: bool
+
+
 def answer(
     model: Any, renderer: Renderer, prompts: Sequence[Sequence[int]], manner: Manner, progress: str = ""
-) -> list[str]:
+) -> list[Answer]:
     """Answer prompts, the likeliest token first (greedy), each ending with the end of its turn.
+
+    What all prompts begin with is read once, a row that has ended leaves its batch, and of a label only the tokens
+    at which there is a choice wait for each other; the answers are those of `generate`.
 
     Args:
         model: A causal language model in evaluation mode.
@@ -64,47 +102,134 @@ def answer(
     Returns:
         The answers in the order of the prompts. With labels, each is one of them.
     """
+    if not prompts:
+        return []
     trie = LabelTrie([renderer.completion(label) for label in manner.labels]) if manner.labels else None
     # Read back by its tokens: a tokenizer may give a label other letters or other blanks.
     labels = {text_of(renderer, renderer.completion(label)): label for label in manner.labels}
     order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place]), place))
-    answers = [""] * len(prompts)
+    answers = [Answer("", free=True)] * len(prompts)
     interval = 0.5 if os.environ.get("TUNESMITH_TERMINAL") else 20  # without a terminal each state is a line
-    with tqdm(
-        total=len(prompts), desc=progress, unit="row", mininterval=interval, ncols=88, disable=not progress
-    ) as bar:
+    bar = tqdm(total=len(prompts), desc=progress, unit="row", mininterval=interval, ncols=88, disable=not progress)
+    with bar, torch.inference_mode():
+        batch = answerer(model, renderer, prompts, trie, manner)
         for start in range(0, len(order), manner.batch_rows):
             places = order[start : start + manner.batch_rows]
-            texts = answer_batch(model, renderer, [prompts[place] for place in places], trie, manner.max_new_tokens)
-            for place, text in zip(places, texts, strict=True):
-                answers[place] = labels[text] if labels else text
+            for place, said in zip(places, batch([prompts[place] for place in places]), strict=True):
+                text = text_of(renderer, said.tokens)
+                answers[place] = Answer(labels[text] if labels else text, said.free)
             bar.update(len(places))
     return answers
 
 
-def answer_batch(
-    model: Any,
-    renderer: Renderer,
-    prompts: Sequence[Sequence[int]],
-    trie: LabelTrie | None,
-    max_new_tokens: int,
-) -> list[str]:
-    """Answer one batch of prompts."""
-    width = max(map(len, prompts))
+def answerer(
+    model: Any, renderer: Renderer, prompts: Sequence[Sequence[int]], trie: LabelTrie | None, manner: Manner
+) -> Callable[[Sequence[Sequence[int]]], list[Said]]:
+    """Give the function that answers a batch of these prompts."""
     stop = renderer.end_ids[-1]
-    ids = torch.tensor([[stop] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device())
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device())
-    with torch.inference_mode():
-        out = model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            do_sample=False,
-            max_new_tokens=trie.longest if trie else max_new_tokens,
-            eos_token_id=stop,
-            pad_token_id=stop,
-            prefix_allowed_tokens_fn=trie.allowed(width, stop) if trie else None,
+    prefix = shared_beginning(prompts)
+    memory = read(model, prefix or prompts[0], model.device)
+
+    def by_reading(batch: Sequence[Sequence[int]]) -> list[Said]:
+        reading = Reading(model, memory if prefix else None, len(batch))
+        logits = reading.feed([prompt[len(prefix) :] for prompt in batch], 1)[:, -1]
+        return choose(reading, logits, trie) if trie else write(reading, logits, stop, manner.max_new_tokens)
+
+    def by_generate(batch: Sequence[Sequence[int]]) -> list[Said]:
+        return generate(model, batch, trie, stop, trie.longest if trie else manner.max_new_tokens)
+
+    return by_generate if memory is None else by_reading
+
+
+def choose(reading: Reading, logits: Tensor, trie: LabelTrie) -> list[Said]:
+    """Go down the trie with each row: at a fork the likeliest way, and where there is one way, all of it at once.
+
+    Args:
+        reading: Rows that have read their prompts.
+        logits: Shape (rows, words of the vocabulary): of the token that comes next in each.
+        trie: The labels.
+
+    Returns:
+        A label for each row, and whether each of its tokens was the likeliest of all.
+    """
+    answers = going = [Said([]) for _ in logits]
+    while True:
+        for said, likelihood in zip(going, logits, strict=True):
+            take(said, likelihood, trie)
+        going, _ = stay(reading, going, [bool(trie.unread(said)) for said in going])
+        if not going:
+            return answers
+        unread = [trie.unread(said) for said in going]
+        logits = reading.feed(unread, max(map(len, unread)))
+        for said, tokens, likeliest in zip(going, unread, logits.argmax(2).tolist(), strict=True):
+            said.free &= likeliest[len(likeliest) - len(tokens) :][: len(said.way) - 1] == said.way[1:]
+        going, places = stay(reading, going, [trie.forks_after(said.tokens) for said in going])
+        if not going:
+            return answers
+        logits = logits[places, -1]
+
+
+def stay(reading: Reading, going: Sequence[Said], whether: Sequence[bool]) -> tuple[list[Said], list[int]]:
+    """Let those stay who are to; return them, and where they stood."""
+    places = [place for place, stays in enumerate(whether) if stays]
+    reading.keep(places)
+    return [going[place] for place in places], places
+
+
+def take(said: Said, likelihood: Tensor, trie: LabelTrie) -> None:
+    """Take the likeliest way at a fork, up to the next fork or the end of the label."""
+    following = trie.next[tuple(said.tokens)]
+    token = following[int(likelihood[following].argmax())]
+    said.free &= int(likelihood.argmax()) == token
+    said.way = trie.go_on(said.tokens, token)
+    said.tokens += said.way
+
+
+def write(reading: Reading, logits: Tensor, stop: int, max_new_tokens: int) -> list[Said]:
+    """Write the likeliest token after each row until it stops or is long enough.
+
+    Args:
+        reading: Rows that have read their prompts.
+        logits: Shape (rows, words of the vocabulary): of the token that comes next in each.
+        stop: The token that ends an answer.
+        max_new_tokens: The longest answer.
+    """
+    answers = going = [Said([]) for _ in logits]
+    while True:
+        for said, token in zip(going, logits.argmax(1).tolist(), strict=True):
+            said.tokens.append(token)
+        going, _ = stay(
+            reading, going, [said.tokens[-1] != stop and len(said.tokens) < max_new_tokens for said in going]
         )
-    return [text_of(renderer, row[width:].tolist()) for row in out]
+        if not going:
+            return answers
+        logits = reading.feed([said.tokens[-1:] for said in going], 1)[:, -1]
+
+
+def generate(
+    model: Any, prompts: Sequence[Sequence[int]], trie: LabelTrie | None, stop: int, max_new_tokens: int
+) -> list[Said]:
+    """Answer with transformers' own `generate`, which knows every kind of past that a model may keep."""
+    width = max(map(len, prompts))
+    out = model.generate(
+        input_ids=torch.tensor([[stop] * (width - len(prompt)) + list(prompt) for prompt in prompts]).to(model.device),
+        attention_mask=torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts]).to(model.device),
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=stop,
+        pad_token_id=stop,
+        prefix_allowed_tokens_fn=trie.allowed(width, stop) if trie else None,
+        output_logits=trie is not None,
+        return_dict_in_generate=True,
+    )
+    answers = []
+    for row, tokens in enumerate(out.sequences[:, width:].tolist()):
+        kept = tokens[: tokens.index(stop) + 1] if stop in tokens else tokens
+        free = trie is None or all(
+            int(logits[row].argmax()) == token for token, logits in zip(kept, out.logits, strict=False)
+        )
+        answers.append(Said(kept, free))
+    return answers
 
 
 def text_of(renderer: Renderer, ids: list[int]) -> str:

@@ -163,6 +163,10 @@ class Finetune(Section):
     warmup_share: Share
     weight_decay: Annotated[float, Field(ge=0)]
     max_grad_norm: Annotated[float, Field(gt=0)]
+    keep: Literal["best", "last"]
+    """Which weights: of the epoch with the smallest validation loss, or of the last."""
+    patience: Positive | None
+    """Epochs without a smaller validation loss after which training stops; null never stops early."""
     log_every: Positive
     """Optimizer steps between two points of the curve."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]

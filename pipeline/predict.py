@@ -39,7 +39,8 @@ class Predictor:
     def answers(self, texts: Sequence[str]) -> list[str]:
         """Answer some messages; with labels, each answer is one of them."""
         prompts = [self.renderer.prompt([Message("user", text)]) for text in texts]
-        return answer(self.model, self.renderer, prompts, Manner(self.labels, MAX_NEW_TOKENS, BATCH_ROWS))
+        manner = Manner(self.labels, MAX_NEW_TOKENS, BATCH_ROWS)
+        return [found.text for found in answer(self.model, self.renderer, prompts, manner)]
 
 
 def base_folder(model: Model, digest: str) -> Path:

@@ -73,23 +73,6 @@ def test_long_batches_are_not_all_at_one_end() -> None:
     assert 6 <= rising <= 18
 
 
-@pytest.mark.parametrize(
-    ("prompts", "shared"),
-    [
-        ([[1, 2, 3, 4], [1, 2, 3, 5]], [1, 2, 3]),
-        ([[1, 2, 3], [1, 2, 3]], [1, 2]),
-        ([[1, 2], [1, 2, 3, 4]], [1]),
-        ([[1, 2, 3], [2, 2, 3]], []),
-        ([[1], [1, 2]], []),
-        ([[1, 2, 3]], [1, 2]),
-    ],
-    ids=["up to the first difference", "equal prompts", "one within the other", "none", "one token", "one row"],
-)
-def test_the_shared_prefix_leaves_each_prompt_a_token(prompts: list[list[int]], shared: list[int]) -> None:
-    """The prefix is the longest beginning of all prompts that leaves each of them at least its last token."""
-    assert shared_prefix([Encoded([*prompt, 9, 9], len(prompt)) for prompt in prompts]) == shared
-
-
 def test_a_completion_is_never_part_of_the_shared_prefix() -> None:
     """Rows that are equal to the end still share nothing of what is supervised."""
     assert shared_prefix([Encoded([1, 2, 3, 4, 5], 3)] * 2) == [1, 2]

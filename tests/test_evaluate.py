@@ -13,6 +13,7 @@ from tiny import crown, finished, tiny_params
 
 from pipeline import evaluate, register
 from pipeline.digests import file_digests
+from pipeline.generate import Answer
 from pipeline.metrics import chrf_of_rows, compare, share
 from pipeline.model import load_tokenizer
 from pipeline.pairs import read_json, read_pairs, write_json
@@ -53,7 +54,7 @@ def test_every_metric_has_its_value_its_n_and_its_interval(done: Path) -> None:
     metrics, rows = read_json(done / "evaluate" / "metrics.json"), len(read_pairs(done / "validate" / "test.parquet"))
     assert set(metrics) == {"task", "n", "arms", "comparisons", "confidence"}
     assert {arm: set(measures) for arm, measures in metrics["arms"].items()} == {
-        "base": {"accuracy", "macro_f1"}, "fine-tuned": {"accuracy", "macro_f1"},
+        "base": {"accuracy", "free_label", "macro_f1"}, "fine-tuned": {"accuracy", "free_label", "macro_f1"},
     }  # fmt: skip
     for found in (found for measures in metrics["arms"].values() for found in measures.values()):
         assert set(found) == {"value", "n", "low", "high"}
@@ -65,7 +66,8 @@ def test_each_prediction_stands_beside_its_row(done: Path) -> None:
     """The table has the test rows in their order, with what each arm said, and no answer is other than a label."""
     found, test = columns(done), read_pairs(done / "validate" / "test.parquet")
     assert list(found) == [
-        "id", "prompt", "expected", "base", "fine-tuned", "base accuracy", "fine-tuned accuracy",
+        "id", "prompt", "expected", "base", "fine-tuned", "base accuracy", "base free_label",
+        "fine-tuned accuracy", "fine-tuned free_label",
     ]  # fmt: skip
     assert (found["id"], found["expected"]) == ([pair.id for pair in test], [pair.completion for pair in test])
     assert found["prompt"] == [pair.prompt for pair in test]
@@ -121,7 +123,7 @@ def test_a_champion_answers_as_it_was_trained_to(params: Params, data: Path, rel
     renderer = Renderer(load_tokenizer(Path(params.model.source)), "Another message.")
     assert arm.name == "champion"
     assert arm.prompts == [renderer.prompt(pair.messages) for pair in test] != prompts
-    assert set(evaluate.answers_of(arm, params.evaluate)) == {"red"}
+    assert {found.text for found in evaluate.answers_of(arm, params.evaluate)} == {"red"}
 
 
 def test_only_the_rows_that_tokenize_kept_are_evaluated(base: Path, done: Path, data: Path) -> None:
@@ -150,7 +152,8 @@ def test_free_text_has_measures_of_its_own(base: Path, data: Path) -> None:
 def test_the_rules_are_kept_only_if_each_is() -> None:
     """A text keeps the rules if it keeps every one, and each rule has a score of its own."""
     rules = tiny_params(Path("none"), **{"evaluate.rules": RULES}).evaluate.rules
-    scores = evaluate.scores_of("text", ["a"] * 4, ["a", "a b", "g", "g g"], rules)
+    answers = [Answer(text, free=True) for text in ("a", "a b", "g", "g g")]
+    scores = evaluate.scores_of("text", ["a"] * 4, answers, rules)
     assert {name: values.tolist() for name, values in scores.items() if name != "chrf"} == {
         "exact_match": [1, 0, 0, 0], "rules": [1, 0, 0, 0], "rule:short": [1, 0, 1, 0], "rule:no-g": [1, 1, 0, 0],
     }  # fmt: skip

@@ -5,22 +5,18 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from conftest import SYSTEM
-from safetensors.torch import load_file
 from tiny import ROWS, tiny_params
 from transformers import PreTrainedTokenizerFast
 
 from pipeline import finetune
-from pipeline.batches import PairLoss, WindowedSampler
 from pipeline.digests import file_digests, file_sha256, tree_digest
 from pipeline.model import add_adapter, load_base, save_adapter, settle
 from pipeline.pairs import Message, read_json
 from pipeline.params import Finetune, Params
-from pipeline.problem import Problem
 from pipeline.prompt import Encoded, Renderer
 from pipeline.tokens import write_tokens
 
@@ -38,10 +34,14 @@ OTHER = {
     "warmup_share": 0.5,
     "weight_decay": 0.5,
     "max_grad_norm": 0.01,
+    "keep": "last",
+    "patience": 1,
     "log_every": 1,
     "seed": 2,
 }
 """Another value for each field of the section; a new field needs one too."""
+UNDER = {field: {"learning_rate": 0.1, "epochs": 6, "schedule": "constant"} for field in ("keep", "patience")}
+"""What a field needs of others to make a difference: a validation loss that rises."""
 HISTORY, WEIGHTS = "history.jsonl", "adapter/adapter_model.safetensors"
 TRAINING = {"step", "epoch", "train_loss", "train_grad_norm", "train_learning_rate"}
 VALIDATION = {"step", "epoch", "validation_loss"}
@@ -98,15 +98,6 @@ def done(base: Path, rows: list[Encoded], tmp_path_factory: pytest.TempPathFacto
     return Done(data, run(tiny_params(base), data), before)
 
 
-def trained(params: Params, rows: list[Encoded], scratch: Path) -> tuple[Any, list[dict[str, float]]]:
-    """Train a fresh adapter on some rows: the model, and the points of its curve."""
-    settle(params.model, params.finetune.seed)
-    model = add_adapter(load_base(Path(params.model.source), params.model), params.finetune)
-    points: list[dict[str, float]] = []
-    finetune.train(model, rows, [], params.finetune, points.append, scratch)
-    return model, points
-
-
 def test_the_stage_writes_these_files_and_no_other(done: Done) -> None:
     """The folder holds the adapter, the curves, the report and the environment; nothing of the Trainer's own."""
     assert set(done.digests) == {HISTORY, WEIGHTS, "adapter/adapter_config.json", "report.json", "environment.json"}
@@ -128,27 +119,16 @@ def test_every_field_of_the_section_is_live(
 ) -> None:
     """Changing any one field of `finetune` changes the curves or the adapter's weights."""
     write_rows(tmp_path, rows[:8], rows[8:11])
-    after = run(tiny_params(base, **{f"finetune.{field}": OTHER[field]}), tmp_path)
-    assert [after[name] for name in (HISTORY, WEIGHTS)] != [done.digests[name] for name in (HISTORY, WEIGHTS)]
+    under = {f"finetune.{name}": value for name, value in UNDER.get(field, {}).items()}
+    before = run(tiny_params(base, **under), tmp_path) if under else done.digests
+    after = run(tiny_params(base, **under, **{f"finetune.{field}": OTHER[field]}), tmp_path)
+    assert [after[name] for name in (HISTORY, WEIGHTS)] != [before[name] for name in (HISTORY, WEIGHTS)]
 
 
 def test_the_base_model_is_untouched_on_disk(done: Done, base: Path) -> None:
     """Training writes nothing into the folder of the base model, and the report names it by its digest."""
     assert file_digests(base) == done.base_before
     assert read_json(done.data / "finetune" / "report.json")["base_digest"] == tree_digest(done.base_before)
-
-
-def test_training_moves_the_adapter_and_nothing_else(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
-    """Every weight of the base is bit for bit what it was; every matrix of the adapter has moved."""
-    params = tiny_params(base)
-    settle(params.model, params.finetune.seed)
-    before = add_adapter(load_base(base, params.model), params.finetune).state_dict()
-    after = trained(params, rows[:8], tmp_path)[0].state_dict()
-    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
-    assert moved == {name for name in before if "lora_" in name} != set()
-    plain = load_file(base / "model.safetensors")
-    frozen = {name.removeprefix("base_model.model.").replace(".base_layer", ""): value for name, value in after.items()}
-    assert all(torch.equal(frozen[name], value) for name, value in plain.items())
 
 
 def test_the_report_tells_the_adapter_before_and_after(done: Done, base: Path, tmp_path: Path) -> None:
@@ -181,99 +161,6 @@ def test_without_validation_rows_there_is_no_validation_curve(base: Path, rows: 
     write_rows(tmp_path, rows[:8], [])
     digests = run(tiny_params(base), tmp_path)
     assert [set(point) for point in Done(tmp_path, digests, {}).history] == [TRAINING, TRAINING]
-
-
-def test_the_validation_loss_is_the_mean_over_every_supervised_token(base: Path, rows: list[Encoded]) -> None:
-    """However the rows fall into batches, the mean is that of their tokens; measuring leaves the model training."""
-    model = PairLoss(load_base(base, tiny_params(base).model), []).train()
-    some = [Encoded([*row.input_ids, *[5] * (3 * place)], row.completion_start) for place, row in enumerate(rows[:5])]
-    losses = [finetune.mean_loss(model, some, batch_rows) for batch_rows in (1, 2, 5)]
-    items = [len(row.input_ids) - row.completion_start for row in some]
-    each = [finetune.mean_loss(model, [row], 1) * n for row, n in zip(some, items, strict=True)]
-    assert losses == pytest.approx([sum(each) / sum(items)] * 3, rel=1e-5)
-    assert model.training
-
-
-class Watched(list[Encoded]):
-    """Rows that remember in which order they were fetched."""
-
-    fetched: list[Any]
-
-    def __getitem__(self, place: Any) -> Any:
-        self.fetched.append(place)
-        return super().__getitem__(place)
-
-
-def test_the_trainer_takes_the_rows_in_the_order_of_the_sampler(
-    base: Path, rows: list[Encoded], tmp_path: Path
-) -> None:
-    """Within the Trainer each epoch has all rows exactly once, in the order that the sampler has for that epoch."""
-    params, watched = tiny_params(base, **{"finetune.epochs": 3}), Watched(rows[:40])
-    watched.fetched = []
-    trained(params, watched, tmp_path)
-    sampler = WindowedSampler(
-        [len(row.input_ids) for row in rows[:40]], params.finetune.batch_rows, params.finetune.seed
-    )
-    wanted = []
-    for epoch in range(3):
-        sampler.set_epoch(epoch)
-        wanted.append(list(sampler))
-    assert [watched.fetched[start : start + 40] for start in (0, 40, 80)] == wanted
-    assert len(watched.fetched) == 120
-    assert len({tuple(order) for order in wanted}) == 3
-
-
-def test_accumulated_passes_train_as_one_large_batch_does(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
-    """Two passes to a step, of rows with answers of unlike length, give the gradient of one pass over all of them."""
-    unlike = [Encoded([*row.input_ids, *[5] * (3 * place)], row.completion_start) for place, row in enumerate(rows[:4])]
-    points = []
-    for batch_rows, accumulate in ((4, 1), (2, 2)):
-        wanted = {"batch_rows": batch_rows, "accumulate": accumulate, "epochs": 1, "log_every": 1}
-        params = tiny_params(base, **{f"finetune.{name}": value for name, value in wanted.items()})
-        points.append(trained(params, unlike, tmp_path)[1])
-    (whole,), (halves,) = points
-    assert whole == pytest.approx(halves, rel=1e-4)
-
-
-@pytest.mark.parametrize(("n", "batch_rows", "accumulate", "steps"), [(9, 4, 1, 6), (9, 4, 2, 4), (1, 16, 8, 2)])
-def test_the_steps_are_counted_as_the_trainer_counts_them(
-    base: Path, tmp_path: Path, n: int, batch_rows: int, accumulate: int, steps: int
-) -> None:
-    """The steps that the schedule is laid out for are those that are taken."""
-    wanted = {"batch_rows": batch_rows, "accumulate": accumulate, "log_every": 1}
-    params = tiny_params(base, **{f"finetune.{name}": value for name, value in wanted.items()})
-    _, points = trained(params, [Encoded([3, 4, 5], 2)] * n, tmp_path)
-    assert finetune.optimizer_steps(n, params.finetune) == steps
-    assert [point["step"] for point in points] == list(range(1, steps + 1))
-
-
-@pytest.mark.parametrize(
-    ("schedule", "warmup_share", "rates"),
-    [
-        ("constant", 0.5, [0.0, 0.015, 0.03, 0.03]),
-        ("linear", 0.5, [0.0, 0.015, 0.03, 0.015]),
-        ("cosine", 0.0, [0.03, 0.025607, 0.015, 0.004393]),
-    ],
-)
-def test_the_learning_rate_follows_the_schedule(
-    base: Path, rows: list[Encoded], tmp_path: Path, schedule: str, warmup_share: float, rates: list[float]
-) -> None:
-    """The rate of each step is the one that schedule and warm-up say."""
-    wanted = {"schedule": schedule, "warmup_share": warmup_share, "log_every": 1}
-    params = tiny_params(base, **{f"finetune.{name}": value for name, value in wanted.items()})
-    _, points = trained(params, rows[:8], tmp_path)
-    assert [point["train_learning_rate"] for point in points] == pytest.approx(rates, rel=1e-3)
-
-
-def test_a_loss_that_is_no_number_is_a_problem(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
-    """A training that has run away ends in one line that says what to change."""
-    params = tiny_params(base)
-    model = add_adapter(load_base(base, params.model), params.finetune)
-    with torch.no_grad():
-        model.get_input_embeddings().weight.fill_(float("nan"))
-    with pytest.raises(Problem) as caught:
-        finetune.train(model, rows[:4], [], params.finetune, lambda _point: None, tmp_path)
-    assert str(caught.value) == "finetune: the loss is not a number any more; got nan; lower finetune.learning_rate"
 
 
 def test_what_the_bytes_depend_on_is_recorded(done: Done) -> None:

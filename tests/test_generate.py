@@ -10,12 +10,13 @@ import torch
 from conftest import SYSTEM
 from tiny import tiny_params
 from tokenizers.normalizers import NFC
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedTokenizerFast
 
 from pipeline.batches import PairLoss, collate
-from pipeline.generate import LabelTrie, Manner, answer, text_of
+from pipeline.generate import LabelTrie, Manner, answer, generate, text_of
 from pipeline.model import load_base, settle
 from pipeline.pairs import Message
+from pipeline.prefix import read
 from pipeline.prompt import Renderer
 
 TAUGHT = {
@@ -24,6 +25,7 @@ TAUGHT = {
     "grass?": "green",
     "and of what colour, as far as you know, is the sea?": "blue or green",
 }
+QUESTIONS = [*TAUGHT, "red, or blue?", "sky", *(f"{'what ' * (n % 5)}colour is it on day {n}?" for n in range(30))]
 LABELS = ["red", "green", "blue", "blue or green", "blue or red", "is it so ?", "it 's", " padded "]
 
 
@@ -55,12 +57,16 @@ def prompts_of(renderer: Renderer, questions: Sequence[str]) -> list[list[int]]:
     return [renderer.prompt((Message("user", question),)) for question in questions]
 
 
+def texts(model: Any, renderer: Renderer, prompts: Sequence[Sequence[int]], manner: Manner) -> list[str]:
+    return [found.text for found in answer(model, renderer, prompts, manner)]
+
+
 @pytest.mark.parametrize("batch_rows", [1, 3, 32])
 def test_answers_stop_at_the_end_of_the_turn_and_keep_the_order_of_the_prompts(
     taught: Any, renderer: Renderer, batch_rows: int
 ) -> None:
     """Each prompt gets its own answer, in its own place, without the end of the turn or anything after it."""
-    got = answer(taught, renderer, prompts_of(renderer, list(TAUGHT)), Manner([], 24, batch_rows))
+    got = texts(taught, renderer, prompts_of(renderer, list(TAUGHT)), Manner([], 24, batch_rows))
     assert got == list(TAUGHT.values())
 
 
@@ -78,14 +84,14 @@ def test_answers_do_not_depend_on_the_batch(untaught: Any, taught: Any, renderer
 def test_a_text_is_no_longer_than_asked(taught: Any, renderer: Renderer) -> None:
     """A text that is not ended in time is cut at `max_new_tokens` tokens."""
     whole = renderer.completion("the rose is red")
-    got = answer(taught, renderer, prompts_of(renderer, ["what is red?"]), Manner([], 3, 1))
+    got = texts(taught, renderer, prompts_of(renderer, ["what is red?"]), Manner([], 3, 1))
     assert got == [renderer.tokenizer.decode(whole[:3])]
 
 
 def test_with_labels_every_answer_is_a_label(untaught: Any, renderer: Renderer) -> None:
     """Even a model that knows nothing says nothing but labels, letter for letter, blanks too."""
     questions = [f"question {number}, {'what ' * (number % 7)}?" for number in range(40)]
-    got = answer(untaught, renderer, prompts_of(renderer, questions), Manner(LABELS, 1, 8))
+    got = texts(untaught, renderer, prompts_of(renderer, questions), Manner(LABELS, 1, 8))
     assert len(got) == 40
     assert set(got) <= set(LABELS)
 
@@ -93,7 +99,7 @@ def test_with_labels_every_answer_is_a_label(untaught: Any, renderer: Renderer) 
 @pytest.mark.parametrize("label", LABELS)
 def test_a_label_can_be_said_whole_whatever_the_limit_of_texts(untaught: Any, renderer: Renderer, label: str) -> None:
     """A label ends by itself: with one to choose from, that is the answer, however few tokens texts may have."""
-    assert answer(untaught, renderer, prompts_of(renderer, ["which?"]), Manner([label], 1, 1)) == [label]
+    assert texts(untaught, renderer, prompts_of(renderer, ["which?"]), Manner([label], 1, 1)) == [label]
 
 
 def test_a_label_stays_the_label_whatever_the_tokenizer_makes_of_its_letters(
@@ -104,12 +110,12 @@ def test_a_label_stays_the_label_whatever_the_tokenizer_makes_of_its_letters(
     composing.backend_tokenizer.normalizer = NFC()
     renderer = Renderer(composing, SYSTEM)
     decomposed = "cafe\u0301"
-    assert answer(untaught, renderer, prompts_of(renderer, ["where?"]), Manner([decomposed], 1, 1)) == [decomposed]
+    assert texts(untaught, renderer, prompts_of(renderer, ["where?"]), Manner([decomposed], 1, 1)) == [decomposed]
 
 
 def test_a_taught_model_chooses_the_label_that_it_was_taught(taught: Any, renderer: Renderer) -> None:
     """Held to the labels, the model still chooses by what it knows, even where one label begins another."""
-    got = answer(
+    got = texts(
         taught, renderer, prompts_of(renderer, list(TAUGHT)[::3]), Manner(["red", "blue", "blue or green"], 1, 2)
     )
     assert got == ["blue", "blue or green"]
@@ -135,3 +141,43 @@ def test_a_text_ends_with_the_end_of_its_turn(renderer: Renderer, tokens: str, t
     """What comes after the first end of a turn is no part of the answer, and neither is the end."""
     ids = renderer.tokenizer(tokens, add_special_tokens=False)["input_ids"]
     assert text_of(renderer, ids) == text
+
+
+@pytest.mark.parametrize("labels", [[], LABELS, ["red", "green", "blue"], ["blue"]], ids=len)
+@pytest.mark.parametrize("knows", [False, True], ids=["untaught", "taught"])
+def test_the_answers_are_those_of_generate(
+    untaught: Any, taught: Any, renderer: Renderer, labels: list[str], knows: bool
+) -> None:
+    """A prefix read once, forced tokens taken at once and rows that leave change no answer, nor what a free one is."""
+    model, prompts, stop = taught if knows else untaught, prompts_of(renderer, QUESTIONS), renderer.end_ids[-1]
+    trie = LabelTrie([renderer.completion(label) for label in labels]) if labels else None
+    wanted = [generate(model, [prompt], trie, stop, trie.longest if trie else 12)[0] for prompt in prompts]
+    read_back = {text_of(renderer, renderer.completion(label)): label for label in labels}
+    for batch_rows in (1, 7):
+        got = answer(model, renderer, prompts, Manner(labels, 12, batch_rows))
+        told = [text_of(renderer, said.tokens) for said in wanted]
+        assert [found.text for found in got] == [read_back.get(text, text) for text in told]
+        assert [found.free for found in got] == [said.free for said in wanted]
+
+
+def test_an_answer_is_free_if_the_model_says_it_unasked(untaught: Any, taught: Any, renderer: Renderer) -> None:
+    """What it was taught comes by itself; what it knows nothing of, only because it is held to the labels."""
+    prompts = prompts_of(renderer, ["what colour is the sky?"])
+    for model, free in ((taught, True), (untaught, False)):
+        (unheld,) = texts(model, renderer, prompts, Manner([], 12, 1))
+        (held,) = answer(model, renderer, prompts, Manner(["blue", "red"], 1, 1))
+        assert (held.free, held.text == unheld) == (free, free)
+
+
+def test_a_model_that_keeps_more_than_keys_and_values_answers_through_generate(renderer: Renderer) -> None:
+    """A window or a state cannot be lent; such a model answers all the same, each prompt as it would alone."""
+    small = {
+        "vocab_size": len(renderer.tokenizer), "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2,
+    }  # fmt: skip
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(MistralConfig(**small, sliding_window=6)).eval()
+    prompts = prompts_of(renderer, ["what colour is the sky?", "and the sea?"])
+    assert read(model, prompts[0], model.device) is None
+    together = texts(model, renderer, prompts, Manner(["red", "blue"], 1, 2))
+    assert together == [texts(model, renderer, [prompt], Manner(["red", "blue"], 1, 1))[0] for prompt in prompts]

@@ -1,0 +1,42 @@
+"""The tokens that all prompts begin with, read once: their keys and values are lent to every row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+Memory = list[tuple[Tensor, Tensor]]
+"""Keys and values of each layer, of shape (1, heads, tokens, size of a head)."""
+
+
+def shared_beginning(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """Find the tokens that every prompt begins with; at least one token of each prompt is left out of it."""
+    beginning = list(prompts[0][: min(map(len, prompts)) - 1])
+    for end, token in enumerate(beginning):
+        if any(prompt[end] != token for prompt in prompts):
+            return beginning[:end]
+    return beginning
+
+
+def read(model: Any, tokens: Sequence[int], device: torch.device) -> Memory | None:
+    """Run some tokens through a model and keep what later tokens need of them.
+
+    Returns:
+        None if the model keeps more, or other things, than all keys and values of each layer: a window, a state.
+    """
+    ids = torch.tensor([list(tokens)], dtype=torch.long, device=device)
+    cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+    if type(cache) is not DynamicCache or any(type(layer) is not DynamicLayer for layer in cache.layers):
+        return None
+    return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def lend(memory: Memory, rows: int) -> DynamicCache:
+    """Lend what was read to some rows; gradients flow back through it."""
+    cache = DynamicCache()
+    for number, (keys, values) in enumerate(memory):
+        cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), number)
+    return cache

@@ -1,0 +1,265 @@
+"""Laws of the training loop: order, schedule, curves, the best weights, and going on where it was broken off."""
+
+import gc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SYSTEM
+from safetensors.torch import load_file
+from tiny import ROWS, tiny_params
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from pipeline.batches import PairLoss, WindowedSampler, shared_prefix
+from pipeline.checkpoints import Checkpoints
+from pipeline.model import add_adapter, load_base, settle
+from pipeline.packing import PackedLoss
+from pipeline.pairs import Message
+from pipeline.params import Params
+from pipeline.problem import Problem
+from pipeline.prompt import Encoded, Renderer
+from pipeline.trainer import Emit, Point, Trained, mean_loss, optimizer_steps, train
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported_is_no_garbage() -> Iterator[None]:
+    """Keep the Trainer, which collects garbage at every start, from searching all that was imported."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="module")
+def rows(tokenizer: PreTrainedTokenizerFast) -> list[Encoded]:
+    renderer = Renderer(tokenizer, SYSTEM)
+    return [renderer.encode((Message("user", prompt),), completion) for prompt, completion in ROWS]
+
+
+def loss_of(params: Params, rows: list[Encoded]) -> PairLoss:
+    """A fresh adapter with its loss."""
+    settle(params.model, params.finetune.seed)
+    model = add_adapter(load_base(Path(params.model.source), params.model), params.finetune)
+    return PackedLoss(model, shared_prefix(rows))
+
+
+def trained(
+    params: Params, rows: list[Encoded], held_out: Sequence[Encoded] = (), *, emit: Emit = lambda _point: None,
+    checkpoints: Checkpoints | None = None,
+) -> tuple[PairLoss, Trained, list[Point]]:  # fmt: skip
+    """Train a fresh adapter on some rows: its loss, what was done, and the points of its curves."""
+    loss, points = loss_of(params, [*rows, *held_out]), []
+
+    def collect(point: Point) -> None:
+        points.append(point)
+        emit(point)
+
+    done = train(loss, rows, held_out, params.finetune, collect, checkpoints or Checkpoints(None))
+    return loss, done, points
+
+
+def test_the_validation_loss_is_the_mean_over_every_supervised_token(base: Path, rows: list[Encoded]) -> None:
+    """However the rows fall into batches, the mean is that of their tokens; measuring leaves the model training."""
+    model = PairLoss(load_base(base, tiny_params(base).model), []).train()
+    some = [Encoded([*row.input_ids, *[5] * (3 * place)], row.completion_start) for place, row in enumerate(rows[:5])]
+    losses = [mean_loss(model, some, batch_rows) for batch_rows in (1, 2, 5)]
+    items = [len(row.input_ids) - row.completion_start for row in some]
+    each = [mean_loss(model, [row], 1) * n for row, n in zip(some, items, strict=True)]
+    assert losses == pytest.approx([sum(each) / sum(items)] * 3, rel=1e-5)
+    assert model.training
+
+
+class Watched(list[Encoded]):
+    """Rows that remember in which order they were fetched."""
+
+    fetched: list[Any]
+
+    def __getitem__(self, place: Any) -> Any:
+        self.fetched.append(place)
+        return super().__getitem__(place)
+
+
+def test_the_trainer_takes_the_rows_in_the_order_of_the_sampler(base: Path, rows: list[Encoded]) -> None:
+    """Within the Trainer each epoch has all rows exactly once, in the order that the sampler has for that epoch."""
+    params, watched = tiny_params(base, **{"finetune.epochs": 3}), Watched(rows[:40])
+    watched.fetched = []
+    trained(params, watched)
+    sampler = WindowedSampler(
+        [len(row.input_ids) for row in rows[:40]], params.finetune.batch_rows, params.finetune.seed
+    )
+    wanted = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        wanted.append(list(sampler))
+    assert [watched.fetched[start : start + 40] for start in (0, 40, 80)] == wanted
+    assert len(watched.fetched) == 120
+    assert len({tuple(order) for order in wanted}) == 3
+
+
+def test_accumulated_passes_train_as_one_large_batch_does(base: Path, rows: list[Encoded]) -> None:
+    """Two passes to a step, of rows with answers of unlike length, give the gradient of one pass over all of them."""
+    unlike = [Encoded([*row.input_ids, *[5] * (3 * place)], row.completion_start) for place, row in enumerate(rows[:4])]
+    points = []
+    for batch_rows, accumulate in ((4, 1), (2, 2)):
+        wanted = {"batch_rows": batch_rows, "accumulate": accumulate, "epochs": 1, "log_every": 1}
+        params = tiny_params(base, **{f"finetune.{name}": value for name, value in wanted.items()})
+        points.append(trained(params, unlike)[2])
+    (whole,), (halves,) = points
+    assert whole == pytest.approx(halves, rel=1e-4)
+
+
+@pytest.mark.parametrize(("n", "batch_rows", "accumulate", "steps"), [(9, 4, 1, 6), (9, 4, 2, 4), (1, 16, 8, 2)])
+def test_the_steps_are_counted_as_the_trainer_counts_them(
+    base: Path, n: int, batch_rows: int, accumulate: int, steps: int
+) -> None:
+    """The steps that the schedule is laid out for are those that are taken."""
+    wanted = {"batch_rows": batch_rows, "accumulate": accumulate, "log_every": 1}
+    params = tiny_params(base, **{f"finetune.{name}": value for name, value in wanted.items()})
+    _, done, points = trained(params, [Encoded([3, 4, 5], 2)] * n)
+    assert optimizer_steps(n, params.finetune) == done.steps == steps
+    assert [point["step"] for point in points] == list(range(1, steps + 1))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup_share", "rates"),
+    [
+        ("constant", 0.5, [0.0, 0.015, 0.03, 0.03]),
+        ("linear", 0.5, [0.0, 0.015, 0.03, 0.015]),
+        ("cosine", 0.0, [0.03, 0.025607, 0.015, 0.004393]),
+    ],
+)
+def test_the_learning_rate_follows_the_schedule(
+    base: Path, rows: list[Encoded], schedule: str, warmup_share: float, rates: list[float]
+) -> None:
+    """The rate of each step is the one that schedule and warm-up say."""
+    wanted = {"schedule": schedule, "warmup_share": warmup_share, "log_every": 1}
+    params = tiny_params(base, **{f"finetune.{name}": value for name, value in wanted.items()})
+    _, _, points = trained(params, rows[:8])
+    assert [point["train_learning_rate"] for point in points] == pytest.approx(rates, rel=1e-3)
+
+
+def test_a_loss_that_is_no_number_is_a_problem(base: Path, rows: list[Encoded]) -> None:
+    """A training that has run away ends in one line that says what to change."""
+    params = tiny_params(base)
+    loss = loss_of(params, rows[:4])
+    with torch.no_grad():
+        loss.model.get_input_embeddings().weight.fill_(float("nan"))
+    with pytest.raises(Problem) as caught:
+        train(loss, rows[:4], [], params.finetune, lambda _point: None, Checkpoints(None))
+    assert str(caught.value) == "finetune: the loss is not a number any more; got nan; lower finetune.learning_rate"
+
+
+def test_training_moves_the_adapter_and_nothing_else(base: Path, rows: list[Encoded]) -> None:
+    """Every weight of the base is bit for bit what it was; every matrix of the adapter has moved."""
+    params = tiny_params(base)
+    settle(params.model, params.finetune.seed)
+    before = add_adapter(load_base(base, params.model), params.finetune).state_dict()
+    after = trained(params, rows[:8])[0].model.state_dict()
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert moved == {name for name in before if "lora_" in name} != set()
+    plain = load_file(base / "model.safetensors")
+    frozen = {name.removeprefix("base_model.model.").replace(".base_layer", ""): value for name, value in after.items()}
+    assert all(torch.equal(frozen[name], value) for name, value in plain.items())
+
+
+def weights(loss: PairLoss) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in loss.named_parameters() if value.requires_grad}
+
+
+def assert_same(got: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    """Bit for bit."""
+    assert got.keys() == wanted.keys()
+    assert all(torch.equal(got[name], value) for name, value in wanted.items())
+
+
+WORSENING = {"learning_rate": 0.1, "epochs": 5, "schedule": "constant"}
+"""Under these the validation loss is smallest before the last epoch."""
+
+
+def validation(points: list[Point]) -> list[float]:
+    return [point["validation_loss"] for point in points if "validation_loss" in point]
+
+
+def worsening(base: Path, **replaced: Any) -> Params:
+    return tiny_params(base, **{f"finetune.{name}": value for name, value in {**WORSENING, **replaced}.items()})
+
+
+def test_the_weights_of_the_best_epoch_are_kept(base: Path, rows: list[Encoded]) -> None:
+    """With `keep: best` the model that is left has the smallest validation loss of the curve, with `last` the last."""
+    for keep, wanted in (("best", min), ("last", lambda losses: losses[-1])):
+        params = worsening(base, keep=keep)
+        loss, done, points = trained(params, rows[:16], rows[16:24])
+        losses = validation(points)
+        assert min(losses) < losses[-1]
+        assert mean_loss(loss, rows[16:24], params.finetune.batch_rows) == pytest.approx(wanted(losses), rel=1e-6)
+        assert done.kept_epoch == (losses.index(wanted(losses)) + 1)
+
+
+def test_training_stops_when_validation_gets_no_better(base: Path, rows: list[Encoded]) -> None:
+    """After `patience` epochs without a smaller validation loss there is no further epoch; without it there is."""
+    whole = validation(trained(worsening(base), rows[:16], rows[16:24])[2])
+    best = whole.index(min(whole))
+    assert best + 1 < len(whole) - 1
+    _, done, points = trained(worsening(base, patience=1), rows[:16], rows[16:24])
+    assert validation(points) == whole[: best + 2]
+    assert done.steps == 4 * (best + 2)
+
+
+class Crash(Exception):
+    """The process dies here."""
+
+
+@pytest.mark.parametrize("at", range(1, 15))
+def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(
+    base: Path, rows: list[Encoded], tmp_path: Path, at: int
+) -> None:
+    """Broken off at any point of its curves and run again: the same weights bit for bit, and the same curves."""
+    params = tiny_params(base, **{"finetune.epochs": 3, "finetune.log_every": 1, "finetune.dropout": 0.1})
+    whole, _, curve = trained(params, rows[:13], rows[13:17])
+    seen: list[Point] = []
+
+    def crash(point: Point) -> None:
+        seen.append(point)
+        if len(seen) == at:
+            raise Crash
+
+    checkpoints = Checkpoints(tmp_path / "fingerprint", every=0)
+    with pytest.raises(Crash):
+        trained(params, rows[:13], rows[13:17], emit=crash, checkpoints=checkpoints)
+    assert (checkpoints.newest() is not None) == (at > 1)
+    again, _, points = trained(params, rows[:13], rows[13:17], checkpoints=checkpoints)
+    assert points == curve
+    assert len(curve) == 15
+    assert_same(weights(again), weights(whole))
+
+
+def test_the_best_weights_survive_a_crash_after_them(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
+    """The best epoch lies before the checkpoint; what is kept in the end is the best all the same."""
+    params = worsening(base)
+    whole, done, curve = trained(params, rows[:16], rows[16:24])
+    checkpoints = Checkpoints(tmp_path / "fingerprint", every=0)
+
+    def crash(point: Point) -> None:
+        if point["epoch"] == 4:
+            raise Crash
+
+    with pytest.raises(Crash):
+        trained(params, rows[:16], rows[16:24], emit=crash, checkpoints=checkpoints)
+    again, done_again, points = trained(params, rows[:16], rows[16:24], checkpoints=checkpoints)
+    assert (done_again, points) == (done, curve)
+    assert done.kept_epoch == 3
+    assert_same(weights(again), weights(whole))
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(
+    base: Path, rows: list[Encoded], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, and the training ends with the same weights."""
+    params = tiny_params(base)
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    loss, _, _ = trained(params, rows[:8], checkpoints=Checkpoints(tmp_path / "file" / "in it", every=0))
+    assert "no checkpoint written at step 1: [Errno 20] Not a directory" in caplog.text
+    assert_same(weights(loss), weights(trained(params, rows[:8])[0]))
