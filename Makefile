@@ -27,8 +27,9 @@ check: setup ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: setup ## performance claims, as ratios against a peer in one run; `make demo` first
-	$(BIN)/python -m bench.train_step
+bench: setup ## performance claims, as ratios against a peer in one run; one alone: make bench CLAIM=train-short
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m bench $(CLAIM)
 
 ui: setup ## runs, curves and versions in the browser
 	$(BIN)/tunesmith up

@@ -1,1 +1,1 @@
-"""Performance claims, each measured against its peer in one run."""
+"""Performance claims: each against a peer on the same rows, in turn in one run, so that the machine cancels out."""

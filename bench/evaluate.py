@@ -1,0 +1,54 @@
+"""Claims evaluate-short and evaluate-labels: rows answered per second, against transformers' generate in batches."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from bench.banking import messages, rows, systems
+from bench.measure import Claim, in_turn
+from pipeline.generate import LabelTrie, Manner, answer, generate
+from pipeline.model import load_base, load_tokenizer, settle
+from pipeline.params import Params
+from pipeline.prompt import Renderer
+from pipeline.weights import fetch
+
+ROUNDS = 3
+ROWS = 64
+
+
+def claim(name: str, params: Params) -> Claim:
+    """Measure one of the two claims; we are held to the labels, `generate` once with and once without."""
+    base = fetch(params.model)
+    settle(params.model, 1)
+    model = load_base(base.folder, params.model).eval()
+    renderer = Renderer(load_tokenizer(base.folder), systems()[name.removeprefix("evaluate-")])
+    found = rows("test")
+    labels = sorted({label for _, label in found})
+    manner = Manner(labels, 1, params.evaluate.batch_rows)
+    trie, stop = LabelTrie([renderer.completion(label) for label in labels]), renderer.end_ids[-1]
+
+    def prompts(turn: int) -> list[list[int]]:
+        return [renderer.prompt(messages(text)) for text, _ in found[turn * ROWS : (turn + 1) * ROWS]]
+
+    def peer(held_to: LabelTrie | None) -> Callable[[int], float]:
+        def run(turn: int) -> float:
+            asked = prompts(turn)
+            started = time.perf_counter()
+            with torch.inference_mode():
+                for start in range(0, ROWS, manner.batch_rows):
+                    generate(model, asked[start : start + manner.batch_rows], held_to, stop, trie.longest)
+            return ROWS / (time.perf_counter() - started)
+
+        return run
+
+    def own(turn: int) -> float:
+        asked = prompts(turn)
+        started = time.perf_counter()
+        answer(model, renderer, asked, manner)
+        return ROWS / (time.perf_counter() - started)
+
+    peers = {"generate": peer(None), "generate, held to the labels": peer(trie)}
+    measured = in_turn(name, "rows", own, peers, ROUNDS)
+    measured.write(torch=torch.__version__)
+    return measured
