@@ -20,11 +20,12 @@ from bench.banking import Row, messages, rows, systems
 from bench.measure import Claim, gemm_peak, in_turn
 from pipeline.batches import shared_prefix
 from pipeline.checkpoints import Checkpoints
+from pipeline.finetune import arguments
 from pipeline.model import add_adapter, load_base, load_tokenizer, settle
 from pipeline.packing import PackedLoss
 from pipeline.params import Params
 from pipeline.prompt import Renderer
-from pipeline.trainer import PairTrainer, Progress, Rows, arguments
+from pipeline.trainer import PairTrainer, Progress, Rows, passes
 from pipeline.weights import fetch
 
 ROUNDS = 3
@@ -90,7 +91,7 @@ def tunesmith(params: Params, system: str, batch: Sequence[Row], scratch: Path) 
     loss = PackedLoss(add_adapter(load_base(base.folder, params.model), params.finetune), shared_prefix(encoded))
     trainer = PairTrainer(
         Checkpoints(None), Progress(), model=loss, args=arguments(params.finetune, STEPS, scratch),
-        train_dataset=Rows(encoded), data_collator=loss.batch,
+        train_dataset=Rows(encoded), data_collator=passes(loss, params.finetune.pass_tokens),
     )  # fmt: skip
     trainer.args.num_train_epochs = 1
     prefix = int(loss.prefix.shape[1]) * STEPS

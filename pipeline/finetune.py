@@ -6,27 +6,34 @@ Writes data/finetune/: adapter/, history.jsonl (the curves), report.json (what w
 
 import json
 import logging
+import math
 import os
 import platform
+import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 
 from pipeline import stage
 from pipeline.batches import PairLoss, shared_prefix
-from pipeline.checkpoints import checkpoints_of
+from pipeline.checkpoints import Checkpoints, checkpoints_of
+from pipeline.curves import Curves, Emit, mean_loss
 from pipeline.digests import file_sha256
 from pipeline.model import add_adapter, device, load_base, save_adapter, settle, trainable
 from pipeline.packing import PackedLoss
-from pipeline.pairs import write_json
+from pipeline.pairs import read_json, write_json
 from pipeline.params import Finetune, Model
 from pipeline.prefix import read
+from pipeline.problem import Problem
 from pipeline.prompt import Encoded
 from pipeline.tokens import read_tokens
-from pipeline.trainer import Emit, Point, train
+from pipeline.trainer import PairTrainer, Point, Progress, Rows, passes
 from pipeline.weights import fetch
 
 log = logging.getLogger(__name__)
@@ -34,6 +41,96 @@ log = logging.getLogger(__name__)
 LIVE = "TUNESMITH_LIVE"
 """Environment: a file that gets each point of the curves as it is known."""
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers", "numpy")
+
+
+def arguments(finetune: Finetune, steps: int, scratch: Path) -> TrainingArguments:
+    """Say in the Trainer's words what params ask for."""
+    return TrainingArguments(
+        output_dir=str(scratch),
+        per_device_train_batch_size=finetune.batch_rows,
+        gradient_accumulation_steps=finetune.accumulate,
+        num_train_epochs=finetune.epochs,
+        learning_rate=finetune.learning_rate,
+        lr_scheduler_type=finetune.schedule
+        if finetune.warmup_share == 0 or finetune.schedule != "constant"
+        else "constant_with_warmup",
+        warmup_steps=round(finetune.warmup_share * steps),
+        weight_decay=finetune.weight_decay,
+        max_grad_norm=finetune.max_grad_norm,
+        logging_steps=finetune.log_every,
+        logging_nan_inf_filter=False,
+        seed=finetune.seed,
+        save_strategy="no",
+        eval_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+    )
+
+
+def optimizer_steps(rows: int, finetune: Finetune) -> int:
+    """Count the optimizer steps of the whole training, as the Trainer does."""
+    batches = -(-rows // finetune.batch_rows)
+    return finetune.epochs * -(-batches // finetune.accumulate)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training did: steps taken, the epoch whose weights are kept, the tokens computed once for all rows."""
+
+    steps: int
+    kept_epoch: float
+    shared_prefix_tokens: int
+
+
+def train(
+    loss: PairLoss,
+    rows: Sequence[Encoded],
+    held_out: Sequence[Encoded],
+    finetune: Finetune,
+    emit: Emit,
+    checkpoints: Checkpoints,
+) -> Trained:
+    """Train what trains in the model of *loss*, in place, giving each point of the curves to *emit*.
+
+    Goes on from the newest whole checkpoint, if there is one, and ends with the bytes of a training that was never
+    interrupted. The points up to the checkpoint are given again.
+
+    Raises:
+        Problem: If the loss is no longer a number.
+    """
+    newest = checkpoints.newest()
+    progress = Progress(**read_json(newest / "progress.json")) if newest else Progress()
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        trainer = PairTrainer(
+            checkpoints,
+            progress,
+            model=loss,
+            args=arguments(finetune, optimizer_steps(len(rows), finetune), Path(scratch)),
+            train_dataset=Rows(rows),
+            data_collator=passes(loss, finetune.pass_tokens),
+        )
+        validation = (lambda: mean_loss(loss, held_out, finetune.batch_rows)) if held_out else None
+        trainer.add_callback(Curves(trainer, validation, emit, finetune.patience))
+        trainer.remove_callback(PrinterCallback)
+        if newest:
+            log.info("finetune: going on after step %s", newest.name)
+        for point in progress.points:
+            emit(point)
+        result = trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    if not math.isfinite(result.training_loss):
+        raise Problem(
+            "finetune",
+            "the loss is not a number any more",
+            got=str(result.training_loss),
+            do="lower finetune.learning_rate",
+        )
+    kept = float(trainer.state.epoch)
+    if finetune.keep == "best" and trainer.best:
+        trainer.take_over(trainer.best)
+        kept = progress.best_epoch
+    return Trained(trainer.state.global_step, kept, int(loss.prefix.shape[1]))
 
 
 def environment(model: Model) -> dict[str, Any]:

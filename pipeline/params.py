@@ -154,9 +154,12 @@ class Finetune(Section):
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     epochs: Positive
     batch_rows: Positive
-    """Rows in one forward and backward pass."""
+    """Rows in one batch."""
     accumulate: Positive
-    """Passes to one optimizer step."""
+    """Batches to one optimizer step."""
+    pass_tokens: Positive
+    """Tokens that go through the model at once: what bounds the memory. A batch of more is cut into several passes,
+    whose gradients add up to the same."""
     packing: bool
     """Rows of a pass as one sequence without padding; needs a model that is attention throughout."""
     schedule: Literal["linear", "cosine", "constant"]

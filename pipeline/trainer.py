@@ -1,9 +1,7 @@
-"""The training loop: transformers' Trainer with our order of rows, our loss, our curves and our checkpoints."""
+"""transformers' Trainer with our order of rows, passes that fit the memory, and our checkpoints."""
 
 import logging
 import math
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,22 +11,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
-from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
+from transformers import Trainer
 
-from pipeline.batches import PairLoss, WindowedSampler
+from pipeline.batches import IGNORED, PairLoss, WindowedSampler
 from pipeline.checkpoints import Checkpoints
-from pipeline.model import device
-from pipeline.pairs import read_json, write_json
-from pipeline.params import Finetune
-from pipeline.problem import Problem
+from pipeline.pairs import write_json
 from pipeline.prompt import Encoded
 
 log = logging.getLogger(__name__)
 
 Point = dict[str, float | int]
-Emit = Callable[[Point], None]
+Batch = dict[str, Any]
 
 
 class Rows(Dataset[Encoded]):
@@ -42,6 +35,34 @@ class Rows(Dataset[Encoded]):
 
     def __getitem__(self, place: int) -> Encoded:
         return self.rows[place]
+
+
+def passes(loss: PairLoss, tokens: int) -> Callable[[Sequence[Encoded]], Batch]:
+    """Give a collator that cuts a batch into passes of at most so many tokens, rows of like length together.
+
+    A pass is what goes through the model at once, and so what takes its memory; a row that is longer goes alone. The
+    gradients of the passes add up to that of the batch, however it is cut.
+
+    Returns:
+        A function from rows to `passes`, batches of *loss*, and `labels`: all that is supervised, for the Trainer to
+        count behind a first that it leaves out.
+    """
+    shared = int(loss.prefix.shape[1])
+
+    def collate(rows: Sequence[Encoded]) -> Batch:
+        cut: list[list[Encoded]] = [[]]
+        used = shared
+        for row in sorted(rows, key=lambda row: len(row.input_ids)):
+            own = len(row.input_ids) - shared
+            if cut[-1] and used + own > tokens:
+                cut.append([])
+                used = shared
+            cut[-1].append(row)
+            used += own
+        labels = [label for row in rows for label in row.input_ids[row.completion_start :]]
+        return {"passes": [loss.batch(part) for part in cut], "labels": torch.tensor([IGNORED, *labels])}
+
+    return collate
 
 
 @dataclass
@@ -80,6 +101,16 @@ class PairTrainer(Trainer):
         rows = (train_dataset or self.train_dataset).rows
         lengths = [len(row.input_ids) for row in rows]
         return WindowedSampler(lengths, self.args.per_device_train_batch_size, self.args.seed)
+
+    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
+        """Compute the gradients of a batch pass by pass; between processes they are exchanged once, after the last."""
+        *others, last = inputs["passes"]
+        total = torch.zeros((), device=self.args.device)
+        for one in others:
+            with self.accelerator.no_sync(model):
+                total += super().training_step(model, one, num_items_in_batch)
+        total += super().training_step(model, last, num_items_in_batch)
+        return total
 
     def trained(self) -> dict[str, Tensor]:
         """Copy the parameters that train."""
@@ -125,175 +156,3 @@ class PairTrainer(Trainer):
         self._tr_loss += self.progress.loss_since_log
         self._total_loss_scalar = self.progress.loss_before
         self._globalstep_last_logged = self.progress.last_logged
-
-
-class Curves(TrainerCallback):
-    """Collects the points of the curves, shows the progress, keeps the best weights, and says when to save or stop."""
-
-    def __init__(
-        self, trainer: PairTrainer, validation: Callable[[], float] | None, emit: Emit, patience: int | None
-    ) -> None:
-        self.trainer = trainer
-        self.validation = validation
-        self.emit = emit
-        self.patience = patience
-        self.bar: tqdm[Any] | None = None
-
-    def point(self, point: Point) -> None:
-        """Add a point to the curves."""
-        self.trainer.progress.points.append(point)
-        self.emit(point)
-
-    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Start the bar; without a terminal it prints a line now and then."""
-        self.trainer.go_on()
-        interval = 0.5 if os.environ.get("TUNESMITH_TERMINAL") else 20
-        self.bar = tqdm(
-            total=state.max_steps,
-            initial=state.global_step,
-            desc="finetune",
-            unit="step",
-            mininterval=interval,
-            maxinterval=60,
-            ncols=88,
-        )
-
-    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Move the bar; save if it is time, but not between the last step of an epoch and its validation."""
-        if self.bar is not None:
-            self.bar.update()
-        control.should_save = state.epoch != int(state.epoch) and self.trainer.checkpoints.due()
-
-    def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float], **_: Any) -> None:
-        """Take a point of the training curve."""
-        if "loss" not in logs:
-            return
-        kept = {f"train_{name}": logs[name] for name in ("loss", "grad_norm", "learning_rate")}
-        self.point({"step": state.global_step, "epoch": round(logs["epoch"], 4), **kept})
-        if self.bar is not None:
-            self.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
-
-    def on_epoch_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Take a point of the validation curve, and see whether it is the best."""
-        if self.validation is not None:
-            loss, progress = self.validation(), self.trainer.progress
-            self.point({"step": state.global_step, "epoch": round(state.epoch, 4), "validation_loss": loss})
-            if loss < progress.best_loss:
-                progress.best_loss, progress.best_epoch, progress.stale = loss, round(state.epoch, 4), 0
-                self.trainer.best = self.trainer.trained()
-            else:
-                progress.stale += 1
-            control.should_training_stop = self.patience is not None and progress.stale >= self.patience
-        control.should_save = self.trainer.checkpoints.due()
-
-    def on_train_end(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
-        """Close the bar."""
-        if self.bar is not None:
-            self.bar.close()
-
-
-def mean_loss(model: PairLoss, rows: Sequence[Encoded], batch_rows: int) -> float:
-    """Mean loss over every supervised token of some rows, in evaluation mode."""
-    ordered = sorted(rows, key=lambda row: len(row.input_ids))
-    total, items = 0.0, 0
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        for start in range(0, len(ordered), batch_rows):
-            rows_of_batch = ordered[start : start + batch_rows]
-            batch = {key: value.to(device()) for key, value in model.batch(rows_of_batch).items()}
-            n = sum(len(row.input_ids) - row.completion_start for row in rows_of_batch)
-            total += float(model(**batch)["loss"]) * n
-            items += n
-    model.train(was_training)
-    return total / items
-
-
-def arguments(finetune: Finetune, steps: int, scratch: Path) -> TrainingArguments:
-    """Say in the Trainer's words what params ask for."""
-    return TrainingArguments(
-        output_dir=str(scratch),
-        per_device_train_batch_size=finetune.batch_rows,
-        gradient_accumulation_steps=finetune.accumulate,
-        num_train_epochs=finetune.epochs,
-        learning_rate=finetune.learning_rate,
-        lr_scheduler_type=finetune.schedule
-        if finetune.warmup_share == 0 or finetune.schedule != "constant"
-        else "constant_with_warmup",
-        warmup_steps=round(finetune.warmup_share * steps),
-        weight_decay=finetune.weight_decay,
-        max_grad_norm=finetune.max_grad_norm,
-        logging_steps=finetune.log_every,
-        logging_nan_inf_filter=False,
-        seed=finetune.seed,
-        save_strategy="no",
-        eval_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-    )
-
-
-def optimizer_steps(rows: int, finetune: Finetune) -> int:
-    """Count the optimizer steps of the whole training, as the Trainer does."""
-    batches = -(-rows // finetune.batch_rows)
-    return finetune.epochs * -(-batches // finetune.accumulate)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training did: steps taken, the epoch whose weights are kept, the tokens computed once for all rows."""
-
-    steps: int
-    kept_epoch: float
-    shared_prefix_tokens: int
-
-
-def train(
-    loss: PairLoss,
-    rows: Sequence[Encoded],
-    held_out: Sequence[Encoded],
-    finetune: Finetune,
-    emit: Emit,
-    checkpoints: Checkpoints,
-) -> Trained:
-    """Train what trains in the model of *loss*, in place, giving each point of the curves to *emit*.
-
-    Goes on from the newest whole checkpoint, if there is one, and ends with the bytes of a training that was never
-    interrupted. The points up to the checkpoint are given again.
-
-    Raises:
-        Problem: If the loss is no longer a number.
-    """
-    newest = checkpoints.newest()
-    progress = Progress(**read_json(newest / "progress.json")) if newest else Progress()
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
-        trainer = PairTrainer(
-            checkpoints,
-            progress,
-            model=loss,
-            args=arguments(finetune, optimizer_steps(len(rows), finetune), Path(scratch)),
-            train_dataset=Rows(rows),
-            data_collator=loss.batch,
-        )
-        validation = (lambda: mean_loss(loss, held_out, finetune.batch_rows)) if held_out else None
-        trainer.add_callback(Curves(trainer, validation, emit, finetune.patience))
-        trainer.remove_callback(PrinterCallback)
-        if newest:
-            log.info("finetune: going on after step %s", newest.name)
-        for point in progress.points:
-            emit(point)
-        result = trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    if not math.isfinite(result.training_loss):
-        raise Problem(
-            "finetune",
-            "the loss is not a number any more",
-            got=str(result.training_loss),
-            do="lower finetune.learning_rate",
-        )
-    kept = float(trainer.state.epoch)
-    if finetune.keep == "best" and trainer.best:
-        trainer.take_over(trainer.best)
-        kept = progress.best_epoch
-    return Trained(trainer.state.global_step, kept, int(loss.prefix.shape[1]))

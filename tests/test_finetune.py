@@ -30,6 +30,7 @@ OTHER = {
     "batch_rows": 3,
     "accumulate": 2,
     "packing": False,
+    "pass_tokens": 1,
     "schedule": "cosine",
     "warmup_share": 0.5,
     "weight_decay": 0.5,

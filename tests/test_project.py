@@ -40,6 +40,7 @@ BROUGHT = {
 """Imported, yet not asked for by name in pyproject."""
 FROM_PIPELINE = {"params", "problem", "process", "pairs", "champion"}
 NO_TEST_OF_ITS_NAME = {
+    "curves": "is seen in a training only: test_trainer looks at its points, its best epoch, and where it stops",
     "place": "asks only where things are: every other test of flows/ goes through it",
     "run": "one line each for lock, plan, server and flow: test_retrain runs it whole",
     "show": "prints: test_cli and test_retrain read what it printed",

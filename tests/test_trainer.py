@@ -15,13 +15,15 @@ from transformers import PreTrainedTokenizerFast
 
 from pipeline.batches import PairLoss, WindowedSampler, shared_prefix
 from pipeline.checkpoints import Checkpoints
+from pipeline.curves import Emit, mean_loss
+from pipeline.finetune import Trained, optimizer_steps, train
 from pipeline.model import add_adapter, load_base, settle
 from pipeline.packing import PackedLoss
 from pipeline.pairs import Message
 from pipeline.params import Params
 from pipeline.problem import Problem
 from pipeline.prompt import Encoded, Renderer
-from pipeline.trainer import Emit, Point, Trained, mean_loss, optimizer_steps, train
+from pipeline.trainer import Point, passes
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -263,3 +265,25 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(
     loss, _, _ = trained(params, rows[:8], checkpoints=Checkpoints(tmp_path / "file" / "in it", every=0))
     assert "no checkpoint written at step 1: [Errno 20] Not a directory" in caplog.text
     assert_same(weights(loss), weights(trained(params, rows[:8])[0]))
+
+
+@pytest.mark.parametrize("tokens", [1, 50, 70, 10_000])
+def test_a_batch_is_cut_into_passes_that_hold_its_rows_once(base: Path, rows: list[Encoded], tokens: int) -> None:
+    """No pass has more tokens than asked for, unless it is one row, and together they supervise what the batch does."""
+    loss = loss_of(tiny_params(base), rows)
+    batch = passes(loss, tokens)(rows[:9])
+    sizes = [(len(one["lengths"]), int(one["input_ids"].numel())) for one in batch["passes"]]
+    assert sum(n for n, _ in sizes) == 9
+    assert all(n == 1 or size <= tokens for n, size in sizes)
+    assert len(sizes) == {1: 9, 10_000: 1}.get(tokens, len(sizes))
+    supervised = [int(token) for one in batch["passes"] for token in one["labels"][1:]]
+    assert sorted(supervised) == sorted(batch["labels"][1:].tolist())
+
+
+def test_the_memory_bound_does_not_change_what_is_learnt(base: Path, rows: list[Encoded]) -> None:
+    """One pass a batch or one a row: the same curve."""
+    curves = []
+    for tokens in (10_000, 1):
+        params = tiny_params(base, **{"finetune.pass_tokens": tokens, "finetune.log_every": 1})
+        curves.append([point["train_loss"] for point in trained(params, rows[:8])[2]])
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
