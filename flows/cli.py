@@ -80,18 +80,17 @@ def status() -> None:
 
         tunesmith status
     """
-    from flows import champion, repro
+    from flows import champion, repro, snapshot
 
     root = place.root()
-    stale = repro.status(root)
+    params, _ = load_params(root / "params.yaml"), snapshot.head(root)
+    stale, ran = repro.status(root), snapshot.outputs(root)
     for stage in repro.stages(root):
-        why = stale.pop(stage, None)
-        show.console.print(
-            f"{stage:<10} " + ("[green]fresh[/]" if why is None else f"[yellow]stale[/]  {'; '.join(why)}")
-        )
+        why = stale.pop(stage, [])
+        show.console.print(f"{stage:<10} {show.freshness(why, ran=stage in ran)}")
     for other, why in stale.items():
         show.console.print(f"{other:<10} [yellow]changed[/]  {'; '.join(why)}")
-    held = champion.held(root, load_params(root / "params.yaml").register.name)
+    held = champion.held(root, params.register.name)
     named = "none yet" if held is None else f"{held.release['name']}, adapter {held.digest[:12]}"
     show.console.print(f"champion   {named}")
 

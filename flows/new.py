@@ -1,18 +1,19 @@
 """A new repository of this shape round a user's own pairs."""
 
-import csv
-import json
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows.repro import dvc
+from flows.repro import StageFailed, dvc, environment
 from flows.snapshot import AUTHOR, git
+from pipeline.pairs import Pair, read_json, read_pairs
 from pipeline.params import load_params
 from pipeline.problem import Problem
 
@@ -40,39 +41,91 @@ class Given:
 def make_project(folder: Path, given: Given) -> list[str]:
     """Make the repository and say what was made and what comes next.
 
+    It is made beside its place and moved there when it is whole.
+
     Raises:
-        Problem: If the folder exists, the files do not fit, or this installation is not a checkout to copy from.
+        Problem: If the folder exists, the files hold no pairs, or this installation is not a checkout to copy from.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise Problem(str(folder), "exists already", do="name a folder that is not there yet")
     if len({path.name for path in given.files}) < len(given.files):
         raise Problem(given.pairs.name, "both files have this name", do="rename one")
     if (given.prompt_column is None) != (given.completion_column is None):
         raise Problem("--prompt-column and --completion-column", "only one is given", do="name both, or neither")
-    labels = looks_like_labels(sample_completions(given))
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        said = fill(part, given, folder.resolve().name)
+        part.rename(folder)
+    except OSError as error:
+        raise Problem(str(folder), f"could not be made: {error.strerror}", got=str(error.filename)) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    names = ", ".join(path.name for path in given.files)
+    return [
+        f"made {folder}: {names} tracked by DVC, params.yaml filled in, first commit made",
+        *said,
+        "read params.yaml, above all prompt.system; then:",
+        f"  cd {shlex.quote(str(folder))} && make setup && .venv/bin/tunesmith run",
+    ]
+
+
+def fill(folder: Path, given: Given, name: str) -> list[str]:
+    """Make everything in a folder that is not there yet; say what was found in the user's files."""
     copy_template(folder)
     raw = folder / "data" / "raw"
     raw.mkdir(parents=True)
     for path in given.files:
         shutil.copy(path, raw / path.name)
-    fill_params(folder / "params.yaml", given, folder.resolve().name, labels=labels)
+    fill_params(folder / "params.yaml", given, name, labels=False)
+    pairs, files = taken_in(folder)
+    labels = looks_like_labels([pair.completion for pair in pairs if pair.split != "test"])
+    fill_params(folder / "params.yaml", given, name, labels=labels)
     load_params(folder / "params.yaml")
     commit(folder)
-    files = ", ".join(path.name for path in given.files)
     task, looks = ("labels", "labels") if labels else ("text", "free text")
-    return [
-        f"made {folder}: {files} tracked by DVC, params.yaml filled in, first commit made",
-        f"task: {task}, since the completions look like {looks}",
-        "read params.yaml, above all prompt.system; then:",
-        f"  cd {folder} && make setup && .venv/bin/tunesmith run",
-    ]
+    return [*map(counted, files), f"task: {task}, since the completions look like {looks}"]
+
+
+def taken_in(folder: Path) -> tuple[list[Pair], list[dict[str, Any]]]:
+    """Let the project's own first stage read the files: the pairs, and the account of each file.
+
+    Raises:
+        Problem: With the stage's own line, if it finds no pairs.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.ingest"], cwd=folder, env=environment(), check=False, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    if done.returncode:
+        words = (done.stderr.strip().splitlines() or ["could not be read"])[-1]
+        raise StageFailed("ingest", words.removeprefix("error: "))
+    ingested = folder / "data" / "ingest"
+    pairs, files = read_pairs(ingested / "pairs.parquet"), read_json(ingested / "report.json")["files"]
+    shutil.rmtree(ingested)
+    for file in files:
+        if not file["kept"]:
+            raise Problem(
+                file["file"],
+                "not one row is a pair",
+                got=f"{file['rows']} rows",
+                do="write them as the pairs are written",
+            )
+    return pairs, files
+
+
+def counted(file: dict[str, Any]) -> str:
+    """Say what was found in a file."""
+    aside = f", {file['quarantined']:,} rows that are no pair" if file["quarantined"] else ""
+    return f"{file['file']}: {file['kept']:,} pairs{aside}"
 
 
 def copy_template(folder: Path) -> None:
     """Copy every file that git tracks here, but for the state of our own data."""
-    if not (TEMPLATE / ".git").exists():
+    names = git(TEMPLATE, "ls-files", "-z").split("\0") if (TEMPLATE / ".git").exists() else []
+    if "params.yaml" not in names:
         raise Problem(str(TEMPLATE), "is not a git checkout", do="clone tunesmith and install it with `make setup`")
-    for name in git(TEMPLATE, "ls-files", "-z").split("\0"):
+    for name in names:
         if name and name not in LEFT_OUT and (TEMPLATE / name).exists():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +140,9 @@ def fill_params(path: Path, given: Given, name: str, *, labels: bool) -> None:
     values["prompt"]["task"] = "labels" if labels else "text"
     values["prompt"]["system"] = "Sort the message into its category." if labels else ""
     values["ingest"]["folder"] = "data/raw"
-    values["ingest"]["sources"] = [source(given, file) for file in given.files]
+    first = values["ingest"]["sources"][0]
+    first.update(source(given, given.pairs))
+    values["ingest"]["sources"] = [first, *(source(given, file) for file in given.files[1:])]
     values["evaluate"]["rules"] = []
     values["register"]["name"] = re.sub(r"[^A-Za-z0-9_.-]", "-", name).strip("-._") or "model"
     values["register"]["metric"] = "accuracy" if labels else "chrf"
@@ -111,57 +166,6 @@ def looks_like_labels(completions: list[str]) -> bool:
     """Say whether completions are labels: few different ones, each of them short and used again."""
     different = set(completions)
     return 0 < len(different) <= min(FEW_LABELS, len(completions) / 3) and max(map(len, different)) <= SHORT_LABEL
-
-
-def sample_completions(given: Given) -> list[str]:
-    """Read the completions where that takes no guess about the rows' shape; none otherwise."""
-    column = given.completion_column or "completion"
-    if given.pairs.suffix.lower() == ".csv":
-        rows = csv.DictReader(StringIO(text_of(given.pairs)))
-        need(given, rows.fieldnames or [])
-        return [str(row[column]) for row in rows if row.get(column)]
-    if given.pairs.suffix.lower() in {".jsonl", ".ndjson"}:
-        return [value for value in map(completion_of(column), given.pairs.read_bytes().splitlines()) if value]
-    return []
-
-
-def text_of(path: Path) -> str:
-    """Read a text file.
-
-    Raises:
-        Problem: If it is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise Problem(str(path), f"line {line} is not UTF-8", do="save the file as UTF-8") from error
-
-
-def need(given: Given, columns: Any) -> None:
-    """Refuse a table that lacks a column that was named."""
-    for column in (given.prompt_column, given.completion_column):
-        if column is not None and column not in columns:
-            raise Problem(
-                str(given.pairs),
-                f"has no column {column!r}",
-                got=", ".join(columns),
-                do="name its columns with --prompt-column and --completion-column",
-            )
-
-
-def completion_of(column: str) -> Any:
-    """Give a function that finds the completion in a line of JSON, or nothing."""
-
-    def find(line: bytes) -> str:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            return ""
-        value = row.get(column) if isinstance(row, dict) else None
-        return value if isinstance(value, str) else ""
-
-    return find
 
 
 def commit(folder: Path) -> None:

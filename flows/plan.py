@@ -46,10 +46,17 @@ def make_plan(folder: Path, until: str | None, force: str | None) -> Plan:
     """
     params = load_params(folder / "params.yaml")
     head(folder)
+    if Path(params.ingest.folder).is_absolute() or ".." in Path(params.ingest.folder).parts:
+        raise Problem(
+            "params.yaml: ingest.folder",
+            "lies outside the project, where neither git nor DVC keeps it",
+            got=params.ingest.folder,
+            do="put the files into data/raw",
+        )
     names = stages(folder)
     for name in (until, force):
         if name is not None and name not in names:
-            raise Problem(name, "no such stage", expected=", ".join(names))
+            raise Problem(name, "no such stage", expected=", ".join(names), do="name one of them")
     track_raw(folder)
     chosen = tuple(names[: names.index(until) + 1] if until else names)
     stale = frozenset(status(folder)) & set(chosen)

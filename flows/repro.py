@@ -4,6 +4,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,8 +50,15 @@ class Journal:
 
 
 def stages(root: Path) -> list[str]:
-    """Name the stages in their order, which is the order of dvc.yaml."""
-    return list(read_yaml(root / "dvc.yaml")["stages"])
+    """Name the stages in their order, which is the order of dvc.yaml.
+
+    Raises:
+        Problem: If it names none.
+    """
+    found = read_yaml(root / "dvc.yaml")
+    if not isinstance(found, dict) or not found.get("stages"):
+        raise Problem(str(root / "dvc.yaml"), "names no stages", do="bring it back with `git checkout dvc.yaml`")
+    return list(found["stages"])
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -133,6 +141,8 @@ def bring_up_to_date(
         command, cwd=root, env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509 -- it calls the kernel only
     )  # fmt: skip
+    if force:
+        shutil.rmtree(private(root) / "checkpoints", ignore_errors=True)  # made anew, from the beginning
     try:
         output = b""
         for chunk in chunks(process):
@@ -143,7 +153,7 @@ def bring_up_to_date(
         end_group(process)
     entries = journal.entries()[before:]
     if code:
-        raise StageFailed(stage, words_of(entries, output))
+        raise StageFailed(stage, words_of(entries, output, code))
     if any(entry["event"] == "start" for entry in entries):
         return "ran"
     return "cached" if b"is cached" in output else "fresh"
@@ -169,7 +179,7 @@ def chunks(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
 
 
 def end_group(process: "subprocess.Popen[bytes]") -> None:
-    """End every process of the group: asked first, killed if it does not heed."""
+    """End every process of the group; DVC is asked first, and whatever outlives it is killed."""
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, signal_number)
@@ -182,15 +192,16 @@ def end_group(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def words_of(entries: list[dict[str, Any]], output: bytes) -> str:
+def words_of(entries: list[dict[str, Any]], output: bytes, code: int) -> str:
     """Find why a stage failed: its own line, the signal that ended it, else the last thing it printed."""
     for entry in entries:
         if entry["event"] == "problem":
             return str(entry["line"])
     text = output.decode(errors="replace").replace("\r", "\n")
     ended = re.search(r"exited with (-?\d+)", text)
-    code = int(ended[1]) if ended else 0
-    if code < 0 or code > 128:  # a shell in between adds 128 to the signal
-        return f"its process was killed by signal {-code if code < 0 else code - 128}; run it again"
+    code = int(ended[1]) if ended else min(code, 0)
+    number = -code if code < 0 else code - 128  # a shell in between adds 128 to the signal
+    if number in set(signal.Signals):
+        return f"its process was killed by signal {number}; run it again"
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(ASIDE)]
     return (lines or [f"ended without a word, with exit code {code}"])[-1].removeprefix("ERROR: ")

@@ -18,6 +18,9 @@ ADVICE = (
     b"ERROR: failed to reproduce",
 )
 
+SAID_AT_THE_END = b"error: "
+"""A stage's last word, which the command repeats when the run has ended; once is enough for people."""
+
 
 class Screen:
     """Takes output in pieces as it comes, passes bars on at once and lines when they are whole.
@@ -44,5 +47,6 @@ class Screen:
     def _line(self, line: bytes) -> None:
         if not line.strip() or line.startswith(ADVICE):
             return
-        self.write(line + b"\n")
+        if not line.startswith(SAID_AT_THE_END):
+            self.write(line + b"\n")
         self.log(line.rpartition(b"\r")[2].decode(errors="replace").strip())

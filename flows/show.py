@@ -20,10 +20,12 @@ SHOWN_REASONS = 4
 console = Console(highlight=False, soft_wrap=True)
 
 
-def freshness(reasons: Sequence[str]) -> str:
-    """Put the state of a stage into a few words."""
+def freshness(reasons: Sequence[str], *, ran: bool) -> str:
+    """Put the state of a stage into a few words: what changed since it ran, if it ever did."""
     if not reasons:
         return "[green]fresh[/]"
+    if not ran:
+        return "[yellow]stale[/]  not run here yet"
     more = f" and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
     return f"[yellow]stale[/]  {', '.join(reasons[:SHOWN_REASONS])}{more}"
 

@@ -102,6 +102,11 @@ class PairLoss(nn.Module):
     accepts_loss_kwargs = True
     """Tells the Trainer to hand over the number of supervised tokens of the whole optimizer step."""
 
+    where = "model.source"
+    cannot = "the base model cannot take padded rows"
+    instead = "set finetune.pass_tokens to 1, so that each row goes alone"
+    """What is said where the loss of a batch is not that of its rows."""
+
     prefix: Tensor
 
     def __init__(self, model: Any, prefix: Sequence[int]) -> None:

@@ -33,12 +33,12 @@ class Checkpoints:
 
     folder: Path | None
     every: float = 60
-    written: float = 0.0
-    """When the last was written, by the monotonic clock."""
+    tried: float = 0.0
+    """When the last was written, or was to be, by the monotonic clock."""
 
     def due(self) -> bool:
         """Say whether it is time for one."""
-        return self.folder is not None and time.monotonic() - self.written >= self.every
+        return self.folder is not None and time.monotonic() - self.tried >= self.every
 
     def write(self, step: int, fill: Callable[[Path], None]) -> None:
         """Write the checkpoint of a step, then drop those before it.
@@ -60,12 +60,13 @@ class Checkpoints:
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)  # on a full disk what was begun stands in the way of the next
             raise
+        finally:
+            self.tried = time.monotonic()
         before = self._all()
         part.rename(self.folder / str(step))
         flush(self.folder)
         for old in before:
             shutil.rmtree(old)
-        self.written = time.monotonic()
 
     def newest(self) -> Path | None:
         """Find the newest checkpoint that is whole: every byte as its manifest says. Others are removed."""

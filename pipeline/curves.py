@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 from pipeline.batches import PairLoss
 from pipeline.model import device
 from pipeline.prompt import Encoded
-from pipeline.trainer import PairTrainer, Point
+from pipeline.trainer import PairTrainer, Point, passes
 
 Emit = Callable[[Point], None]
 
@@ -81,18 +81,16 @@ class Curves(TrainerCallback):
             self.bar.close()
 
 
-def mean_loss(model: PairLoss, rows: Sequence[Encoded], batch_rows: int) -> float:
-    """Mean loss over every supervised token of some rows, in evaluation mode."""
-    ordered = sorted(rows, key=lambda row: len(row.input_ids))
-    total, items = 0.0, 0
+def mean_loss(model: PairLoss, rows: Sequence[Encoded], tokens: int) -> float:
+    """Mean loss over every supervised token of some rows, in evaluation mode, in passes of so many tokens."""
+    batch = passes(model, tokens)(rows)
+    items = len(batch["labels"]) - 1
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        for start in range(0, len(ordered), batch_rows):
-            rows_of_batch = ordered[start : start + batch_rows]
-            batch = {key: value.to(device()) for key, value in model.batch(rows_of_batch).items()}
-            n = sum(len(row.input_ids) - row.completion_start for row in rows_of_batch)
-            total += float(model(**batch)["loss"]) * n
-            items += n
+        sums = [
+            float(model(**{key: value.to(device()) for key, value in one.items()}, num_items_in_batch=1)["loss"])
+            for one in batch["passes"]
+        ]
     model.train(was_training)
-    return total / items
+    return sum(sums) / items

@@ -90,7 +90,7 @@ def scores_of(
     got = [found.text for found in answers]
     exact = np.array([float(want == answered) for want, answered in zip(expected, got, strict=True)])
     if task == "labels":
-        return {"accuracy": exact, "free_label": np.array([float(found.free) for found in answers])}
+        return {"accuracy": exact, "free_label": np.array([float(found.free and found.held) for found in answers])}
     scores = {"exact_match": exact, "chrf": chrf_of_rows(expected, got)}
     if rules:
         kept = {f"rule:{rule.name}": np.array([float(keeps(rule, text)) for text in got]) for rule in rules}

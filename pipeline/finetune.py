@@ -32,6 +32,7 @@ from pipeline.params import Finetune, Model
 from pipeline.prefix import read
 from pipeline.problem import Problem
 from pipeline.prompt import Encoded
+from pipeline.proof import prove
 from pipeline.tokens import read_tokens
 from pipeline.trainer import PairTrainer, Point, Progress, Rows, passes
 from pipeline.weights import fetch
@@ -45,8 +46,9 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "token
 
 def arguments(finetune: Finetune, steps: int, scratch: Path) -> TrainingArguments:
     """Say in the Trainer's words what params ask for."""
-    return TrainingArguments(
+    found = TrainingArguments(
         output_dir=str(scratch),
+        use_cpu=device().type == "cpu",
         per_device_train_batch_size=finetune.batch_rows,
         gradient_accumulation_steps=finetune.accumulate,
         num_train_epochs=finetune.epochs,
@@ -67,6 +69,9 @@ def arguments(finetune: Finetune, steps: int, scratch: Path) -> TrainingArgument
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
+    # One process has one device: torch's DataParallel would tear a pass apart. Several GPUs want a process each.
+    found._n_gpu = 1  # noqa: SLF001 -- transformers has no public name for it
+    return found
 
 
 def optimizer_steps(rows: int, finetune: Finetune) -> int:
@@ -111,26 +116,37 @@ def train(
             train_dataset=Rows(rows),
             data_collator=passes(loss, finetune.pass_tokens),
         )
-        validation = (lambda: mean_loss(loss, held_out, finetune.batch_rows)) if held_out else None
+        validation = (lambda: mean_loss(loss, held_out, finetune.pass_tokens)) if held_out else None
         trainer.add_callback(Curves(trainer, validation, emit, finetune.patience))
         trainer.remove_callback(PrinterCallback)
         if newest:
             log.info("finetune: going on after step %s", newest.name)
         for point in progress.points:
             emit(point)
-        result = trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    if not math.isfinite(result.training_loss):
-        raise Problem(
-            "finetune",
-            "the loss is not a number any more",
-            got=str(result.training_loss),
-            do="lower finetune.learning_rate",
-        )
+        if newest and finetune.patience is not None and progress.stale >= finetune.patience:
+            trainer.take_up(newest)  # it had stopped, and only what comes after a training is missing
+        else:
+            need_number(trainer.train(resume_from_checkpoint=str(newest) if newest else None).training_loss)
     kept = float(trainer.state.epoch)
     if finetune.keep == "best" and trainer.best:
         trainer.take_over(trainer.best)
         kept = progress.best_epoch
     return Trained(trainer.state.global_step, kept, int(loss.prefix.shape[1]))
+
+
+def need_number(training_loss: float) -> None:
+    """Refuse a training that has run away.
+
+    Raises:
+        Problem: If its loss is infinite or not a number.
+    """
+    if not math.isfinite(training_loss):
+        raise Problem(
+            "finetune",
+            "the loss is not a number any more",
+            got=str(training_loss),
+            do="lower finetune.learning_rate",
+        )
 
 
 def environment(model: Model) -> dict[str, Any]:
@@ -150,6 +166,7 @@ def environment(model: Model) -> dict[str, Any]:
 
 def emitter(history: Path) -> Emit:
     """Give a function that appends a point to the history, and to the live file if the environment names one."""
+    history.touch()  # a training too short for a point has a curve without one
     places = [history, *(Path(place) for place in [os.environ.get(LIVE)] if place)]
 
     def emit(point: Point) -> None:
@@ -164,10 +181,11 @@ def emitter(history: Path) -> Emit:
 def loss_of(adapted: Any, rows: Sequence[Encoded], *, packing: bool) -> PairLoss:
     """Give the model its loss: on packed rows or on padded ones, with what all prompts begin with computed once."""
     prefix = shared_prefix(rows)
-    if packing:
-        return PackedLoss(adapted, prefix).to(device())
-    plain = read(adapted, prefix or [0], device()) is not None
-    return PairLoss(adapted, prefix if plain else []).to(device())
+    if not packing and read(adapted, prefix or [0], device()) is None:
+        prefix = []
+    loss = (PackedLoss if packing else PairLoss)(adapted, prefix).to(device())
+    prove(loss, rows)
+    return loss
 
 
 def run(model: Model, finetune: Finetune, data: Path) -> None:

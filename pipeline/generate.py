@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.prefix import read, shared_beginning
+from pipeline.problem import Problem
 from pipeline.prompt import Renderer
 from pipeline.reading import Reading
 
@@ -78,10 +79,11 @@ class Manner:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer; with labels it is one of them, and `free` says whether the model says it unasked."""
+    """An answer, whether it was held to the labels, and whether the model says it without being held to anything."""
 
     text: str
     free: bool
+    held: bool
 
 
 def answer(
@@ -101,14 +103,20 @@ def answer(
 
     Returns:
         The answers in the order of the prompts. With labels, each is one of them.
+
+    Raises:
+        Problem: If the tokenizer makes one of two labels.
     """
     if not prompts:
         return []
     trie = LabelTrie([renderer.completion(label) for label in manner.labels]) if manner.labels else None
     # Read back by its tokens: a tokenizer may give a label other letters or other blanks.
     labels = {text_of(renderer, renderer.completion(label)): label for label in manner.labels}
+    if len(labels) < len(manner.labels):
+        alike = sorted(set(manner.labels) - set(labels.values()))
+        raise Problem("the labels", f"{alike[0]!r} has the same tokens as another", do="write the two in one way")
     order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place]), place))
-    answers = [Answer("", free=True)] * len(prompts)
+    answers = [Answer("", free=True, held=False)] * len(prompts)
     interval = 0.5 if os.environ.get("TUNESMITH_TERMINAL") else 20  # without a terminal each state is a line
     bar = tqdm(total=len(prompts), desc=progress, unit="row", mininterval=interval, ncols=88, disable=not progress)
     with bar, torch.inference_mode():
@@ -117,7 +125,7 @@ def answer(
             places = order[start : start + manner.batch_rows]
             for place, said in zip(places, batch([prompts[place] for place in places]), strict=True):
                 text = text_of(renderer, said.tokens)
-                answers[place] = Answer(labels[text] if labels else text, said.free)
+                answers[place] = Answer(labels[text] if labels else text, said.free, held=bool(labels))
             bar.update(len(places))
     return answers
 
@@ -234,6 +242,8 @@ def generate(
 
 def text_of(renderer: Renderer, ids: list[int]) -> str:
     """Decode an answer up to the end of its turn."""
-    stop = renderer.end_ids[-1]
+    *before, stop = renderer.end_ids
     kept = ids[: ids.index(stop)] if stop in ids else ids
+    if before and kept[-len(before) :] == before:
+        kept = kept[: -len(before)]
     return str(renderer.tokenizer.decode(kept, skip_special_tokens=True))

@@ -57,17 +57,26 @@ def turns_of(row: dict[str, Any], source: Source) -> list[tuple[Any, Any]]:
             ("assistant", field(row, source.completion_column)),
         ]
     if "messages" in row:
-        return [(turn.get("role"), turn.get("content")) for turn in turn_list(row["messages"])]
+        turns = turn_list(row["messages"])
+        return [*system_of(row), *((turn.get("role"), turn.get("content")) for turn in turns)]
     if "conversations" in row:
         turns = turn_list(row["conversations"])
-        return [(SHAREGPT_ROLES.get(str(turn.get("from")), str(turn.get("from"))), turn.get("value")) for turn in turns]
+        roles = [SHAREGPT_ROLES.get(str(turn.get("from")), str(turn.get("from"))) for turn in turns]
+        return [*system_of(row), *zip(roles, (turn.get("value") for turn in turns), strict=True)]
     if "instruction" in row and "output" in row:
+        if row.get("history"):
+            raise NotAPair("history", "turns before the instruction; write the row as messages")
         parts = [part for part in (row["instruction"], row.get("input")) if part not in ("", None)]
         odd = [part for part in parts if not isinstance(part, str)]
-        return [("user", odd[0] if odd else "\n\n".join(parts)), ("assistant", row["output"])]
+        return [*system_of(row), ("user", odd[0] if odd else "\n\n".join(parts)), ("assistant", row["output"])]
     if "prompt" in row and "completion" in row:
-        return [("user", row["prompt"]), ("assistant", row["completion"])]
+        return [*system_of(row), ("user", row["prompt"]), ("assistant", row["completion"])]
     raise NotAPair("no_known_shape", f"fields: {', '.join(sorted(map(str, row))) or 'none'}")
+
+
+def system_of(row: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Take the system message that stands beside the turns, if there is one."""
+    return [("system", row["system"])] if row.get("system") else []
 
 
 def field(row: dict[str, Any], column: str) -> Any:
@@ -81,6 +90,8 @@ def turn_list(value: Any) -> list[dict[str, Any]]:
     """Check that a conversation is a list of objects."""
     if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
         raise NotAPair("bad_turns", f"expected a list of turns, got {type(value).__name__}")
+    if any(turn.get("tool_calls") or turn.get("function_call") for turn in value):
+        raise NotAPair("tool_calls", "a turn calls tools, which are not trained on")
     return value
 
 
@@ -132,9 +143,11 @@ def read_source(source: Source, name: str, records: Iterable[Record]) -> Iterato
 
 def sample_per_label(pairs: list[Pair], per_label: int, seed: int) -> list[Pair]:
     """Take the same rows of each completion every time: those whose seeded hash is smallest, in file order."""
+    by_label: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_label.setdefault(pair.completion, []).append(pair)
     chosen: set[tuple[str, int]] = set()
-    for label in {pair.completion for pair in pairs}:
-        of_label = [pair for pair in pairs if pair.completion == label]
+    for of_label in by_label.values():
         of_label.sort(key=lambda pair: (hashlib.sha256(f"{seed} {pair.id}".encode()).digest(), pair.row))
         chosen.update((pair.source, pair.row) for pair in of_label[:per_label])
     return [pair for pair in pairs if (pair.source, pair.row) in chosen]
@@ -150,7 +163,8 @@ def files_of(source: Source, folder: Path) -> list[Path]:
     if Path(source.path).is_absolute() or ".." in Path(source.path).parts:
         raise Problem(where, "leaves ingest.folder", expected=f"a path below {folder}", do="copy the file there")
     try:
-        files = sorted(path for path in folder.glob(source.path) if path.is_file())
+        named = folder / source.path
+        files = [named] if named.is_file() else sorted(path for path in folder.glob(source.path) if path.is_file())
     except (ValueError, IndexError, NotImplementedError) as error:
         raise Problem(where, "is no path or pattern", got=str(error), do="as in a shell: *.jsonl, **/*.csv") from error
     if not files:
@@ -194,7 +208,8 @@ def run(ingest: Ingest, data: Path) -> None:
             f"{ingest.folder}/{', '.join(source.path for source in ingest.sources)}",
             "not one row is a pair",
             got=f"{reasons}; first: {first}" if quarantined else "no rows at all",
-            do="name the columns in ingest.sources, or see the known shapes in the README",
+            do="write them as prompt and completion, messages, conversations, or instruction and output, or name the "
+            "columns in ingest.sources",
         )
     with stage.whole(data / "ingest") as folder:
         write_pairs(folder / "pairs.parquet", pairs)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from pipeline.pairs import write_json
 from pipeline.params import Finetune, Model
@@ -61,6 +61,8 @@ def load_base(folder: Path, model: Model) -> Any:
             trust_remote_code=False,
             use_safetensors=True,
         )
+    # Answers are greedy, whatever penalties and temperatures the model's authors suggest.
+    base.generation_config = GenerationConfig()
     return base.to(device())
 
 

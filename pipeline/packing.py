@@ -88,20 +88,18 @@ class PackedLoss(PairLoss):
 
     Args:
         model: A causal language model of transformers, with or without an adapter, all of whose layers mix tokens
-            through transformers' attention interface. It stays set to packed attention.
+            through transformers' attention interface and no other way. It stays set to packed attention.
         prefix: Token ids that every row begins with; may be empty.
-
-    Raises:
-        Problem: If the model has no such interface.
     """
+
+    where = "finetune.packing"
+    cannot = "the base model cannot take packed rows"
+    instead = "set it to false"
 
     def __init__(self, model: Any, prefix: Sequence[int]) -> None:
         super().__init__(model, prefix)
         implementation = model.config._attn_implementation  # noqa: SLF001 -- transformers has no public name for it
-        try:
-            model.set_attn_implementation(NAME + implementation.removeprefix(NAME))
-        except ValueError as error:
-            raise refused(f"transformers cannot change its attention: {error}") from error
+        model.set_attn_implementation(NAME + implementation.removeprefix(NAME))
 
     def batch(self, rows: Sequence[Encoded]) -> dict[str, Tensor]:
         """Make a batch of rows, as `forward` takes it."""
@@ -138,7 +136,7 @@ class PackedLoss(PairLoss):
 
 def refused(why: str) -> Problem:
     """Say that a base model cannot be trained on packed rows."""
-    return Problem("finetune.packing", f"the base model cannot take packed rows: {why}", do="set it to false")
+    return Problem(PackedLoss.where, f"{PackedLoss.cannot}: {why}", do=PackedLoss.instead)
 
 
 def lay_out(lengths: Tensor, prefix: int, dtype: torch.dtype) -> Layout:

@@ -33,7 +33,7 @@ COMMIT = re.compile(r"^[0-9a-f]{40}$")
 class Section(BaseModel):
     """One section of params.yaml: no unknown keys, no conversions, no changes after reading."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Model(Section):

@@ -1,5 +1,6 @@
 """The tokens that all prompts begin with, read once: their keys and values are lent to every row."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,11 +26,17 @@ def read(model: Any, tokens: Sequence[int], device: torch.device) -> Memory | No
     """Run some tokens through a model and keep what later tokens need of them.
 
     Returns:
-        None if the model keeps more, or other things, than all keys and values of each layer: a window, a state.
+        None if the model keeps more, or other things, than all keys and values of each layer (a window, a state), or
+        counts places by itself, padding included.
     """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if "position_ids" not in inspect.signature(base.forward).parameters:
+        return None
     ids = torch.tensor([list(tokens)], dtype=torch.long, device=device)
-    cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
-    if type(cache) is not DynamicCache or any(type(layer) is not DynamicLayer for layer in cache.layers):
+    cache = getattr(model(input_ids=ids, use_cache=True, logits_to_keep=1), "past_key_values", None)
+    if cache is None or type(cache) is not DynamicCache:
+        return None
+    if any(type(layer) is not DynamicLayer for layer in cache.layers):
         return None
     return [(layer.keys, layer.values) for layer in cache.layers]
 

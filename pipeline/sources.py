@@ -163,7 +163,10 @@ def table_parquet(path: Path, source: Source) -> Iterator[Record]:
 
 
 def need_columns(path: Path, columns: list[str], source: Source) -> None:
-    """Refuse a table that lacks a column named in params."""
+    """Refuse a table that lacks a column named in params, or has two of one name: one of them would be lost."""
+    for name in columns:
+        if columns.count(name) > 1:
+            raise Problem(str(path), f"has two columns {name!r}", got=", ".join(columns), do="rename one")
     for column in (source.prompt_column, source.completion_column):
         if column is not None and column not in columns:
             raise Problem(

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import Trainer
+from transformers.trainer_callback import TrainerState
 
 from pipeline.batches import IGNORED, PairLoss, WindowedSampler
 from pipeline.checkpoints import Checkpoints
@@ -51,14 +53,11 @@ def passes(loss: PairLoss, tokens: int) -> Callable[[Sequence[Encoded]], Batch]:
 
     def collate(rows: Sequence[Encoded]) -> Batch:
         cut: list[list[Encoded]] = [[]]
-        used = shared
         for row in sorted(rows, key=lambda row: len(row.input_ids)):
-            own = len(row.input_ids) - shared
-            if cut[-1] and used + own > tokens:
+            # Laid out, all rows of a pass are as long as its longest, which is this one.
+            if cut[-1] and shared + (len(cut[-1]) + 1) * (len(row.input_ids) - shared) > tokens:
                 cut.append([])
-                used = shared
             cut[-1].append(row)
-            used += own
         labels = [label for row in rows for label in row.input_ids[row.completion_start :]]
         return {"passes": [loss.batch(part) for part in cut], "labels": torch.tensor([IGNORED, *labels])}
 
@@ -133,7 +132,8 @@ class PairTrainer(Trainer):
         self.progress.last_logged = self._globalstep_last_logged
         try:
             self.checkpoints.write(self.state.global_step, self._fill)
-        except OSError as error:  # the training needs none of it; only a crash would
+        # A full disk: safetensors and torch have errors of their own for it.
+        except (OSError, RuntimeError, SafetensorError) as error:  # the training needs none of it; only a crash would
             log.warning("finetune: no checkpoint written at step %d: %s", self.state.global_step, error)
 
     def _fill(self, folder: Path) -> None:
@@ -150,6 +150,11 @@ class PairTrainer(Trainer):
         self.take_over(load_file(folder / "trained.safetensors"))
         if (folder / "best.safetensors").exists():
             self.best = load_file(folder / "best.safetensors")
+
+    def take_up(self, checkpoint: Path) -> None:
+        """Take a checkpoint for the end of the training: its weights and its state."""
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
     def go_on(self) -> None:
         """Take up the sums of the losses where the checkpoint left them."""

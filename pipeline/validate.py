@@ -6,6 +6,7 @@ Writes data/validate/: train, validation and test.parquet, quarantine.parquet, l
 
 import hashlib
 import logging
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from pipeline.problem import Problem
 log = logging.getLogger(__name__)
 
 KEPT_CONTROL = "\n\r\t"
+NAMED_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,23 @@ def columns(pairs: Sequence[Pair], validate: Validate) -> pd.DataFrame:
     for pair in pairs:
         answers.setdefault(pair.group, set()).add(pair.completion)
     test_given = any(pair.split == "test" for pair in pairs)
-    tested = [side(pair, validate, test_given=test_given) == "test" for pair in pairs]
-    test_groups = {pair.group for pair, in_test in zip(pairs, tested, strict=True) if in_test}
+    sides = [side(pair, validate, test_given=test_given) for pair in pairs]
+    test_groups, validation_groups = (
+        {pair.group for pair, on in zip(pairs, sides, strict=True) if on == name} for name in ("test", "validation")
+    )
+    tested = [on == "test" for on in sides]
     copies = copies_of(pairs, tested)
     return pd.DataFrame(
         {
             "place": place,
+            "question_seen": int(says_something(pair.messages[-1].content)),
+            "completion_seen": int(says_something(pair.completion)),
             "prompt_chars": len(pair.prompt.strip()),
             "completion_chars": len(pair.completion.strip()),
             "control_chars": control_chars(pair.prompt) + control_chars(pair.completion),
             "copy": copies[place],
             "train_row_in_test": int(not tested[place] and pair.group in test_groups),
+            "train_row_in_validation": int(sides[place] == "train" and pair.group in validation_groups),
             "answers_to_prompt": len(answers[pair.group]),
         }
         for place, pair in enumerate(pairs)
@@ -80,11 +88,14 @@ def copies_of(pairs: Sequence[Pair], tested: Sequence[bool]) -> dict[int, int]:
     return found
 
 
+def says_something(text: str) -> bool:
+    """Say whether a text has anything that can be seen: blanks, controls and zero-width characters cannot."""
+    return any(unicodedata.category(char)[0] not in "CZ" for char in text)
+
+
 def control_chars(text: str) -> int:
     """Count characters that belong in no message: control characters, and what a wrong decoding leaves."""
-    return sum(
-        1 for char in text if (ord(char) < 32 and char not in KEPT_CONTROL) or char == "\ufffd" or ord(char) == 127
-    )
+    return sum(char == "\ufffd" or (unicodedata.category(char) == "Cc" and char not in KEPT_CONTROL) for char in text)
 
 
 def expectations(validate: Validate) -> list[tuple[str, str, gxe.Expectation]]:
@@ -96,9 +107,9 @@ def expectations(validate: Validate) -> list[tuple[str, str, gxe.Expectation]]:
     between = gxe.ExpectColumnValuesToBeBetween
     return [
         ("empty_prompt", "the prompt says something",
-         between(column="prompt_chars", min_value=1, severity="critical")),
+         between(column="question_seen", min_value=1, severity="critical")),
         ("empty_completion", "the completion says something",
-         between(column="completion_chars", min_value=1, severity="critical")),
+         between(column="completion_seen", min_value=1, severity="critical")),
         ("prompt_too_long", f"the prompt has at most {most:,} characters",
          between(column="prompt_chars", max_value=most, severity="critical")),
         ("completion_too_long", f"the completion has at most {longest:,} characters",
@@ -109,6 +120,8 @@ def expectations(validate: Validate) -> list[tuple[str, str, gxe.Expectation]]:
          between(column="copy", max_value=0, severity="critical")),
         ("also_in_test", "no training row has the prompt of a test row",
          between(column="train_row_in_test", max_value=0, severity="critical")),
+        ("also_in_validation", "no training row has the prompt of a validation row",
+         between(column="train_row_in_validation", max_value=0, severity="critical")),
         ("conflict", "one prompt has one completion",
          between(column="answers_to_prompt", max_value=1, severity="warning")),
     ]  # fmt: skip
@@ -219,12 +232,12 @@ def too_many(quarantined: Sequence[Quarantined], rows: int, limit: float) -> Non
     share = len(quarantined) / rows
     if share > limit:
         reasons = ", ".join(f"{n} {reason}" for reason, n in counts(row.reason for row in quarantined).items())
-        first = quarantined[0]
+        places = ", ".join(f"{row.source} row {row.row} ({row.reason})" for row in quarantined[:NAMED_ROWS])
         raise Problem(
             "validate.max_quarantined",
-            f"{len(quarantined)} of {rows} rows are bad ({share:.1%}): {reasons}",
-            expected=f"at most {limit:.1%}",
-            got=f"first {first.source} row {first.row}: {first.detail}",
+            f"{len(quarantined)} of {rows} rows are bad: {reasons}",
+            expected=f"at most {int(limit * rows)} ({limit:g} of them)",
+            got=f"{places}{' and others' if len(quarantined) > NAMED_ROWS else ''}; first: {quarantined[0].detail}",
             do="mend the rows, or raise the limit",
         )
 

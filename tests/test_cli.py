@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from flows.champion import home
 from flows.cli import app
+from flows.show import freshness
 from pipeline.champion import RECORD
 from pipeline.pairs import write_json
 from pipeline.params import load_params
@@ -73,9 +74,29 @@ def test_status_tells_each_stage_and_the_champion(inside: Path) -> None:
     assert code == 0
     assert list(lines) == ["ingest", "register", "champion"]
     assert (lines["ingest"], lines["champion"]) == ("fresh", "none yet")
-    assert lines["register"].startswith("stale  ")
-    assert "one.txt" in lines["register"]
+    assert lines["register"] == "stale  not run here yet"
     assert git(inside, "status", "--porcelain", "--untracked-files=no") == ""
+
+
+def test_status_says_in_a_few_words_what_changed(inside: Path) -> None:
+    """A stage that ran before is stale for what has changed since."""
+    (inside / "in.txt").write_text("other\n", encoding="utf-8")
+    lines = dict(line.split(maxsplit=1) for line in called("status")[1].splitlines())
+    (inside / "in.txt").write_text("in\n", encoding="utf-8")
+    assert lines["ingest"] == "stale  in.txt modified"
+    assert freshness([f"file {n} modified" for n in range(9)], ran=True) == (
+        "[yellow]stale[/]  file 0 modified, file 1 modified, file 2 modified, file 3 modified and 5 more"
+    )
+
+
+def test_status_says_what_is_wrong_with_params_before_anything_else(inside: Path) -> None:
+    """In the words that `run` has for it, not in DVC's."""
+    good = (inside / "params.yaml").read_text(encoding="utf-8")
+    (inside / "params.yaml").write_text(good.replace("epochs: 3", "epochs: three"), encoding="utf-8")
+    found = called("status")
+    (inside / "params.yaml").write_text(good, encoding="utf-8")
+    assert found[:2] == (1, "")
+    assert "finetune.epochs" in found[2]
 
 
 def test_status_names_the_champion(inside: Path) -> None:
@@ -92,8 +113,8 @@ def test_status_names_the_champion(inside: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        ("run --until trian", "trian: no such stage; expected ingest, register"),
-        ("run --force trian", "trian: no such stage; expected ingest, register"),
+        ("run --until trian", "trian: no such stage; expected ingest, register; name one of them"),
+        ("run --force trian", "trian: no such stage; expected ingest, register; name one of them"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(inside: Path, words: str, error: str) -> None:

@@ -152,7 +152,7 @@ def test_free_text_has_measures_of_its_own(base: Path, data: Path) -> None:
 def test_the_rules_are_kept_only_if_each_is() -> None:
     """A text keeps the rules if it keeps every one, and each rule has a score of its own."""
     rules = tiny_params(Path("none"), **{"evaluate.rules": RULES}).evaluate.rules
-    answers = [Answer(text, free=True) for text in ("a", "a b", "g", "g g")]
+    answers = [Answer(text, free=True, held=False) for text in ("a", "a b", "g", "g g")]
     scores = evaluate.scores_of("text", ["a"] * 4, answers, rules)
     assert {name: values.tolist() for name, values in scores.items() if name != "chrf"} == {
         "exact_match": [1, 0, 0, 0], "rules": [1, 0, 0, 0], "rule:short": [1, 0, 1, 0], "rule:no-g": [1, 1, 0, 0],

@@ -157,6 +157,15 @@ def test_each_point_of_the_curves_has_exactly_these_keys(done: Done) -> None:
     ]  # fmt: skip
 
 
+def test_a_training_too_short_for_a_point_has_a_curve_without_one(
+    base: Path, rows: list[Encoded], tmp_path: Path
+) -> None:
+    """The file is there all the same: DVC and the release count on it."""
+    write_rows(tmp_path, rows[:8], [])
+    assert HISTORY in run(tiny_params(base, **{"finetune.log_every": 100}), tmp_path)
+    assert (tmp_path / "finetune" / HISTORY).read_text(encoding="utf-8") == ""
+
+
 def test_without_validation_rows_there_is_no_validation_curve(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
     """An empty validation split trains as well, and no number is made up for it."""
     write_rows(tmp_path, rows[:8], [])

@@ -17,6 +17,7 @@ from pipeline.generate import LabelTrie, Manner, answer, generate, text_of
 from pipeline.model import load_base, settle
 from pipeline.pairs import Message
 from pipeline.prefix import read
+from pipeline.problem import Problem
 from pipeline.prompt import Renderer
 
 TAUGHT = {
@@ -181,3 +182,25 @@ def test_a_model_that_keeps_more_than_keys_and_values_answers_through_generate(r
     assert read(model, prompts[0], model.device) is None
     together = texts(model, renderer, prompts, Manner(["red", "blue"], 1, 2))
     assert together == [texts(model, renderer, [prompt], Manner(["red", "blue"], 1, 1))[0] for prompt in prompts]
+
+
+def test_what_the_template_writes_before_the_end_of_a_turn_is_no_part_of_the_answer(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    """A template that ends an answer with a blank and a special token, as Llama 2's does, adds no blank to it."""
+    spaced = copy.deepcopy(tokenizer)
+    spaced.chat_template = tokenizer.chat_template.replace("'<|im_end|>", "' <|im_end|>")
+    renderer = Renderer(spaced, SYSTEM)
+    assert len(renderer.end_ids) == 2
+    assert text_of(renderer, renderer.completion("blue")) == "blue"
+    assert text_of(renderer, renderer.completion("blue")[:-2]) == "blue"
+
+
+def test_labels_that_a_tokenizer_makes_one_are_a_problem(tokenizer: PreTrainedTokenizerFast, untaught: Any) -> None:
+    """One of the two could never be answered."""
+    composing = copy.deepcopy(tokenizer)
+    composing.backend_tokenizer.normalizer = NFC()
+    renderer = Renderer(composing, SYSTEM)
+    with pytest.raises(Problem) as caught:
+        answer(untaught, renderer, prompts_of(renderer, ["where?"]), Manner(["caf\u00e9", "cafe\u0301"], 1, 1))
+    assert str(caught.value) == "the labels: 'caf\u00e9' has the same tokens as another; write the two in one way"

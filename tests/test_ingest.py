@@ -69,6 +69,10 @@ def refusal(tmp_path: Path) -> Callable[..., str]:
         ({"instruction": "Why?", "output": "So."}, (USER,), "So."),
         ({"instruction": "Why?", "input": "", "output": "So."}, (USER,), "So."),
         ({"instruction": "Why?", "input": None, "output": "So."}, (USER,), "So."),
+        ({"instruction": "Why?", "output": "So.", "system": "Be brief.", "history": []}, (SYSTEM, USER), "So."),
+        ({"prompt": "Why?", "completion": "So.", "system": "Be brief."}, (SYSTEM, USER), "So."),
+        ({"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}],
+          "system": "Be brief."}, (SYSTEM, USER), "So."),
         ({"instruction": "Add.", "input": "1 and 1", "output": "2"}, (Message("user", "Add.\n\n1 and 1"),), "2"),
     ],
 )  # fmt: skip
@@ -112,6 +116,10 @@ BAD: list[tuple[Any, str, str]] = [
     ({"instruction": 4, "output": "b"}, "not_text", "the user turn is int"),
     ({"instruction": "a", "input": {"b": 1}, "output": "b"}, "not_text", "the user turn is dict"),
     ({"instruction": "a", "output": 4}, "not_text", "the assistant turn is int"),
+    ({"instruction": "a", "output": "b", "history": [["c", "d"]]}, "history",
+     "turns before the instruction; write the row as messages"),
+    ({"messages": [ASKED, {**ANSWERED, "tool_calls": [{"id": "1"}]}]}, "tool_calls",
+     "a turn calls tools, which are not trained on"),
     ({"messages": "a"}, "bad_turns", "expected a list of turns, got str"),
     ({"messages": {"role": "user"}}, "bad_turns", "expected a list of turns, got dict"),
     ({"messages": None}, "bad_turns", "expected a list of turns, got NoneType"),
@@ -270,7 +278,8 @@ def test_sources_without_one_pair_say_why_and_show_the_first_row(tmp_path: Path,
     write_lines(tmp_path / "a.jsonl", [{"text": "a", "label": "b"}, [], {"text": "c"}])
     assert refusal(asked()) == (
         "FOLDER/a.jsonl: not one row is a pair; got 2 no_known_shape, 1 not_an_object; first: a.jsonl row 1: "
-        "fields: label, text; name the columns in ingest.sources, or see the known shapes in the README"
+        "fields: label, text; write them as prompt and completion, messages, conversations, or instruction and "
+        "output, or name the columns in ingest.sources"
     )
 
 
@@ -282,7 +291,8 @@ def test_sources_without_one_row_say_so(tmp_path: Path, refusal: Callable[..., s
     (tmp_path / name).write_bytes(content)
     assert refusal(asked(path=name)) == (
         f"FOLDER/{name}: not one row is a pair; got no rows at all; "
-        "name the columns in ingest.sources, or see the known shapes in the README"
+        "write them as prompt and completion, messages, conversations, or instruction and output, or name the "
+        "columns in ingest.sources"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from checkout import PROJECT, apart, git
 
-from flows.new import Given, fill_params, looks_like_labels, make_project, sample_completions
+from flows.new import Given, fill_params, looks_like_labels, make_project
 from flows.repro import status
 from pipeline.params import load_params, read_yaml
 from pipeline.problem import Problem
@@ -44,6 +44,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
         yield Made(place / "my intents", given, said)
 
 
+@pytest.fixture
+def apart_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in apart(tmp_path).items():
+        monkeypatch.setenv(name, value)
+
+
 def given(pairs: Path, prompt: str | None = None, completion: str | None = None) -> Given:
     return Given(pairs, None, prompt, completion)
 
@@ -52,9 +58,11 @@ def test_a_new_project_says_what_was_made_and_what_comes_next(made: Made) -> Non
     """Which files, which task and why, and the next two commands."""
     assert made.said == [
         f"made {made.folder}: train.csv, held out.csv tracked by DVC, params.yaml filled in, first commit made",
+        "train.csv: 12 pairs",
+        "held out.csv: 12 pairs",
         "task: labels, since the completions look like labels",
         "read params.yaml, above all prompt.system; then:",
-        f"  cd {made.folder} && make setup && .venv/bin/tunesmith run",
+        f"  cd '{made.folder}' && make setup && .venv/bin/tunesmith run",
     ]
 
 
@@ -145,25 +153,28 @@ def test_labels_are_few_and_short_and_come_again(completions: list[str], *, labe
     assert looks_like_labels(completions) is labels
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "columns", "completions"),
-    [
-        ("a.csv", "\ufefftext,label\nx,a\ny,\n", ("text", "label"), ["a"]),
-        ("a.CSV", "prompt,completion\nx,a\n", (None, None), ["a"]),
-        ("a.csv", 'prompt,completion\nx,"two\nlines"\n', (None, None), ["two\nlines"]),
-        ("a.csv", "what,ever\nx,a\n", (None, None), []),
-        ("a.jsonl", '{"completion": "a"}\n\n{broken\n[1]\n{"completion": 3}\n', (None, None), ["a"]),
-        ("a.ndjson", '{"text": "x", "label": "a"}\n', ("text", "label"), ["a"]),
-        ("a.jsonl", '{"messages": []}\n', (None, None), []),
-        ("a.json", '[{"completion": "a"}]', (None, None), []),
-    ],
-)
-def test_completions_are_read_where_that_takes_no_guess(
-    tmp_path: Path, name: str, text: str, columns: tuple[str | None, str | None], completions: list[str]
-) -> None:
-    """Rows that are none are passed over here: it is ingest that sets them aside."""
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    assert sample_completions(given(tmp_path / name, *columns)) == completions
+@pytest.mark.usefixtures("apart_here")
+@pytest.mark.parametrize("shape", ["pairs.json", "chat.jsonl", "sharegpt.jsonl", "alpaca.jsonl", "pairs[1].tsv"])
+def test_the_task_is_that_of_the_completions_whatever_the_format(tmp_path: Path, shape: str) -> None:
+    """The project's own first stage reads the rows: the same rows, the same task, and the same count."""
+    rows = [(f"message {n}", "ab"[n % 2]) for n in range(12)]
+    match shape:
+        case "pairs.json":
+            text = json.dumps([{"prompt": prompt, "completion": label} for prompt, label in rows])
+        case "chat.jsonl":
+            turns = [[("user", prompt), ("assistant", label)] for prompt, label in rows]
+            text = "\n".join(json.dumps({"messages": [{"role": r, "content": c} for r, c in two]}) for two in turns)
+        case "sharegpt.jsonl":
+            turns = [[("human", prompt), ("gpt", label)] for prompt, label in rows]
+            text = "\n".join(json.dumps({"conversations": [{"from": r, "value": c} for r, c in two]}) for two in turns)
+        case "alpaca.jsonl":
+            text = "\n".join(json.dumps({"instruction": prompt, "output": label}) for prompt, label in rows)
+        case _:
+            text = "prompt\tcompletion\n" + "\n".join("\t".join(row) for row in rows) + "\n"
+    (tmp_path / shape).write_text(text, encoding="utf-8")
+    said = make_project(tmp_path / "new", given(tmp_path / shape))
+    assert said[1:3] == [f"{shape}: 12 pairs", "task: labels, since the completions look like labels"]
+    assert load_params(tmp_path / "new" / "params.yaml").prompt.task == "labels"
 
 
 @dataclass(frozen=True)
@@ -179,8 +190,35 @@ WRONG = {
     "unknown column": Wrong(
         {"a.csv": b"text,label\nx,a\n"},
         ("text", "category"),
-        "{pairs}: has no column 'category'; got text, label; "
-        "name its columns with --prompt-column and --completion-column",
+        "ingest: data/raw/a.csv: has no column 'category'; got text, label; name its columns in ingest.sources",
+    ),
+    "unknown column in lines": Wrong(
+        {"a.jsonl": b'{"text": "x", "label": "a"}\n'},
+        ("text", "category"),
+        "ingest: data/raw/a.jsonl: not one row is a pair; got 1 no_such_column; first: a.jsonl row 1: no 'category' "
+        "among: label, text; write them as prompt and completion, messages, conversations, or instruction and output, "
+        "or name the columns in ingest.sources",
+    ),
+    "empty": Wrong(
+        {"a.jsonl": b""},
+        (None, None),
+        "ingest: data/raw/a.jsonl: is empty; put pairs into it, or take it out of ingest.sources",
+    ),
+    "binary": Wrong(
+        {"a.jsonl": b"\x00\x01"},
+        (None, None),
+        "ingest: data/raw/a.jsonl: is binary; expected jsonl in UTF-8; export it as text, or name its format in "
+        "ingest.sources",
+    ),
+    "test file without pairs": Wrong(
+        {"a.jsonl": b'{"prompt": "x", "completion": "a"}\n', "b.jsonl": b'{"what": "ever"}\n'},
+        (None, None),
+        "b.jsonl: not one row is a pair; got 1 rows; write them as the pairs are written",
+    ),
+    "a field longer than CSV readers like": Wrong(
+        {"a.csv": b"text,label\n" + b"x" * 200_000 + b",a\n", "b.csv": b"text,label\n"},
+        ("text", "label"),
+        "b.csv: not one row is a pair; got 0 rows; write them as the pairs are written",
     ),
     "one column alone": Wrong(
         {"a.csv": b"text,label\nx,a\n"},
@@ -195,8 +233,9 @@ WRONG = {
 }
 
 
+@pytest.mark.usefixtures("apart_here")
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_what_does_not_fit_is_refused_before_anything_is_made(tmp_path: Path, wrong: Wrong) -> None:
+def test_what_does_not_fit_is_refused_and_nothing_is_left(tmp_path: Path, wrong: Wrong) -> None:
     """The reason is one line, and the folder is not there afterwards, so that the next try is not in its own way."""
     for name, content in wrong.files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -205,9 +244,21 @@ def test_what_does_not_fit_is_refused_before_anything_is_made(tmp_path: Path, wr
     with pytest.raises(Problem) as refused:
         make_project(tmp_path / "new", Given(pairs, test[0] if test else None, *wrong.columns))
     assert str(refused.value) == wrong.error.format(pairs=pairs)
-    assert not (tmp_path / "new").exists()
+    assert not [path for path in tmp_path.iterdir() if "new" in path.name]
 
 
+def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path: Path) -> None:
+    """It exists already, and below it no folder can be made."""
+    (tmp_path / "a.jsonl").write_text(json.dumps({"prompt": "x", "completion": "a"}), encoding="utf-8")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(Problem, match="exists already"):
+        make_project(tmp_path / "file", given(tmp_path / "a.jsonl"))
+    with pytest.raises(Problem, match="could not be made: Not a directory"):
+        make_project(tmp_path / "file" / "new", given(tmp_path / "a.jsonl"))
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.usefixtures("apart_here")
 def test_a_table_that_is_not_utf8_is_a_problem_and_no_traceback(tmp_path: Path) -> None:
     """As ingest says it, before anything is made."""
     (tmp_path / "a.csv").write_bytes("text,label\ngrün,a\n".encode("latin-1"))

@@ -1,5 +1,6 @@
 """Laws of deciding what a run is to do before anything is started."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +66,7 @@ def test_an_unknown_stage_is_refused_with_the_known_ones(root: Path, until: str 
     """A slip of the pen ends the run before it begins."""
     with pytest.raises(Problem) as refused:
         make_plan(root, until, force)
-    assert str(refused.value) == "trian: no such stage; expected ingest, validate, register"
+    assert str(refused.value) == "trian: no such stage; expected ingest, validate, register; name one of them"
 
 
 def test_wrong_params_are_found_before_anything_else(root: Path, tmp_path: Path) -> None:
@@ -75,6 +76,20 @@ def test_wrong_params_are_found_before_anything_else(root: Path, tmp_path: Path)
     with pytest.raises(Problem) as refused:
         make_plan(tmp_path, None, None)
     assert str(refused.value).startswith("params.yaml: one value is wrong:\n  finetune.rank: ")
+
+
+@pytest.mark.parametrize("folder", ["/somewhere/else", "../beside"])
+def test_data_outside_the_project_is_refused(root: Path, tmp_path: Path, folder: str) -> None:
+    """Neither git nor DVC keeps it, so no run on it could be made again."""
+    copy = shutil.copytree(root, tmp_path / "copy", symlinks=True)
+    text = (copy / "params.yaml").read_text(encoding="utf-8")
+    (copy / "params.yaml").write_text(text.replace("folder: data/demo", f"folder: {folder}"), encoding="utf-8")
+    with pytest.raises(Problem) as caught:
+        make_plan(copy, None, None)
+    assert str(caught.value) == (
+        "params.yaml: ingest.folder: lies outside the project, where neither git nor DVC keeps it; "
+        f"got {folder}; put the files into data/raw"
+    )
 
 
 def test_a_project_without_a_commit_cannot_be_run(root: Path, tmp_path: Path) -> None:

@@ -16,7 +16,18 @@ from typing import Any
 import pytest
 from checkout import PROJECT, apart, make_checkout
 
-from flows.repro import Journal, Outcome, StageFailed, bring_up_to_date, dvc, reasons, stages, status, track_raw
+from flows.repro import (
+    Journal,
+    Outcome,
+    StageFailed,
+    bring_up_to_date,
+    dvc,
+    reasons,
+    stages,
+    status,
+    track_raw,
+    words_of,
+)
 from pipeline.problem import Problem
 
 STAGE = """
@@ -150,9 +161,12 @@ def test_a_stage_ran_or_is_fresh_or_came_from_the_cache(toy: Path, bring: Bring,
     assert [entry["event"] for entry in Journal(toy / "journal.jsonl").entries()] == ["start", "end"] * 2
 
 
-def test_a_forced_stage_runs_although_it_is_fresh(bring: Bring, seen: list[bytes]) -> None:
-    """Force runs the stage itself; its output is not taken from the cache."""
+def test_a_forced_stage_runs_although_it_is_fresh(toy: Path, bring: Bring, seen: list[bytes]) -> None:
+    """Force runs the stage itself, from its beginning: no output from the cache, no checkpoint of another attempt."""
+    left = toy / ".tunesmith" / "checkpoints" / "of an attempt that broke off"
+    left.mkdir(parents=True)
     assert bring(force=True) == "ran"
+    assert not left.exists()
     assert b"shouted\n" in b"".join(seen)
 
 
@@ -176,6 +190,22 @@ def test_a_stage_that_ends_without_a_word_is_told_by_its_exit(bring: Bring) -> N
     """Where the stage said nothing, the reason names what it ended with, not the command that DVC started."""
     with pytest.raises(StageFailed, match=r"\b3\b"):
         bring("mute")
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "words"),
+    [
+        (b"finetune:  83%|####\r", -9, "its process was killed by signal 9; run it again"),
+        (b"ERROR: failed to run: python -m pipeline.finetune, exited with -9", 255,
+         "its process was killed by signal 9; run it again"),
+        (b"ERROR: failed to run: python -m pipeline.finetune, exited with 137", 255,
+         "its process was killed by signal 9; run it again"),
+        (b"no such thing\nERROR: failed to reproduce 'x': failed to run: x, exited with 255", 255, "no such thing"),
+    ],
+)  # fmt: skip
+def test_what_ended_a_stage_is_named(output: bytes, code: int, words: str) -> None:
+    """DVC killed or its stage, through a shell or not; and an exit code that is no signal's is not taken for one."""
+    assert words_of([], output, code) == words
 
 
 @LINUX

@@ -49,7 +49,6 @@ def test_own_words_are_shown_and_dvcs_advice_is_not(size: int) -> None:
         (b"Verifying data sources in stage: 'data/raw.dvc'", False),
         (b"ERROR: failed to reproduce 'ingest': failed to run: python -m pipeline.ingest, exited with 1", False),
         (b"   ", False),
-        (b"error: a.jsonl: is empty; put pairs into it, or take it out of ingest.sources", True),
         (b"ValueError: a bug", True),
         (b"evaluate: Running stage by stage > python -m something", True),
     ],
@@ -57,6 +56,12 @@ def test_own_words_are_shown_and_dvcs_advice_is_not(size: int) -> None:
 def test_a_line_is_shown_or_it_is_advice(line: bytes, *, kept: bool) -> None:
     """DVC's account of a stage is left out, its errors and the stage's own lines are not."""
     assert shown(line + b"\n") == ((line + b"\n", [line.decode()]) if kept else (b"", []))
+
+
+def test_a_stages_last_word_is_logged_and_left_to_the_command_to_say() -> None:
+    """The command ends with it; people need not read it twice."""
+    line = b"error: a.jsonl: is empty; put pairs into it, or take it out of ingest.sources"
+    assert shown(line + b"\n") == (b"", [line.decode()])
 
 
 def test_a_bar_is_passed_on_at_once_and_logged_only_when_it_is_done() -> None:

@@ -222,6 +222,14 @@ def test_a_file_that_cannot_be_read_as_a_whole_is_refused_in_one_line(
     assert refusal(tmp_path / name, content, **values) == line
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_a_table_with_two_columns_of_one_name_is_refused(tmp_path: Path, name: str) -> None:
+    """One of the two would be lost, and nobody could say which was meant."""
+    comma = "," if name == "a.csv" else "\t"
+    line = refusal(tmp_path / name, comma.join(["prompt", "completion", "completion"]).encode() + b"\n")
+    assert line == f"{name}: has two columns 'completion'; got prompt, completion, completion; rename one"
+
+
 @pytest.mark.parametrize(
     ("column", "other"), [("prompt_column", "completion_column"), ("completion_column", "prompt_column")]
 )

@@ -1,7 +1,8 @@
 """Laws of the training loop: order, schedule, curves, the best weights, and going on where it was broken off."""
 
 import gc
-from collections.abc import Iterator, Sequence
+import resource
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_the_validation_loss_is_the_mean_over_every_supervised_token(base: Path,
     """However the rows fall into batches, the mean is that of their tokens; measuring leaves the model training."""
     model = PairLoss(load_base(base, tiny_params(base).model), []).train()
     some = [Encoded([*row.input_ids, *[5] * (3 * place)], row.completion_start) for place, row in enumerate(rows[:5])]
-    losses = [mean_loss(model, some, batch_rows) for batch_rows in (1, 2, 5)]
+    losses = [mean_loss(model, some, tokens) for tokens in (1, 100, 1000)]
     items = [len(row.input_ids) - row.completion_start for row in some]
     each = [mean_loss(model, [row], 1) * n for row, n in zip(some, items, strict=True)]
     assert losses == pytest.approx([sum(each) / sum(items)] * 3, rel=1e-5)
@@ -196,7 +197,7 @@ def test_the_weights_of_the_best_epoch_are_kept(base: Path, rows: list[Encoded])
         loss, done, points = trained(params, rows[:16], rows[16:24])
         losses = validation(points)
         assert min(losses) < losses[-1]
-        assert mean_loss(loss, rows[16:24], params.finetune.batch_rows) == pytest.approx(wanted(losses), rel=1e-6)
+        assert mean_loss(loss, rows[16:24], 1000) == pytest.approx(wanted(losses), rel=1e-6)
         assert done.kept_epoch == (losses.index(wanted(losses)) + 1)
 
 
@@ -208,6 +209,32 @@ def test_training_stops_when_validation_gets_no_better(base: Path, rows: list[En
     _, done, points = trained(worsening(base, patience=1), rows[:16], rows[16:24])
     assert validation(points) == whole[: best + 2]
     assert done.steps == 4 * (best + 2)
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_training_that_had_stopped_early_does_not_go_on(
+    base: Path, rows: list[Encoded], tmp_path: Path, keep: str
+) -> None:
+    """Killed after its end, before its adapter was written, and run again: no further epoch, the same weights."""
+    params = worsening(base, patience=1, keep=keep)
+    checkpoints = Checkpoints(tmp_path / "fingerprint", every=0)
+    first, done, points = trained(params, rows[:16], rows[16:24], checkpoints=checkpoints)
+    again, done_again, points_again = trained(params, rows[:16], rows[16:24], checkpoints=checkpoints)
+    assert (done_again, points_again) == (done, points)
+    assert_same(weights(again), weights(first))
+
+
+class Cramped(Checkpoints):
+    """Checkpoints on a disk that takes no file of more than a few bytes."""
+
+    def write(self, step: int, fill: Callable[[Path], None]) -> None:
+        """Write as far as it goes."""
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+        try:
+            super().write(step, fill)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class Crash(Exception):
@@ -256,14 +283,17 @@ def test_the_best_weights_survive_a_crash_after_them(base: Path, rows: list[Enco
     assert_same(weights(again), weights(whole))
 
 
+@pytest.mark.parametrize(("place", "why"), [("file/in it", "Not a directory"), ("full", "File too large")])
 def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(
-    base: Path, rows: list[Encoded], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    base: Path, rows: list[Encoded], tmp_path: Path, caplog: pytest.LogCaptureFixture, place: str, why: str
 ) -> None:
-    """It is told, and the training ends with the same weights."""
+    """It is told, nothing half is left, and the training ends with the same weights."""
     params = tiny_params(base)
     (tmp_path / "file").write_text("no folder", encoding="utf-8")
-    loss, _, _ = trained(params, rows[:8], checkpoints=Checkpoints(tmp_path / "file" / "in it", every=0))
-    assert "no checkpoint written at step 1: [Errno 20] Not a directory" in caplog.text
+    loss, _, _ = trained(params, rows[:8], checkpoints=Cramped(tmp_path / place, every=0))
+    assert "no checkpoint written at step 1: " in caplog.text
+    assert why in caplog.text
+    assert not [path for path in (tmp_path / "full").glob("**/*") if path.is_file()]
     assert_same(weights(loss), weights(trained(params, rows[:8])[0]))
 
 

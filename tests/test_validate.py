@@ -94,7 +94,7 @@ ROWS: list[tuple[str, str, str | None]] = [
     ("eight", "another answer", None),
     ("EIGHT", "an answer", None),
     ("", "", "empty_prompt"),
-    ("\x07" * 1001, "", "empty_completion"),
+    ("\x07p" * 501, "", "empty_completion"),
     ("\x07" + "p" * 1001, "an answer", "prompt_too_long"),
     ("\x07nine", "c" * 51, "completion_too_long"),
     ("", "an answer", "empty_prompt"),
@@ -135,6 +135,7 @@ def test_each_expectation_counts_every_row_that_breaks_it(checked: Any) -> None:
         "control_characters": 6,
         "duplicate": 3,
         "also_in_test": 0,
+        "also_in_validation": 0,
         "conflict": 8,
     }
 
@@ -280,6 +281,37 @@ def test_a_row_whose_prompt_is_in_the_given_test_file_is_set_aside(split: str | 
     ]
 
 
+def test_a_training_row_whose_prompt_is_in_the_given_validation_file_is_set_aside() -> None:
+    """The best epoch is chosen on prompts that training has not seen."""
+    given = [
+        *questions(40, split="train"),
+        *questions(5, split="validation", start=50),
+        *questions(5, split="test", start=60),
+    ]
+    seen = pair("Question 51", "other", split="train")
+    _, bad = sorted_out([*given, seen])
+    assert [(row.reason, row.raw) for row in bad] == [("also_in_validation", seen.raw)]
+
+
+@pytest.mark.parametrize(
+    ("system", "prompt", "completion", "reason"),
+    [
+        ("Be brief.", " ", "yes", "empty_prompt"),
+        ("Be brief.", "\u200b\ufeff", "yes", "empty_prompt"),
+        ("", "why?", "\u00ad\u2060", "empty_completion"),
+        ("", "why\u0085?", "yes", "control_characters"),
+        ("", "🚂", "👍", None),
+        ("", "?", "...", None),
+    ],
+)
+def test_what_nobody_can_see_says_nothing(system: str, prompt: str, completion: str, reason: str | None) -> None:
+    """A system message does not make up for an empty question, nor zero-width characters for a text."""
+    messages = (*((Message("system", system),) if system else ()), Message("user", prompt))
+    odd = Pair(messages, completion, "all.jsonl", 99, None, b"odd")
+    _, bad = set_aside([*questions(10), odd], check([*questions(10), odd], LIMITS))
+    assert [row.reason for row in bad] == ([reason] if reason else [])
+
+
 @pytest.mark.parametrize("first", ["train", "test"])
 def test_a_pair_in_both_files_stays_in_the_given_test_file(first: str) -> None:
     """The very same pair in a training file, before or after, never takes a row out of the given test file."""
@@ -351,12 +383,13 @@ BROKEN = [
 
 
 def test_too_many_bad_rows_stop_the_run_with_counted_reasons() -> None:
-    """The error says how many of how many, why, where the first one stands, and what to do."""
+    """The error says how many of how many, why, where they stand, and what to do."""
     with pytest.raises(Problem) as caught:
         too_many(BROKEN, 40, 0.05)
     assert str(caught.value) == (
-        "validate.max_quarantined: 3 of 40 rows are bad (7.5%): 2 duplicate, 1 not_json; expected at most 5.0%; "
-        "got first a.jsonl row 3: Expecting value; mend the rows, or raise the limit"
+        "validate.max_quarantined: 3 of 40 rows are bad: 2 duplicate, 1 not_json; expected at most 2 (0.05 of them); "
+        "got a.jsonl row 3 (not_json), a.jsonl row 5 (duplicate), a.jsonl row 8 (duplicate); first: Expecting value; "
+        "mend the rows, or raise the limit"
     )
 
 
@@ -414,9 +447,9 @@ def test_free_texts_are_no_labels(ingested: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("pairs", "unread", "opening"),
     [
-        (questions(20), BROKEN, "validate.max_quarantined: 3 of 23 rows are bad (13.0%): 2 duplicate, 1 not_json;"),
+        (questions(20), BROKEN, "validate.max_quarantined: 3 of 23 rows are bad: 2 duplicate, 1 not_json;"),
         ([*questions(7), *[pair("")] * 3], [],
-         "validate.max_quarantined: 3 of 10 rows are bad (30.0%): 3 empty_prompt;"),
+         "validate.max_quarantined: 3 of 10 rows are bad: 3 empty_prompt;"),
         ([*questions(40, split="train"), pair("z", "new", split="test")], [],
          "the test split: labels that no training row has: 'new' (1 rows);"),
     ],
