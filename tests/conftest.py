@@ -1,8 +1,9 @@
 """Small real things: pairs, params, a tokenizer and a 2-layer model built here; one torch thread, no network."""
 
 import copy
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from pipeline.pairs import Message, Pair
 from pipeline.params import Params, parse_params
+from pipeline.prompt import Encoded, Renderer
 
 PROJECT = Path(__file__).resolve().parents[1]
 CHATML = (
@@ -102,3 +104,21 @@ def pairs() -> list[Pair]:
             messages = (Message("user", f"what colour is the {thing} on day {number}?"),)
             found.append(Pair(messages, colour, "colours.jsonl", len(found) + 1, None, b"{}"))
     return found
+
+
+@pytest.fixture(scope="session")
+def rows(tokenizer: PreTrainedTokenizerFast) -> list[Encoded]:
+    """The rows of the tiny project, encoded."""
+    from tiny import ROWS  # noqa: PLC0415 -- tiny imports this file
+
+    renderer = Renderer(tokenizer, SYSTEM)
+    return [renderer.encode((Message("user", prompt),), completion) for prompt, completion in ROWS]
+
+
+@pytest.fixture(scope="module")
+def imported_is_no_garbage() -> Iterator[None]:
+    """Keep the Trainer, which collects garbage at every start, from searching all that was imported."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()

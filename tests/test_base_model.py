@@ -30,7 +30,7 @@ def defaults() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def few_intents(tmp_path_factory: pytest.TempPathFactory, defaults: dict[str, Any]) -> tuple[Params, Path]:
-    """Four intents of Banking77, taken through all six stages."""
+    """Four intents of Banking77: the params, and the data folder to be."""
     if not BANKING.exists():
         pytest.skip("Banking77 is not at ../shared/data/banking77")
     folder = tmp_path_factory.mktemp("banking")
@@ -52,14 +52,17 @@ def few_intents(tmp_path_factory: pytest.TempPathFactory, defaults: dict[str, An
     return parse_params(defaults), folder / "data"
 
 
-def run_all(params: Params, data: Path) -> None:
-    """Run the six stages on a data folder."""
+@pytest.fixture(scope="module")
+def ran(few_intents: tuple[Params, Path]) -> tuple[Params, Path]:
+    """The same after all six stages."""
+    params, data = few_intents
     ingest.run(params.ingest, data)
     validate.run(params.prompt, params.validate, data)
     tokenize.run(params.model, params.prompt, params.tokenize, data)
     finetune.run(params.model, params.finetune, data)
     evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
     register.run(params.model, params.prompt, params.register, data)
+    return params, data
 
 
 def test_default_base_model_has_the_digest_on_record(defaults: dict[str, Any]) -> None:
@@ -81,11 +84,9 @@ def test_default_base_model_is_rendered_as_it_was_trained_to_chat(defaults: dict
     assert renderer.tokenizer.convert_ids_to_tokens(renderer.end_ids) == ["<|im_end|>"]
 
 
-def test_few_real_rows_teach_the_real_model(few_intents: tuple[Params, Path]) -> None:
+def test_few_real_rows_teach_the_real_model(ran: tuple[Params, Path]) -> None:
     """Forty-odd rows of Banking77 raise the accuracy far enough for the gate to promote."""
-    params, data = few_intents
-
-    run_all(params, data)
+    _, data = ran
 
     release = read_json(data / "register/release.json")
     base, tuned = (release["metrics"]["arms"][arm]["accuracy"]["value"] for arm in ("base", "fine-tuned"))
@@ -93,9 +94,9 @@ def test_few_real_rows_teach_the_real_model(few_intents: tuple[Params, Path]) ->
     assert release["verdict"] == "promote"
 
 
-def test_training_again_gives_the_same_bytes(few_intents: tuple[Params, Path], tmp_path: Path) -> None:
+def test_training_again_gives_the_same_bytes(ran: tuple[Params, Path], tmp_path: Path) -> None:
     """The same rows, params and machine give the same adapter, curves and report."""
-    params, data = few_intents
+    params, data = ran
     (tmp_path / "tokenize").symlink_to(data / "tokenize")
 
     finetune.run(params.model, params.finetune, tmp_path)

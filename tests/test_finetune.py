@@ -1,24 +1,22 @@
 """Laws of the training stage, on the tiny model."""
 
-import gc
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import SYSTEM
-from tiny import ROWS, tiny_params
-from transformers import PreTrainedTokenizerFast
+from tiny import tiny_params
 
 from pipeline import finetune
 from pipeline.digests import file_digests, file_sha256, tree_digest
 from pipeline.model import add_adapter, load_base, save_adapter, settle
-from pipeline.pairs import Message, read_json
+from pipeline.pairs import read_json
 from pipeline.params import Finetune, Params
-from pipeline.prompt import Encoded, Renderer
+from pipeline.prompt import Encoded
 from pipeline.tokens import write_tokens
+
+pytestmark = pytest.mark.usefixtures("imported_is_no_garbage")
 
 OTHER = {
     "rank": 2,
@@ -61,21 +59,6 @@ class Done:
         """The points of the curves."""
         lines = (self.data / "finetune" / HISTORY).read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _imported_is_no_garbage() -> Iterator[None]:
-    """Keep the Trainer, which collects garbage at every start, from searching all that was imported."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(scope="module")
-def rows(tokenizer: PreTrainedTokenizerFast) -> list[Encoded]:
-    renderer = Renderer(tokenizer, SYSTEM)
-    return [renderer.encode((Message("user", prompt),), completion) for prompt, completion in ROWS]
 
 
 def write_rows(data: Path, train: list[Encoded], validation: list[Encoded]) -> None:

@@ -1,18 +1,15 @@
 """Laws of the training loop: order, schedule, curves, the best weights, and going on where it was broken off."""
 
-import gc
 import resource
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import SYSTEM
 from safetensors.torch import load_file
-from tiny import ROWS, tiny_params
+from tiny import tiny_params
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
 from pipeline.batches import PairLoss, WindowedSampler, shared_prefix
 from pipeline.checkpoints import Checkpoints
@@ -20,26 +17,12 @@ from pipeline.curves import Emit, mean_loss
 from pipeline.finetune import Trained, optimizer_steps, train
 from pipeline.model import add_adapter, load_base, settle
 from pipeline.packing import PackedLoss
-from pipeline.pairs import Message
 from pipeline.params import Params
 from pipeline.problem import Problem
-from pipeline.prompt import Encoded, Renderer
+from pipeline.prompt import Encoded
 from pipeline.trainer import Point, passes
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _imported_is_no_garbage() -> Iterator[None]:
-    """Keep the Trainer, which collects garbage at every start, from searching all that was imported."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(scope="module")
-def rows(tokenizer: PreTrainedTokenizerFast) -> list[Encoded]:
-    renderer = Renderer(tokenizer, SYSTEM)
-    return [renderer.encode((Message("user", prompt),), completion) for prompt, completion in ROWS]
+pytestmark = pytest.mark.usefixtures("imported_is_no_garbage")
 
 
 def loss_of(params: Params, rows: list[Encoded]) -> PairLoss:
