@@ -25,7 +25,7 @@ P = ParamSpec("P")
 
 
 def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Show a Problem as one line and exit with 1; leave every other exception alone."""
+    """Show a Problem as one line and exit with 1, Ctrl-C with 130; leave every other exception alone."""
 
     @wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -34,6 +34,9 @@ def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
         except Problem as problem:
             print(f"error: {problem}", file=sys.stderr)
             raise typer.Exit(1) from problem
+        except KeyboardInterrupt as stop:
+            print("stopped; nothing is half-written, and the next run goes on from here", file=sys.stderr)
+            raise typer.Exit(130) from stop
 
     return guarded
 

@@ -193,6 +193,7 @@ def temporary(root: Path) -> tuple[Server, "subprocess.Popen[bytes]"]:
         process = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", "--fd", str(listening.fileno()), *factory],
             cwd=root, env=os.environ | own, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,  # Ctrl-C is for the run, which still has something to tell its server
             pass_fds=[listening.fileno()], preexec_fn=die_with_parent,  # noqa: PLW1509 -- it calls the kernel only
         )  # fmt: skip
         port = listening.getsockname()[1]

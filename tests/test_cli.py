@@ -1,16 +1,18 @@
 """Laws of the `tunesmith` command: one line for a mistake, no traceback, and nothing imported that is not needed."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from checkout import PROJECT, apart, git, make_checkout
 from typer.testing import CliRunner
 
 from flows.champion import home
-from flows.cli import app
+from flows.cli import app, plain_errors
 from flows.show import freshness
 from pipeline.champion import RECORD
 from pipeline.pairs import write_json
@@ -156,6 +158,18 @@ def test_what_cannot_be_understood_is_a_usage_error(
     assert code == 2
     assert named in errors
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_stops_a_command_reads_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C ends it with the exit code that shells know for it, without a traceback."""
+
+    def stopped() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(typer.Exit) as ended:
+        plain_errors(stopped)()
+    assert ended.value.exit_code == 130
+    assert capsys.readouterr().err == "stopped; nothing is half-written, and the next run goes on from here\n"
 
 
 def test_without_a_command_the_help_is_shown() -> None:
