@@ -76,6 +76,33 @@ def run(
 
 @app.command()
 @plain_errors
+def plan() -> None:
+    """Say what a run will cost: tokens, steps, time, memory and disk, measured on a few steps that are not kept.
+
+    The data are checked and tokenized first, if they are stale; what will not fit is a warning.
+
+    [dim]Example:[/]
+
+        tunesmith plan
+    """
+    from flows.repro import environment
+    from flows.run import run as run_stale
+
+    root = place.root()
+    run_stale(root, "tokenize", None, show.console.print)
+    show.console.print("taking a few steps to measure")
+    done = subprocess.run([sys.executable, "-m", "pipeline.forecast"], cwd=root, env=environment(), check=False)
+    if done.returncode < 0:
+        raise Problem(
+            "tunesmith plan",
+            f"its steps were ended by signal {-done.returncode}, most likely for want of memory",
+            do="lower finetune.pass_tokens",
+        )
+    raise typer.Exit(done.returncode)
+
+
+@app.command()
+@plain_errors
 def status() -> None:
     """Show each stage, fresh or stale and why, and who the champion is.
 

@@ -11,24 +11,25 @@ from pipeline.prefix import lend, read, shared_beginning
 from pipeline.prompt import Encoded
 
 IGNORED = -100
-WINDOW = 8
-"""Batches to a window: rows are sorted by length within it, and only there, so that batches stay random enough."""
 
 
 class WindowedSampler(Sampler[int]):
     """Every row once an epoch, in an order whose consecutive batches hold rows of like length.
 
-    Rows are shuffled, cut into windows, sorted by length within each, cut into batches, and the batches shuffled.
+    Rows are shuffled, cut into windows, sorted by length within each, cut into batches, and the batches shuffled. They
+    are sorted nowhere else, so that batches stay random enough.
 
     Args:
         lengths: Length of each row in tokens.
         batch_rows: Rows to a batch.
+        window: Batches to a window; 1 for batches as the shuffle makes them.
         seed: With the epoch it fixes the order.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_rows: int, seed: int) -> None:
+    def __init__(self, lengths: Sequence[int], *, batch_rows: int, window: int, seed: int) -> None:
         self.lengths = lengths
         self.batch_rows = batch_rows
+        self.window = window
         self.seed = seed
         self.epoch = 0
 
@@ -42,7 +43,7 @@ class WindowedSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(len(self.lengths), generator=random).tolist()
-        size = self.batch_rows * WINDOW
+        size = self.batch_rows * self.window
         ordered = [
             row for start in range(0, len(order), size) for row in sorted(order[start : start + size], key=self._length)
         ]
@@ -62,12 +63,13 @@ def shared_prefix(rows: Sequence[Encoded]) -> list[int]:
     return shared_beginning([row.prompt_ids for row in rows])
 
 
-def collate(rows: Sequence[Encoded], prefix: int) -> dict[str, Tensor]:
+def collate(rows: Sequence[Encoded], prefix: int, *, every_logit: bool = False) -> dict[str, Tensor]:
     """Make a batch, padded on the left, so that the supervised ends lie under each other.
 
     Args:
         rows: Encoded pairs.
         prefix: Number of leading tokens that the model computes once for all rows; left out of the batch.
+        every_logit: Have logits computed in every column, not only where some row is supervised.
 
     Returns:
         `input_ids`, `attention_mask` and `position_ids` of shape (rows, longest suffix), and `labels` of shape
@@ -76,7 +78,7 @@ def collate(rows: Sequence[Encoded], prefix: int) -> dict[str, Tensor]:
     suffixes = [row.input_ids[prefix:] for row in rows]
     width = max(map(len, suffixes))
     answers = [row.input_ids[row.completion_start :] for row in rows]
-    last = max(map(len, answers)) + 1
+    last = width if every_logit else max(map(len, answers)) + 1
     pad = [width - len(suffix) for suffix in suffixes]
     mask = torch.tensor([[0] * p + [1] * (width - p) for p in pad])
     return {
@@ -97,6 +99,9 @@ class PairLoss(nn.Module):
     Args:
         model: A causal language model of transformers, with or without an adapter.
         prefix: Token ids that every row begins with; may be empty.
+        every_logit: Run the output layer on every place all the same.
+        label_smoothing: Share of the wanted probability that is spread over the whole vocabulary while training
+            (Szegedy et al. 2016).
     """
 
     accepts_loss_kwargs = True
@@ -109,15 +114,29 @@ class PairLoss(nn.Module):
 
     prefix: Tensor
 
-    def __init__(self, model: Any, prefix: Sequence[int]) -> None:
+    def __init__(
+        self, model: Any, prefix: Sequence[int], *, every_logit: bool = False, label_smoothing: float = 0.0
+    ) -> None:
         super().__init__()
         self.model = model
         self.config = model.config
+        self.every_logit = every_logit
+        self.label_smoothing = label_smoothing
         self.register_buffer("prefix", torch.tensor([list(prefix)], dtype=torch.long), persistent=False)
 
     def batch(self, rows: Sequence[Encoded]) -> dict[str, Tensor]:
         """Make a batch of rows, as `forward` takes it."""
-        return collate(rows, self.prefix.shape[1])
+        return collate(rows, self.prefix.shape[1], every_logit=self.every_logit)
+
+    def value(self, batch: dict[str, Tensor], items: int | None = None) -> float:
+        """Compute the loss of a batch, wherever it is, and no gradient."""
+        with torch.no_grad():
+            there = {name: tensor.to(self.prefix.device) for name, tensor in batch.items()}
+            return float(self(**there, num_items_in_batch=items)["loss"])
+
+    def cross_entropy(self, logits: Tensor, targets: Tensor, items: Tensor | int | None) -> Tensor:
+        """Divide the summed cross-entropy by *items*, as `cross_entropy` does; smoothed while training."""
+        return cross_entropy(logits, targets, items, self.label_smoothing if self.training else 0.0)
 
     def forward(
         self,
@@ -152,18 +171,20 @@ class PairLoss(nn.Module):
             # By their places and not by their number: a slice would go through the output layer row by row.
             logits_to_keep=torch.arange(-labels.shape[1], -1, device=labels.device) + input_ids.shape[1],
         )
-        return {"loss": cross_entropy(output.logits, labels[:, 1:], num_items_in_batch)}
+        return {"loss": self.cross_entropy(output.logits, labels[:, 1:], num_items_in_batch)}
 
 
-def cross_entropy(logits: Tensor, targets: Tensor, items: Tensor | int | None) -> Tensor:
+def cross_entropy(logits: Tensor, targets: Tensor, items: Tensor | int | None, smoothing: float = 0.0) -> Tensor:
     """Sum the cross-entropy of the supervised tokens and divide it by *items*, or by their number.
 
     Args:
         logits: Shape (..., words of the vocabulary).
         targets: Shape (...): the token that each place predicts; `IGNORED` where nothing is supervised.
         items: Supervised tokens of the whole optimizer step.
+        smoothing: Share of the wanted probability that is spread over the whole vocabulary.
     """
     total = nn.functional.cross_entropy(
-        logits.float().reshape(-1, logits.shape[-1]), targets.reshape(-1), ignore_index=IGNORED, reduction="sum"
-    )
+        logits.float().reshape(-1, logits.shape[-1]), targets.reshape(-1),
+        ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing,
+    )  # fmt: skip
     return total / ((targets != IGNORED).sum() if items is None else items)

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from accelerate.utils import reduce
 from tqdm import tqdm
 from transformers import TrainerCallback
 
 from pipeline.batches import PairLoss
 from pipeline.model import device
 from pipeline.prompt import Encoded
-from pipeline.trainer import PairTrainer, Point, passes
+from pipeline.trainer import WHOLE, PairTrainer, Point, Share, passes
 
 Emit = Callable[[Point], None]
 
@@ -81,16 +82,16 @@ class Curves(TrainerCallback):
             self.bar.close()
 
 
-def mean_loss(model: PairLoss, rows: Sequence[Encoded], tokens: int) -> float:
-    """Mean loss over every supervised token of some rows, in evaluation mode, in passes of so many tokens."""
-    batch = passes(model, tokens)(rows)
-    items = len(batch["labels"]) - 1
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        sums = [
-            float(model(**{key: value.to(device()) for key, value in one.items()}, num_items_in_batch=1)["loss"])
-            for one in batch["passes"]
-        ]
-    model.train(was_training)
-    return sum(sums) / items
+def mean_loss(loss: PairLoss, rows: Sequence[Encoded], tokens: int, mine: Share = WHOLE) -> float:
+    """Mean loss over every supervised token of some rows, in evaluation mode, in passes of so many tokens.
+
+    Several processes compute a share of the rows each, and all return the mean of all rows.
+    """
+    items = sum(len(row.input_ids) - row.completion_start for row in rows)
+    was_training = loss.training
+    loss.eval()
+    # Compiled layers would be compiled once more for it, which takes longer than they save.
+    with torch.compiler.set_stance("force_eager"):
+        total = sum(loss.value(one, 1) for one in passes(loss, tokens, mine)(rows)["passes"])
+    loss.train(was_training)
+    return float(reduce(torch.tensor(total, dtype=torch.float64, device=device()))) / items

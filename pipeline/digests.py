@@ -19,6 +19,12 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def weights_of(folder: Path) -> Path:
+    """Find the one safetensors file in a folder of what was trained: an adapter's, or a whole model's."""
+    (found,) = folder.glob("*.safetensors")
+    return found
+
+
 def tree_digest(files: dict[str, str]) -> str:
     """One digest for a folder, from those of its files."""
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))

@@ -16,7 +16,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from pipeline.batches import IGNORED, PairLoss, cross_entropy
+from pipeline.batches import IGNORED, PairLoss
 from pipeline.problem import Problem
 from pipeline.prompt import Encoded
 
@@ -47,7 +47,7 @@ class Layout:
     calls: int = 0
 
 
-def pack(rows: Sequence[Encoded], prefix: Sequence[int]) -> dict[str, Tensor]:
+def pack(rows: Sequence[Encoded], prefix: Sequence[int], *, every_logit: bool = False) -> dict[str, Tensor]:
     """Make one sequence of the prefix and what each row has behind it.
 
     The last token of a row predicts nothing and is left out.
@@ -55,6 +55,7 @@ def pack(rows: Sequence[Encoded], prefix: Sequence[int]) -> dict[str, Tensor]:
     Args:
         rows: Encoded pairs that begin with the prefix.
         prefix: Token ids that all rows share; may be empty.
+        every_logit: Ask for logits in every place, not only where one is supervised.
 
     Returns:
         `input_ids` and `position_ids` of shape (1, tokens); `lengths` of shape (rows,), the tokens of each row behind
@@ -67,15 +68,16 @@ def pack(rows: Sequence[Encoded], prefix: Sequence[int]) -> dict[str, Tensor]:
     labels = [IGNORED]
     for row in rows:
         start, end = len(ids) - shared, len(row.input_ids) - 1
-        predicts += range(start + row.completion_start - 1, start + end)
-        labels += row.input_ids[row.completion_start :]
+        first = shared if every_logit else row.completion_start - 1
+        predicts += range(start + first, start + end)
+        labels += [IGNORED] * (row.completion_start - 1 - first) + row.input_ids[row.completion_start :]
         ids += row.input_ids[shared:end]
         positions += range(shared, end)
     return {
         "input_ids": torch.tensor([ids]),
         "position_ids": torch.tensor([positions]),
         "lengths": torch.tensor([len(row.input_ids) - 1 - shared for row in rows]),
-        "predicts": torch.tensor(predicts),
+        "predicts": torch.tensor(predicts, dtype=torch.long),  # also where there are none
         "labels": torch.tensor(labels),
     }
 
@@ -90,20 +92,21 @@ class PackedLoss(PairLoss):
         model: A causal language model of transformers, with or without an adapter, all of whose layers mix tokens
             through transformers' attention interface and no other way. It stays set to packed attention.
         prefix: Token ids that every row begins with; may be empty.
+        more: What `PairLoss` takes.
     """
 
     where = "finetune.packing"
     cannot = "the base model cannot take packed rows"
     instead = "set it to false"
 
-    def __init__(self, model: Any, prefix: Sequence[int]) -> None:
-        super().__init__(model, prefix)
+    def __init__(self, model: Any, prefix: Sequence[int], **more: Any) -> None:
+        super().__init__(model, prefix, **more)
         implementation = model.config._attn_implementation  # noqa: SLF001 -- transformers has no public name for it
         model.set_attn_implementation(NAME + implementation.removeprefix(NAME))
 
     def batch(self, rows: Sequence[Encoded]) -> dict[str, Tensor]:
         """Make a batch of rows, as `forward` takes it."""
-        return pack(rows, self.prefix[0].tolist())
+        return pack(rows, self.prefix[0].tolist(), every_logit=self.every_logit)
 
     def forward(  # type: ignore[override]
         self,
@@ -131,7 +134,7 @@ class PackedLoss(PairLoss):
         layers = self.config.get_text_config().num_hidden_layers
         if layout.calls != layers:
             raise refused(f"{layout.calls} of its {layers} layers use transformers' attention interface")
-        return {"loss": cross_entropy(output.logits[0], labels[1:], num_items_in_batch)}
+        return {"loss": self.cross_entropy(output.logits[0], labels[1:], num_items_in_batch)}
 
 
 def refused(why: str) -> Problem:

@@ -33,7 +33,7 @@ def prove(loss: PairLoss, rows: Sequence[Encoded]) -> None:
         items = sum(len(row.input_ids) - row.completion_start for row in chosen)
         wanted = sum(float(alone(loss, row)) for row in chosen) / items
         try:
-            got = float(loss(**{key: value.to(device()) for key, value in loss.batch(chosen).items()})["loss"])
+            got = loss.value(loss.batch(chosen))
         except RAISED as error:
             raise Problem(loss.where, f"{loss.cannot}: {error}", do=loss.instead) from error
     loss.train(was_training)

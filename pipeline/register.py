@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pipeline import stage
 from pipeline.card import model_card
 from pipeline.champion import read_champion
-from pipeline.digests import file_digests, file_sha256, tree_digest
+from pipeline.digests import file_digests, file_sha256, tree_digest, weights_of
 from pipeline.pairs import SPLITS, read_json, write_json
 from pipeline.params import Model, Prompt, Register
 
@@ -63,7 +63,7 @@ def digests(data: Path) -> dict[str, str]:
         **{f"{split}_tokens": file_sha256(data / "tokenize" / f"{split}.arrow") for split in SPLITS},
         "initial_adapter": read_json(data / "finetune" / "report.json")["initial_adapter"],
         "history": file_sha256(data / "finetune" / "history.jsonl"),
-        "adapter": file_sha256(data / "finetune" / "adapter" / "adapter_model.safetensors"),
+        "adapter": file_sha256(weights_of(data / "finetune" / "adapter")),
         "adapter_folder": tree_digest(file_digests(data / "finetune" / "adapter")),
         "predictions": file_sha256(data / "evaluate" / "predictions.parquet"),
         "metrics": file_sha256(data / "evaluate" / "metrics.json"),

@@ -3,11 +3,12 @@
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from accelerate.data_loader import BatchSamplerShard
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -39,11 +40,26 @@ class Rows(Dataset[Encoded]):
         return self.rows[place]
 
 
-def passes(loss: PairLoss, tokens: int) -> Callable[[Sequence[Encoded]], Batch]:
+class Share(NamedTuple):
+    """Which of the rows of a batch a process computes: every so manieth, from its own place on."""
+
+    place: int
+    of: int
+
+    def rows(self, batch: Sequence[Encoded]) -> Sequence[Encoded]:
+        """Take them; where there are none, a row of which nothing is supervised, since every process must take part."""
+        return batch[self.place :: self.of] or [replace(batch[0], completion_start=len(batch[0].input_ids))]
+
+
+WHOLE = Share(0, 1)
+"""One process computes all of it."""
+
+
+def passes(loss: PairLoss, tokens: int, mine: Share = WHOLE) -> Callable[[Sequence[Encoded]], Batch]:
     """Give a collator that cuts a batch into passes of at most so many tokens, rows of like length together.
 
     A pass is what goes through the model at once, and so what takes its memory; a row that is longer goes alone. The
-    gradients of the passes add up to that of the batch, however it is cut.
+    gradients of the passes add up to that of the batch, however it is cut, and however it is shared among processes.
 
     Returns:
         A function from rows to `passes`, batches of *loss*, and `labels`: all that is supervised, for the Trainer to
@@ -53,12 +69,13 @@ def passes(loss: PairLoss, tokens: int) -> Callable[[Sequence[Encoded]], Batch]:
 
     def collate(rows: Sequence[Encoded]) -> Batch:
         cut: list[list[Encoded]] = [[]]
-        for row in sorted(rows, key=lambda row: len(row.input_ids)):
+        own = mine.rows(sorted(rows, key=lambda row: len(row.input_ids)))
+        for row in own:
             # Laid out, all rows of a pass are as long as its longest, which is this one.
             if cut[-1] and shared + (len(cut[-1]) + 1) * (len(row.input_ids) - shared) > tokens:
                 cut.append([])
             cut[-1].append(row)
-        labels = [label for row in rows for label in row.input_ids[row.completion_start :]]
+        labels = [label for row in own for label in row.input_ids[row.completion_start :]]
         return {"passes": [loss.batch(part) for part in cut], "labels": torch.tensor([IGNORED, *labels])}
 
     return collate
@@ -87,19 +104,30 @@ class PairTrainer(Trainer):
     Args:
         checkpoints: Where they are kept.
         progress: What is known from the checkpoint that it goes on from; nothing at the beginning.
+        length_window: Batches within which rows are sorted by length.
         more: What the Trainer takes.
     """
 
-    def __init__(self, checkpoints: Checkpoints, progress: Progress, **more: Any) -> None:
+    def __init__(self, checkpoints: Checkpoints, progress: Progress, *, length_window: int, **more: Any) -> None:
         super().__init__(**more)
         self.checkpoints = checkpoints
         self.progress = progress
+        self.length_window = length_window
         self.best: dict[str, Tensor] = {}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> WindowedSampler:
         rows = (train_dataset or self.train_dataset).rows
-        lengths = [len(row.input_ids) for row in rows]
-        return WindowedSampler(lengths, self.args.per_device_train_batch_size, self.args.seed)
+        return WindowedSampler(
+            [len(row.input_ids) for row in rows],
+            batch_rows=self.args.per_device_train_batch_size, window=self.length_window, seed=self.args.seed,
+        )  # fmt: skip
+
+    def get_train_dataloader(self) -> Any:
+        """Give every process all batches: the collator takes its share of each, so that no row comes twice."""
+        loader = super().get_train_dataloader()
+        if isinstance(loader.batch_sampler, BatchSamplerShard):
+            loader.batch_sampler.num_processes, loader.batch_sampler.process_index = 1, 0
+        return loader
 
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
         """Compute the gradients of a batch pass by pass; between processes they are exchanged once, after the last."""
@@ -127,6 +155,8 @@ class PairTrainer(Trainer):
                 own[name].copy_(values)
 
     def _save_checkpoint(self, _model: Any, _trial: Any) -> None:
+        if not self.is_world_process_zero():
+            return
         self.progress.loss_since_log = float(self._tr_loss)
         self.progress.loss_before = self._total_loss_scalar
         self.progress.last_logged = self._globalstep_last_logged

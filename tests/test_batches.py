@@ -18,13 +18,14 @@ from losses import (
 )
 
 from pipeline.batches import IGNORED, PairLoss, WindowedSampler, collate, shared_prefix
+from pipeline.packing import PackedLoss
 from pipeline.prompt import Encoded
 
 LENGTHS = [int(length) for length in torch.randint(5, 100, (203,), generator=torch.Generator().manual_seed(1))]
 
 
-def order(epoch: int, seed: int = 1, batch_rows: int = 8) -> list[int]:
-    sampler = WindowedSampler(LENGTHS, batch_rows, seed)
+def order(epoch: int, seed: int = 1, batch_rows: int = 8, window: int = 8) -> list[int]:
+    sampler = WindowedSampler(LENGTHS, batch_rows=batch_rows, window=window, seed=seed)
     sampler.set_epoch(epoch)
     return list(sampler)
 
@@ -35,12 +36,13 @@ def padding(rows: list[int], batch_rows: int = 8) -> int:
     return sum(max(batch) * len(batch) - sum(batch) for batch in batches)
 
 
+@pytest.mark.parametrize("window", [1, 8])
 @pytest.mark.parametrize("batch_rows", [1, 8, 29, 203, 500])
 @pytest.mark.parametrize("epoch", [0, 3])
-def test_every_row_comes_exactly_once_an_epoch(epoch: int, batch_rows: int) -> None:
+def test_every_row_comes_exactly_once_an_epoch(epoch: int, batch_rows: int, window: int) -> None:
     """No row is left out or taken twice, whether or not the batches come out even."""
-    assert sorted(order(epoch, batch_rows=batch_rows)) == list(range(len(LENGTHS)))
-    assert len(WindowedSampler(LENGTHS, batch_rows, 1)) == len(LENGTHS)
+    assert sorted(order(epoch, batch_rows=batch_rows, window=window)) == list(range(len(LENGTHS)))
+    assert len(WindowedSampler(LENGTHS, batch_rows=batch_rows, window=8, seed=1)) == len(LENGTHS)
 
 
 def test_the_next_epoch_has_another_order() -> None:
@@ -54,7 +56,7 @@ def test_the_same_seed_and_epoch_have_the_same_order() -> None:
     """The order is fixed by seed and epoch alone, not by what was drawn before."""
     first = order(1)
     torch.manual_seed(99)
-    sampler = WindowedSampler(LENGTHS, 8, 1)
+    sampler = WindowedSampler(LENGTHS, batch_rows=8, window=8, seed=1)
     list(sampler)
     sampler.set_epoch(1)
     assert list(sampler) == first == list(sampler)
@@ -64,6 +66,13 @@ def test_batches_hold_rows_of_like_length() -> None:
     """Sorting within windows leaves less than a third of the padding of shuffled rows."""
     shuffled = torch.randperm(len(LENGTHS), generator=torch.Generator().manual_seed(1)).tolist()
     assert padding(order(0)) < padding(shuffled) / 3
+
+
+def test_a_window_of_one_batch_leaves_batches_as_the_shuffle_makes_them() -> None:
+    """Sorting can be switched off: each batch holds the rows that a plain shuffle puts next to each other."""
+    shuffled = torch.randperm(len(LENGTHS), generator=torch.Generator().manual_seed(1_000_003)).tolist()
+    batches = {frozenset(shuffled[start : start + 8]) for start in range(0, 203, 8)}
+    assert {frozenset(order(0, window=1)[start : start + 8]) for start in range(0, 203, 8)} == batches
 
 
 def test_long_batches_are_not_all_at_one_end() -> None:
@@ -94,14 +103,44 @@ def model(request: pytest.FixtureRequest) -> Any:
     return tiny_model(*request.param)
 
 
+@pytest.mark.parametrize("every_logit", [False, True], ids=["", "every_logit"])
 @pytest.mark.parametrize("prefix", [0, 1, 4])
-def test_loss_and_gradients_equal_the_plain_computation(model: Any, prefix: int) -> None:
+def test_loss_and_gradients_equal_the_plain_computation(model: Any, prefix: int, every_logit: bool) -> None:
     """Sharing the prefix and computing few logits changes neither the loss nor the gradient of any parameter."""
     items = items_of(ROWS)
-    loss = PairLoss(model, COMMON[:prefix])
+    loss = PairLoss(model, COMMON[:prefix], every_logit=every_logit)
     got = gradients(model, [loss(**loss.batch(ROWS))["loss"]])
     assert_equal_to_1e5(got, gradients(model, [plain_loss(model, ROWS, items)]))
     assert_equal_to_1e5(got, gradients(model, [right_padded_loss(model, ROWS, items)]))
+
+
+@pytest.mark.parametrize("kind", [PairLoss, PackedLoss])
+def test_every_logit_is_computed_only_if_asked_for(model: Any, kind: type[PairLoss]) -> None:
+    """The output layer runs on the places that predict what is supervised, or on all of the rows."""
+    places: list[int] = []
+    model.get_output_embeddings().register_forward_hook(lambda _module, _in, out: places.append(out[..., 0].numel()))
+    for every_logit in (False, True):
+        loss = kind(model, [], every_logit=every_logit)
+        loss(**loss.batch(ROWS))
+    few, all_of_them = places
+    assert all_of_them >= sum(len(row.input_ids) - 1 for row in ROWS)
+    assert items_of(ROWS) <= few < all_of_them
+
+
+@pytest.mark.parametrize("kind", [PairLoss, PackedLoss])
+def test_labels_are_smoothed_in_training_only(kind: type[PairLoss]) -> None:
+    """The smoothed loss is torch's own; in evaluation the loss is the plain one."""
+    model = tiny_model("llama", "sdpa")
+    loss = kind(model, COMMON, label_smoothing=0.2)
+    total = torch.zeros(())
+    for row in ROWS:
+        logits = model(input_ids=torch.tensor([row.input_ids])).logits[0, row.completion_start - 1 : -1]
+        wanted = torch.tensor(row.input_ids[row.completion_start :])
+        total += torch.nn.functional.cross_entropy(logits, wanted, label_smoothing=0.2, reduction="sum")
+    got = loss.train()(**loss.batch(ROWS))["loss"].detach()
+    assert float(got) == pytest.approx(float(total.detach()) / items_of(ROWS), rel=1e-5)
+    plain = float(plain_loss(model, ROWS, items_of(ROWS)).detach())
+    assert loss.eval().value(loss.batch(ROWS)) == pytest.approx(plain, rel=1e-5)
 
 
 @pytest.mark.parametrize("prefix", [0, 4])

@@ -187,4 +187,4 @@ def test_every_seed_that_params_take_can_be_used(make_params: MakeParams, seed: 
     """The least and the greatest seed work."""
     params = make_params(**{"finetune.seed": seed})
     settle(params.model, params.finetune.seed)
-    assert len(list(WindowedSampler([3, 4, 5], 2, params.finetune.seed))) == 3
+    assert len(list(WindowedSampler([3, 4, 5], batch_rows=2, window=8, seed=params.finetune.seed))) == 3

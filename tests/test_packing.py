@@ -35,15 +35,18 @@ def model(request: pytest.FixtureRequest) -> Any:
     return tiny_model(*request.param)
 
 
+@pytest.mark.parametrize("every_logit", [False, True], ids=["", "every_logit"])
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["", "checkpointing"])
 @pytest.mark.parametrize("prefix", [0, 1, 4])
-def test_loss_and_gradients_equal_the_plain_computation(model: Any, prefix: int, checkpointing: bool) -> None:
+def test_loss_and_gradients_equal_the_plain_computation(
+    model: Any, prefix: int, checkpointing: bool, every_logit: bool
+) -> None:
     """Packing changes neither the loss nor the gradient of any parameter, also where activations are computed twice."""
     items = items_of(ROWS)
     wanted = [gradients(model, [loss(model, ROWS, items)]) for loss in (plain_loss, right_padded_loss)]
     if checkpointing:
         model.train().gradient_checkpointing_enable()
-    loss = PackedLoss(model, COMMON[:prefix])
+    loss = PackedLoss(model, COMMON[:prefix], every_logit=every_logit)
     got = gradients(model, [loss(**loss.batch(ROWS))["loss"]])
     for plain in wanted:
         assert_equal_to_1e5(got, plain)

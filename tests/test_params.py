@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline import params as room
-from pipeline.params import Params, Section, load_params, parse_params, read_yaml
+from pipeline.params import Params, data, judging, load_params, parse_params, read_yaml, training
 from pipeline.problem import Problem
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -186,13 +185,14 @@ def test_params_do_not_change_after_reading(make_params: MakeParams) -> None:
 
 def numbers_with_their_words() -> Iterator[tuple[str, bool]]:
     """The name of every number in the sections, and whether a line under it explains it."""
-    classes = [node for node in ast.parse(Path(room.__file__).read_text()).body if isinstance(node, ast.ClassDef)]
-    for body in (node.body for node in classes if issubclass(getattr(room, node.name), Section)):
+    texts = [Path(room.__file__).read_text(encoding="utf-8") for room in (data, judging, training)]
+    classes = [node for text in texts for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    for body in (node.body for node in classes):
         for node, after in zip(body, [*body[1:], None], strict=True):
             if isinstance(node, ast.AnnAssign):
                 words = set(ast.unparse(node.annotation).replace("[", " ").replace(",", " ").split())
                 explained = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-                if words & {"Positive", "Share", "int", "float"}:
+                if words & {"Positive", "Share", "Seed", "int", "float"}:
                     yield ast.unparse(node.target), explained
 
 

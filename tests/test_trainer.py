@@ -14,13 +14,13 @@ from torch import Tensor
 from pipeline.batches import PairLoss, WindowedSampler, shared_prefix
 from pipeline.checkpoints import Checkpoints
 from pipeline.curves import Emit, mean_loss
-from pipeline.finetune import Trained, optimizer_steps, train
 from pipeline.model import add_adapter, load_base, settle
 from pipeline.packing import PackedLoss
 from pipeline.params import Params
 from pipeline.problem import Problem
 from pipeline.prompt import Encoded
-from pipeline.trainer import Point, passes
+from pipeline.trainer import Point, Share, passes
+from pipeline.training import Trained, optimizer_steps, train
 
 pytestmark = pytest.mark.usefixtures("imported_is_no_garbage")
 
@@ -74,8 +74,9 @@ def test_the_trainer_takes_the_rows_in_the_order_of_the_sampler(base: Path, rows
     watched.fetched = []
     trained(params, watched)
     sampler = WindowedSampler(
-        [len(row.input_ids) for row in rows[:40]], params.finetune.batch_rows, params.finetune.seed
-    )
+        [len(row.input_ids) for row in rows[:40]], batch_rows=params.finetune.batch_rows,
+        window=params.finetune.length_window, seed=params.finetune.seed,
+    )  # fmt: skip
     wanted = []
     for epoch in range(3):
         sampler.set_epoch(epoch)
@@ -291,6 +292,19 @@ def test_a_batch_is_cut_into_passes_that_hold_its_rows_once(base: Path, rows: li
     assert len(sizes) == {1: 9, 10_000: 1}.get(tokens, len(sizes))
     supervised = [int(token) for one in batch["passes"] for token in one["labels"][1:]]
     assert sorted(supervised) == sorted(batch["labels"][1:].tolist())
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 12])
+def test_processes_share_a_batch_without_leaving_or_doubling_a_row(base: Path, rows: list[Encoded], of: int) -> None:
+    """Together they supervise what the batch does, and the losses of their shares add up to its loss."""
+    loss = loss_of(tiny_params(base), rows).eval()
+    whole = passes(loss, 100)(rows[:9])
+    shares = [passes(loss, 100, Share(place, of))(rows[:9]) for place in range(of)]
+    supervised = [int(token) for share in shares for token in share["labels"][1:]]
+    assert sorted(supervised) == sorted(whole["labels"][1:].tolist())
+    items = len(supervised)
+    added = sum(loss.value(one, items) for share in shares for one in share["passes"])
+    assert added == pytest.approx(sum(loss.value(one, items) for one in whole["passes"]), rel=1e-5)
 
 
 def test_the_memory_bound_does_not_change_what_is_learnt(base: Path, rows: list[Encoded]) -> None:

@@ -1,0 +1,46 @@
+"""Laws of compiled layers: they compute the same, one graph serves them all, without a compiler there is a reason."""
+
+import pytest
+import torch
+from losses import COMMON, ROWS, assert_equal_to_1e5, gradients, tiny_model
+
+from pipeline.compiled import compile_layers, compiler, need_compiler
+from pipeline.packing import PackedLoss
+from pipeline.problem import Problem
+
+
+@pytest.mark.slow
+def test_compiled_layers_have_the_same_loss_and_gradients() -> None:
+    """Also on batches of another shape, for which nothing is compiled anew."""
+    plain = PackedLoss(tiny_model("llama", "sdpa"), COMMON)
+    compiled = PackedLoss(tiny_model("llama", "sdpa"), COMMON)
+    compile_layers(compiled.model)
+    torch._dynamo.utils.counters.clear()
+    for rows in (ROWS, ROWS[:2], ROWS[1:]):
+        wanted, got = (gradients(loss.model, [loss(**loss.batch(rows))["loss"]]) for loss in (plain, compiled))
+        assert_equal_to_1e5(got, wanted)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_a_model_without_layers_of_transformers_is_refused() -> None:
+    """There is nothing to compile one by one."""
+    with pytest.raises(Problem) as caught:
+        compile_layers(torch.nn.Linear(2, 2))
+    assert str(caught.value) == (
+        "finetune.compile: the base model has no layers that can be compiled one by one; set it to false"
+    )
+
+
+def test_without_a_compiler_there_is_a_reason() -> None:
+    """The one line says what to do."""
+    torch._dynamo.reset()
+    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(Problem) as caught:
+        need_compiler()
+    assert str(caught.value).startswith("finetune.compile: nothing can be compiled here: ")
+    assert str(caught.value).endswith("; install g++ and Python's headers, or set it to false")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_compiler_tells_its_version() -> None:
+    """What the bytes depend on is a line with a number in it."""
+    assert any(letter.isdigit() for letter in compiler())

@@ -1,0 +1,165 @@
+"""Laws of a training as a whole: what only saves work changes nothing, whatever trains is kept and answers the same."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import PROJECT
+from ruamel.yaml import YAML
+from test_finetune import Done, run, write_rows
+from tiny import tiny_params
+
+from pipeline.checkpoints import Checkpoints
+from pipeline.digests import file_digests
+from pipeline.model import load_base, merged, plus_optimizer, settle, to_train, trainable
+from pipeline.params import Params
+from pipeline.problem import Problem
+from pipeline.prompt import Encoded
+from pipeline.training import loss_of, train
+
+pytestmark = pytest.mark.usefixtures("imported_is_no_garbage")
+
+SAVINGS = {
+    "packing": False,
+    "shared_prefix": False,
+    "supervised_logits": False,
+    "pass_tokens": 1,
+    "activation_checkpointing": True,
+}
+"""What saves time or memory, and how it is set the other way."""
+
+
+def curve(done: Path) -> list[float]:
+    """Every loss of the curves, in order."""
+    history = Done(done, {}, {}).history
+    return [point[name] for point in history for name in ("train_loss", "validation_loss") if name in point]
+
+
+def trained(params: Params, data: Path, rows: list[Encoded]) -> list[float]:
+    """Run the stage on 8 rows, with 3 to validate on, and return the losses."""
+    write_rows(data, rows[:8], rows[8:11])
+    run(params, data)
+    return curve(data)
+
+
+@pytest.fixture(scope="module")
+def usual(base: Path, rows: list[Encoded], tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    return trained(tiny_params(base), tmp_path_factory.mktemp("usual"), rows)
+
+
+@pytest.mark.parametrize("field", SAVINGS)
+@pytest.mark.parametrize("packing", [True, False], ids=["packed", "padded"])
+def test_a_saving_changes_no_loss(
+    base: Path, rows: list[Encoded], tmp_path: Path, usual: list[float], field: str, packing: bool
+) -> None:
+    """With or without it, on packed or padded rows, the curves are the same but for rounding."""
+    other = {"finetune.packing": packing, f"finetune.{field}": SAVINGS[field]}
+    assert trained(tiny_params(base, **other), tmp_path, rows) == pytest.approx(usual, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_compiled_layers_change_no_loss_and_no_byte_from_run_to_run(
+    base: Path, rows: list[Encoded], tmp_path: Path, usual: list[float]
+) -> None:
+    """Compiled twice, the same bytes; compiled or not, activations kept or not, the same curves but for rounding."""
+    for place in ("first", "second"):
+        assert trained(tiny_params(base, **{"finetune.compile": True}), tmp_path / place, rows) == pytest.approx(
+            usual, rel=1e-4
+        )
+    assert file_digests(tmp_path / "first" / "finetune") == file_digests(tmp_path / "second" / "finetune")
+    both = {"finetune.compile": True, "finetune.activation_checkpointing": True}
+    assert trained(tiny_params(base, **both), tmp_path / "both", rows) == pytest.approx(usual, rel=1e-4)
+
+
+def lay_down(project: Path, params: Params, rows: list[Encoded], processes: int) -> None:
+    """Make a project of which only the training is left to do."""
+    write_rows(project / "data", rows[:9], rows[9:14])
+    values = json.loads(json.dumps(params, default=lambda section: section.__dict__))
+    values["finetune"]["processes"] = processes
+    with (project / "params.yaml").open("w", encoding="utf-8") as out:
+        YAML().dump(values, out)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
+    """They share each batch, also one with fewer rows than processes: the losses are equal to a hundred-thousandth."""
+    curves = []
+    for processes in (1, 2):
+        project = tmp_path / str(processes)
+        lay_down(project, tiny_params(base, **{"finetune.log_every": 1}), rows, processes)
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline.finetune"], cwd=project, check=False, capture_output=True, text=True,
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        curves.append(curve(project / "data"))
+        assert set(file_digests(project / "data" / "finetune")) >= {"report.json", "adapter/adapter_model.safetensors"}
+    assert len(curves[0]) == 8
+    assert curves[1] == pytest.approx(curves[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["lora", "rslora", "dora", "full"])
+def test_what_was_trained_answers_from_its_files_as_it_did_in_memory(
+    base: Path, rows: list[Encoded], tmp_path: Path, kind: str
+) -> None:
+    """Whatever trains, it learns, and loaded from what was written it gives the logits that it gave before."""
+    params = tiny_params(base, **{"finetune.adapter": kind})
+    losses = trained(params, tmp_path, rows)
+    assert losses[-1] < losses[0]
+    settle(params.model, params.finetune.seed)
+    model = to_train(base, params.model, params.finetune)
+    loss = loss_of(model, rows[:11], params.finetune)
+    train(loss, rows[:8], rows[8:11], params.finetune, lambda _point: None, Checkpoints(None))
+    ids = torch.tensor([rows[0].input_ids])
+    with torch.no_grad():
+        wanted = model.eval()(input_ids=ids).logits
+        got = merged(load_base(base, params.model), tmp_path / "finetune" / "adapter")(input_ids=ids).logits
+        plain = load_base(base, params.model)(input_ids=ids).logits
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(plain, wanted, rtol=1e-2, atol=1e-2)
+
+
+def test_the_kinds_of_adapter_are_different_trainings(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
+    """No two of them give the same curve."""
+    curves = [
+        tuple(trained(tiny_params(base, **{"finetune.adapter": kind}), tmp_path / kind, rows))
+        for kind in ("lora", "rslora", "dora", "full")
+    ]
+    assert len(set(curves)) == 4
+
+
+def test_all_weights_train_without_an_adapter(base: Path) -> None:
+    """With `full` every parameter of the base model trains."""
+    params = tiny_params(base, **{"finetune.adapter": "full"})
+    train_parameters, parameters = trainable(to_train(base, params.model, params.finetune))
+    assert train_parameters == parameters == sum(p.numel() for p in load_base(base, params.model).parameters())
+
+
+def test_the_second_matrix_learns_faster_by_the_ratio_of_lora_plus(base: Path) -> None:
+    """Every B has the learning rate times the ratio, every A the learning rate; a ratio of 1 is the usual optimizer."""
+    params = tiny_params(base, **{"finetune.lora_plus_ratio": 16, "finetune.learning_rate": 0.001})
+    model = to_train(base, params.model, params.finetune)
+    optimizer = plus_optimizer(model, params.finetune)
+    assert optimizer is not None
+    rates = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert {rates[id(parameter)] for name, parameter in named.items() if "lora_A" in name} == {0.001}
+    assert {rates[id(parameter)] for name, parameter in named.items() if "lora_B" in name} == {0.016}
+    assert plus_optimizer(model, tiny_params(base).finetune) is None
+
+
+def test_four_bits_want_a_gpu_and_its_library(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
+    """Where there is none, QLoRA ends in one line before anything is loaded."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(Problem) as caught:
+        trained(tiny_params(base, **{"finetune.adapter": "qlora"}), tmp_path, rows)
+    assert str(caught.value).startswith(
+        "params.yaml: finetune.adapter: qlora cannot run here; expected a CUDA device and the package bitsandbytes; "
+        "got no CUDA device"
+    )
+    assert str(caught.value).endswith("; set it to lora")
