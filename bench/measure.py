@@ -77,24 +77,21 @@ class Claim:
 def in_turn(
     name: str, unit: str, ours: Callable[[int], float], peers: dict[str, Callable[[int], float]], rounds: int
 ) -> Claim:
-    """Time ours and each peer in turn; a first round warms up and is not counted.
+    """Time ours and each peer in turn.
 
     Args:
         name: Of the claim.
         unit: What the functions count.
-        ours: Does the work of a round and returns units per second.
+        ours: Does the work of a round, warms up before it, and returns units per second.
         peers: The same for each peer.
         rounds: How many rounds count.
     """
     own: list[float] = []
     others: dict[str, list[float]] = {peer: [] for peer in peers}
-    for turn in range(-1, rounds):
-        speeds = {peer: work(max(turn, 0)) for peer, work in peers.items()}
-        speed = ours(max(turn, 0))
-        if turn >= 0:
-            own.append(speed)
-            for peer, found in speeds.items():
-                others[peer].append(found)
+    for turn in range(rounds):
+        for peer, work in peers.items():
+            others[peer].append(work(turn))
+        own.append(speed := ours(turn))
         sys.stderr.write(f"{name}: round {turn + 1} of {rounds}: ours {speed:.2f} {unit}/s\n")
     return Claim(name, unit, own, dict(others))
 

@@ -2,8 +2,11 @@
 
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +103,50 @@ def test_two_processes_train_as_one_does(base: Path, rows: list[Encoded], tmp_pa
         assert set(file_digests(project / "data" / "finetune")) >= {"report.json", "adapter/adapter_model.safetensors"}
     assert len(curves[0]) == 8
     assert curves[1] == pytest.approx(curves[0], rel=1e-5)
+
+
+def start(project: Path, live: Path | None = None) -> subprocess.Popen[str]:
+    """Start the stage as a process of its own, with a checkpoint after every step."""
+    places = {"TUNESMITH_CHECKPOINTS": str(project / "checkpoints"), "TUNESMITH_CHECKPOINT_SECONDS": "0"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.finetune"], cwd=project, text=True, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **places, **({"TUNESMITH_LIVE": str(live)} if live else {})},
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+
+
+def points(live: Path) -> int:
+    return live.read_bytes().count(b"\n") if live.exists() else 0
+
+
+@pytest.mark.slow
+def test_a_training_killed_at_any_moment_ends_with_the_same_bytes(
+    base: Path, rows: list[Encoded], tmp_path: Path
+) -> None:
+    """SIGKILL at a random moment, and run again: adapter and curves are those of the training that was left alone."""
+    long = {"finetune.epochs": 30, "finetune.log_every": 1, "finetune.dropout": 0.1}
+    lay_down(tmp_path / "whole", tiny_params(base, **long), rows, 1)
+    finish(start(tmp_path / "whole"))
+    wanted, steps = file_digests(tmp_path / "whole" / "data" / "finetune"), 30 * 3
+    chance = random.Random(os.environ.get("TUNESMITH_CHANCE", "1"))
+    for kill in range(int(os.environ.get("TUNESMITH_KILLS", "4"))):
+        project = tmp_path / str(kill)
+        live = project / "live.jsonl"
+        lay_down(project, tiny_params(base, **long), rows, 1)
+        process, moment = start(project, live), chance.randrange(1, steps)
+        while points(live) < moment and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(chance.random() * 0.05)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        finish(start(project))
+        assert file_digests(project / "data" / "finetune") == wanted, f"killed after {moment} points"
+        assert not list((project / "checkpoints").iterdir())
 
 
 @pytest.mark.parametrize("kind", ["lora", "rslora", "dora", "full"])
