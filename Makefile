@@ -1,5 +1,6 @@
 # Verbs only; what they do is in the command and the tests.
 PYTHON ?= python3.11
+ROUNDS ?= 3
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM := false
 
@@ -29,7 +30,7 @@ check: setup ## style and types
 
 bench: setup ## performance claims, as ratios against a peer in one run; one alone: make bench CLAIM=train-short
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
-	$(BIN)/python -m bench $(CLAIM)
+	$(BIN)/python -m bench --rounds $(ROUNDS) $(CLAIM)
 
 ui: setup ## runs, curves and versions in the browser
 	$(BIN)/tunesmith up

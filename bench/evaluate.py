@@ -13,11 +13,10 @@ from pipeline.params import Params
 from pipeline.prompt import Renderer
 from pipeline.weights import fetch
 
-ROUNDS = 3
 ROWS = 64
 
 
-def claim(name: str, params: Params) -> Claim:
+def claim(name: str, params: Params, rounds: int) -> Claim:
     """Measure one of the two claims; we are held to the labels, `generate` once with and once without."""
     base = fetch(params.model)
     settle(params.model, 1)
@@ -50,6 +49,6 @@ def claim(name: str, params: Params) -> Claim:
 
     answer(model, renderer, prompts(0)[:4], manner)  # the first products of a process are slow
     peers = {"generate": peer(None), "generate, held to the labels": peer(trie)}
-    measured = in_turn(name, "rows", own, peers, ROUNDS)
+    measured = in_turn(name, "rows", own, peers, rounds)
     measured.write(torch=torch.__version__)
     return measured

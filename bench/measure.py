@@ -91,8 +91,9 @@ def in_turn(
     for turn in range(rounds):
         for peer, work in peers.items():
             others[peer].append(work(turn))
-        own.append(speed := ours(turn))
-        sys.stderr.write(f"{name}: round {turn + 1} of {rounds}: ours {speed:.2f} {unit}/s\n")
+        own.append(ours(turn))
+        speeds = ", ".join(f"{peer} {found[-1]:.2f}" for peer, found in [("ours", own), *others.items()])
+        sys.stderr.write(f"{name}: round {turn + 1} of {rounds}, {unit}/s: {speeds}\n")
     return Claim(name, unit, own, dict(others))
 
 

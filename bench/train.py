@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+import transformers
+from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
@@ -29,9 +30,11 @@ from pipeline.trainer import PairTrainer, Progress, Rows, passes
 from pipeline.training import arguments, loss_of, optimizer_steps
 from pipeline.weights import fetch
 
-ROUNDS = 3
-STEPS = {"train-short": 4, "train-labels": 1}
-"""Batches of a round: the longer prompts take the peer most of a minute each."""
+disable_progress_bars()
+transformers.utils.logging.set_verbosity_error()
+
+STEPS = {"train-short": 2, "train-labels": 1}
+"""Batches of a round: the peer takes up to a minute for each."""
 PLAIN = {
     "packing": False, "shared_prefix": False, "supervised_logits": False, "length_window": 1, "compile": False,
 }  # fmt: skip
@@ -120,7 +123,7 @@ def needed(loss: Any, rows: Sequence[Encoded], batch_rows: int) -> float:
     return 4 * (body * tokens + head * supervised) / len(rows)
 
 
-def claim(name: str, params: Params) -> Claim:
+def claim(name: str, params: Params, rounds: int) -> Claim:
     """Measure one of the two claims."""
     system = systems()[name.removeprefix("train-")]
     size = params.finetune.batch_rows * STEPS[name]
@@ -145,7 +148,7 @@ def claim(name: str, params: Params) -> Claim:
             "TRL, rows grouped by length": peer(train_sampling_strategy="group_by_length"),
             "ours, nothing saved": lambda turn: tunesmith(params, system, batch(turn), scratch, **PLAIN)[0],
         }
-        measured = in_turn(name, "rows", own, peers, ROUNDS)
+        measured = in_turn(name, "rows", own, peers, rounds)
     peak = gemm_peak()
     share = sorted(flop)[len(flop) // 2] / peak
     sys.stdout.write(f"{name:<14} {share:6.0%} of the peak of matrix products, {peak / 1e9:.0f} GFLOP/s\n")

@@ -134,6 +134,7 @@ def bring_up_to_date(
         "TUNESMITH_JOURNAL": str(journal.path),
         "TUNESMITH_LIVE": str(live),
         "TUNESMITH_CHECKPOINTS": str(private(root) / "checkpoints"),
+        "TORCHINDUCTOR_CACHE_DIR": str(private(root) / "compiled"),
     }
     if sys.stderr.isatty():
         more["TUNESMITH_TERMINAL"] = "1"

@@ -5,6 +5,7 @@ Writes data/evaluate/: metrics.json, predictions.parquet, and pictures/: arms.pn
 """
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,7 +77,11 @@ def answers_of(arm: Arm, evaluate: Evaluate) -> list[Answer]:
     settle(arm.model, evaluate.seed)
     model = merged(load_base(arm.base.folder, arm.model), arm.adapter)
     manner = Manner(arm.labels, evaluate.max_new_tokens, evaluate.batch_rows)
-    return answer(model, arm.renderer, arm.prompts, manner, progress=f"evaluate {arm.name}")
+    started = time.perf_counter()
+    found = answer(model, arm.renderer, arm.prompts, manner, progress=f"evaluate {arm.name}")
+    seconds = time.perf_counter() - started
+    log.info("evaluate: %s: %d rows in %.0f s, %.1f rows/s", arm.name, len(found), seconds, len(found) / seconds)
+    return found
 
 
 def scores_of(
