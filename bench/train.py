@@ -136,7 +136,7 @@ def claim(name: str, params: Params, rounds: int) -> Claim:
             return found[turn * size : (turn + 1) * size]
 
         def own(turn: int) -> float:
-            speed, work = tunesmith(params, system, batch(turn), scratch)
+            speed, work = tunesmith(params, system, batch(turn), scratch, compile=True)
             flop.append(speed * work)
             return speed
 

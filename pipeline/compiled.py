@@ -4,6 +4,7 @@ import subprocess
 from typing import Any
 
 import torch
+import torch.fx.experimental._config
 from torch._inductor.cpp_builder import get_cpp_compiler
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -24,6 +25,8 @@ def compile_layers(model: Any) -> None:
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     if not layers:
         raise Problem(FIELD, "the base model has no layers that can be compiled one by one", do="set it to false")
+    # Two sizes that happen to be equal in the first batch must not be taken for one.
+    torch.fx.experimental._config.use_duck_shape = False  # noqa: SLF001 -- there is no public name for it
     for layer in layers[1:]:
         layer.compile(dynamic=True)
 

@@ -94,4 +94,4 @@ def mean_loss(loss: PairLoss, rows: Sequence[Encoded], tokens: int, mine: Share 
     with torch.compiler.set_stance("force_eager"):
         total = sum(loss.value(one, 1) for one in passes(loss, tokens, mine)(rows)["passes"])
     loss.train(was_training)
-    return float(reduce(torch.tensor(total, dtype=torch.float64, device=device()))) / items
+    return float(reduce(torch.tensor(total, dtype=torch.float64, device=device()), "sum")) / items

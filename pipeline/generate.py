@@ -12,7 +12,7 @@ from tqdm import tqdm
 from pipeline.prefix import read, shared_beginning
 from pipeline.problem import Problem
 from pipeline.prompt import Renderer
-from pipeline.reading import Reading
+from pipeline.reading import Reading, packs
 
 Allowed = Callable[[int, Tensor], list[int]]
 
@@ -55,8 +55,14 @@ class LabelTrie:
         return tuple(said) in self.next
 
     def unread(self, said: Said) -> list[int]:
-        """Of the way taken last, what the model must read; the last token of a label need not be, nothing follows."""
-        return said.way if self.forks_after(said.tokens) else said.way[:-1]
+        """Of the way taken last, what the model must read.
+
+        All of it before a fork. At the end of a label nothing follows its last token, and the others are read only to
+        see whether the model would say them by itself, as long as it may.
+        """
+        if self.forks_after(said.tokens):
+            return said.way
+        return said.way[:-1] if said.free else []
 
     def allowed(self, prompt_tokens: int, stop: int) -> Allowed:
         """Give what `generate` asks for: the tokens that may follow; only *stop* after a label is complete."""
@@ -139,14 +145,18 @@ def answerer(
     memory = read(model, prefix or prompts[0], model.device)
 
     def by_reading(batch: Sequence[Sequence[int]]) -> list[Said]:
-        reading = Reading(model, memory if prefix else None, len(batch))
-        logits = reading.feed([prompt[len(prefix) :] for prompt in batch], 1)[:, -1]
+        reading, behind = Reading(model, lent, len(batch)), [prompt[len(prefix) :] for prompt in batch]
+        logits = reading.begin(behind) if packing else reading.feed(behind, 1)[:, -1]
         return choose(reading, logits, trie) if trie else write(reading, logits, stop, manner.max_new_tokens)
 
     def by_generate(batch: Sequence[Sequence[int]]) -> list[Said]:
         return generate(model, batch, trie, stop, trie.longest if trie else manner.max_new_tokens)
 
-    return by_generate if memory is None else by_reading
+    if memory is None:
+        return by_generate
+    lent = memory if prefix else None
+    packing = packs(model, lent, [prompt[len(prefix) :] for prompt in prompts])
+    return by_reading
 
 
 def choose(reading: Reading, logits: Tensor, trie: LabelTrie) -> list[Said]:
@@ -168,7 +178,9 @@ def choose(reading: Reading, logits: Tensor, trie: LabelTrie) -> list[Said]:
         if not going:
             return answers
         unread = [trie.unread(said) for said in going]
-        logits = reading.feed(unread, max(map(len, unread)))
+        # Of who would not say it anyway, only what comes after is of interest.
+        wanted = [len(way) if said.free else 1 for said, way in zip(going, unread, strict=True)]
+        logits = reading.feed(unread, max(wanted))
         for said, tokens, likeliest in zip(going, unread, logits.argmax(2).tolist(), strict=True):
             said.free &= likeliest[len(likeliest) - len(tokens) :][: len(said.way) - 1] == said.way[1:]
         going, places = stay(reading, going, [trie.forks_after(said.tokens) for said in going])

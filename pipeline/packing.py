@@ -23,6 +23,9 @@ from pipeline.prompt import Encoded
 NAME = "packed_"
 """Put before the attention of params when rows are packed: `packed_sdpa`, `packed_eager`."""
 
+RAISED = (AttributeError, IndexError, RuntimeError, TypeError, ValueError)
+"""What models raise that cannot take a batch as it is laid out."""
+
 Attended = tuple[Tensor, Tensor | None]
 
 
@@ -31,7 +34,8 @@ class Layout:
     """Where the tokens of each row lie in the packed sequence.
 
     Args:
-        prefix: Number of tokens at the head of the sequence that belong to every row.
+        prefix: Number of tokens before those of the rows that belong to every row: at the head of the sequence, or
+            read before and handed over as its past.
         places: Shape (rows, width): for each token of each row its place behind the prefix; 0 where the row has ended.
         real: Shape (tokens,): for each token behind the prefix its place in `places`, read row by row.
         mask: Shape (1, 1, width, prefix + width), added to attention weights: a token sees the prefix and its past.
@@ -45,6 +49,22 @@ class Layout:
     mask: Tensor
     prefix_mask: Tensor
     calls: int = 0
+
+    def laid_out(self, packed: Tensor) -> Tensor:
+        """Lay out states of shape (1, heads, tokens, size): (rows, heads, width, size), without those of the prefix."""
+        behind = packed[0, :, packed.shape[2] - len(self.real) :].index_select(1, self.places.flatten())
+        return behind.view(len(behind), *self.places.shape, -1).transpose(0, 1)
+
+    def behind_prefix(self, packed: Tensor) -> Tensor:
+        """Lay out states so, each row behind those of the prefix: (rows, heads, prefix + width, size)."""
+        shared = packed[:, :, : self.prefix].expand(len(self.places), -1, -1, -1)
+        return torch.cat([shared, self.laid_out(packed)], 2)
+
+
+def set_packed(model: Any) -> None:
+    """Have a model attend within rows where it is handed a layout; it stays as it was where it is not."""
+    implementation = model.config._attn_implementation  # noqa: SLF001 -- transformers has no public name for it
+    model.set_attn_implementation(NAME + implementation.removeprefix(NAME))
 
 
 def pack(rows: Sequence[Encoded], prefix: Sequence[int], *, every_logit: bool = False) -> dict[str, Tensor]:
@@ -101,8 +121,7 @@ class PackedLoss(PairLoss):
 
     def __init__(self, model: Any, prefix: Sequence[int], **more: Any) -> None:
         super().__init__(model, prefix, **more)
-        implementation = model.config._attn_implementation  # noqa: SLF001 -- transformers has no public name for it
-        model.set_attn_implementation(NAME + implementation.removeprefix(NAME))
+        set_packed(model)
 
     def batch(self, rows: Sequence[Encoded]) -> dict[str, Tensor]:
         """Make a batch of rows, as `forward` takes it."""
@@ -161,7 +180,7 @@ def lay_out(lengths: Tensor, prefix: int, dtype: torch.dtype) -> Layout:
         places=torch.where(there, starts[:, None] + column, 0),
         real=there.flatten().nonzero()[:, 0],
         mask=mask[None, None],
-        prefix_mask=past[None, None, :prefix, :prefix],
+        prefix_mask=past[None, None, :prefix, :prefix].contiguous(),
     )
 
 
@@ -183,20 +202,11 @@ def attend(inner: Callable[..., Attended], states: Sequence[Tensor], layout: Lay
         Shape (1, tokens, heads, size of a head); and no weights.
     """
     layout.calls += 1
-    shared, (rows, width) = layout.prefix, layout.places.shape
-
-    def laid_out(packed: Tensor) -> Tensor:
-        found = packed[0, :, shared:].index_select(1, layout.places.flatten())
-        return found.view(len(found), rows, width, -1).transpose(0, 1)
-
-    def behind_prefix(packed: Tensor) -> Tensor:
-        return torch.cat([packed[:, :, :shared].expand(rows, -1, -1, -1), laid_out(packed)], 2)
-
     query, key, value = states
-    out, _ = inner(laid_out(query), behind_prefix(key), behind_prefix(value), layout.mask)
+    out, _ = inner(layout.laid_out(query), layout.behind_prefix(key), layout.behind_prefix(value), layout.mask)
     found = out.flatten(0, 1).index_select(0, layout.real)
-    if shared:
-        head, _ = inner(*(packed[:, :, :shared] for packed in states), layout.prefix_mask)
+    if query.shape[2] > len(layout.real):  # the prefix is read here and now
+        head, _ = inner(*(packed[:, :, : layout.prefix] for packed in states), layout.prefix_mask)
         found = torch.cat([head[0], found])
     return found[None], None
 

@@ -8,13 +8,12 @@ from torch import Tensor
 
 from pipeline.batches import PairLoss, cross_entropy
 from pipeline.model import device
+from pipeline.packing import RAISED
 from pipeline.problem import Problem
 from pipeline.prompt import Encoded
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
 """How far the two may be apart, relative to the loss: what rounding does, and no more."""
-RAISED = (AttributeError, IndexError, RuntimeError, TypeError, ValueError)
-"""What models raise that cannot take a batch as it is laid out."""
 
 
 def prove(loss: PairLoss, rows: Sequence[Encoded]) -> None:

@@ -1,4 +1,4 @@
-"""Rows that a model reads together: first their prompts, then a few tokens at a time; who has ended leaves."""
+"""Rows that a model reads together: first their prompts, packed, then a few tokens at a time; who has ended leaves."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,25 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from pipeline.packing import RAISED, Layout, lay_out, pack, refused, set_packed
 from pipeline.prefix import Memory, lend
+from pipeline.problem import Problem
+from pipeline.prompt import Encoded
+
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
+"""How far logits may be apart, relative to the largest of them: what rounding does."""
+
+
+def packs(model: Any, memory: Memory | None, prompts: Sequence[Sequence[int]]) -> bool:
+    """Say whether rows may begin packed: the longest prompt has the same logits beside the shortest as by itself."""
+    two = [min(prompts, key=len), max(prompts, key=len)]
+    try:
+        together = Reading(model, memory, 2).begin(two)[1]
+    except (Problem, *RAISED):
+        return False
+    alone = Reading(model, memory, 1).feed(two[1:], 1)[0, -1]
+    apart = (together - alone).abs().max() / alone.abs().max()
+    return bool(apart <= TOLERANCE.get(model.dtype, 5e-2))
 
 
 class Reading:
@@ -21,11 +39,53 @@ class Reading:
 
     def __init__(self, model: Any, memory: Memory | None, rows: int) -> None:
         self.model = model
-        self.cache = lend(memory, rows) if memory else DynamicCache()
-        prefix = memory[0][0].shape[2] if memory else 0
+        self.memory = memory or []
+        self.cache = lend(self.memory, rows)
+        self.prefix = memory[0][0].shape[2] if memory else 0
         self.device = model.device
-        self.mask = torch.ones((rows, prefix), dtype=torch.long, device=self.device)
-        self.lengths = torch.full((rows, 1), prefix, device=self.device)
+        self.mask = torch.ones((rows, self.prefix), dtype=torch.long, device=self.device)
+        self.lengths = torch.full((rows, 1), self.prefix, device=self.device)
+
+    def begin(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Let each row read its prompt, all as one sequence without padding.
+
+        Args:
+            prompts: The tokens of each row behind the prefix.
+
+        Returns:
+            Logits of shape (rows, words of the vocabulary), of what follows the prompts.
+
+        Raises:
+            Problem: If tokens of the model see each other past its attention.
+        """
+        set_packed(self.model)
+        layout = lay_out(
+            torch.tensor([len(prompt) for prompt in prompts], device=self.device), self.prefix, self.model.dtype
+        )
+        packed = pack([Encoded([*prompt, 0], len(prompt)) for prompt in prompts], [])
+        past = lend(self.memory, 1)
+        output = self.model(
+            input_ids=packed["input_ids"].to(self.device),
+            position_ids=packed["position_ids"].to(self.device) + self.prefix,
+            attention_mask=layout.mask,
+            past_key_values=past,
+            use_cache=True,
+            logits_to_keep=packed["predicts"].to(self.device),
+            layout=layout,
+        )
+        if layout.calls != self.model.config.get_text_config().num_hidden_layers:
+            raise refused("not all of its layers use transformers' attention interface")
+        self._go_on_from(past, layout)
+        logits: Tensor = output.logits[0]
+        return logits
+
+    def _go_on_from(self, past: DynamicCache, layout: Layout) -> None:
+        """Give each row its own past out of that of the packed sequence."""
+        own = [(layout.behind_prefix(layer.keys), layout.behind_prefix(layer.values)) for layer in past.layers]
+        self.cache = lend(own, len(self.lengths))
+        there = layout.mask.new_zeros(layout.places.numel()).index_fill(0, layout.real, 1).view_as(layout.places).long()
+        self.mask = torch.cat([self.mask, there], 1)
+        self.lengths = self.lengths + there.sum(1, keepdim=True)
 
     def feed(self, chunks: Sequence[Sequence[int]], wanted: int) -> Tensor:
         """Let each row read its next tokens; rows with fewer of them wait at the beginning, not at the end.

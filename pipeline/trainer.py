@@ -125,8 +125,10 @@ class PairTrainer(Trainer):
     def get_train_dataloader(self) -> Any:
         """Give every process all batches: the collator takes its share of each, so that no row comes twice."""
         loader = super().get_train_dataloader()
-        if isinstance(loader.batch_sampler, BatchSamplerShard):
-            loader.batch_sampler.num_processes, loader.batch_sampler.process_index = 1, 0
+        shard = loader.batch_sampler
+        if isinstance(shard, BatchSamplerShard):
+            shard.num_processes, shard.process_index = 1, 0
+            shard.even_batches = False  # it would fill up the last batch with rows of the first
         return loader
 
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:

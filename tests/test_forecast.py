@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny import finished
+from tiny import finished, tiny_params
 
 from pipeline import forecast as room
 from pipeline.digests import file_digests
@@ -48,6 +48,14 @@ def test_a_full_disk_is_a_warning() -> None:
         "warning: the disk: checkpoints need 3.0 GiB, 1 MiB are free; make room"
     ]
     assert room.warnings(1, 2, 1, 2) == []
+
+
+def test_a_long_training_is_told_that_compiling_pays(base: Path) -> None:
+    """Where it is not set already, and where there is time to win."""
+    usual, compiled = (tiny_params(base, **{"finetune.compile": on}).finetune for on in (False, True))
+    (hint,) = room.hints(3600, usual)
+    assert hint.startswith("hint: finetune.compile: true makes")
+    assert room.hints(600, usual) == room.hints(3600, compiled) == []
 
 
 def test_time_grows_with_the_tokens() -> None:

@@ -380,3 +380,15 @@ def test_the_new_candidate_met_the_champion(changed: Left, first: Left) -> None:
     assert changed.run.data.tags["tunesmith.verdict"] == changed.release["verdict"] == "keep"
     named = {alias: changed.mlflow.get_model_version_by_alias(NAME, alias) for alias in ("champion", "challenger")}
     assert {alias: str(version.version) for alias, version in named.items()} == {"champion": "1", "challenger": "2"}
+
+
+def test_the_plan_says_what_a_run_will_cost_and_leaves_it_to_be_run(changed: Left, checkout: Checkout) -> None:
+    """Counted and measured on what is tokenized; no stage behind that is run, no run recorded, no champion moved."""
+    journals = sorted((checkout.root / ".tunesmith" / "runs").glob("*"))
+    planned = checkout.tunesmith("plan")
+    assert (planned.returncode, planned.stderr) == (0, "")
+    said = [line.split()[0] for line in planned.stdout.splitlines() if line]
+    assert said[-8:] == ["rows", "tokens", "computed", "steps", "training", "answers", "memory", "disk"]
+    assert "nothing to do" not in planned.stdout
+    assert outputs(checkout.root) == changed.lock
+    assert sorted((checkout.root / ".tunesmith" / "runs").glob("*")) == journals

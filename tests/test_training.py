@@ -68,14 +68,12 @@ def test_a_saving_changes_no_loss(
 def test_compiled_layers_change_no_loss_and_no_byte_from_run_to_run(
     base: Path, rows: list[Encoded], tmp_path: Path, usual: list[float]
 ) -> None:
-    """Compiled twice, the same bytes; compiled or not, activations kept or not, the same curves but for rounding."""
+    """Compiled twice, the same bytes; compiled or not, the same curves but for rounding."""
     for place in ("first", "second"):
         assert trained(tiny_params(base, **{"finetune.compile": True}), tmp_path / place, rows) == pytest.approx(
             usual, rel=1e-4
         )
     assert file_digests(tmp_path / "first" / "finetune") == file_digests(tmp_path / "second" / "finetune")
-    both = {"finetune.compile": True, "finetune.activation_checkpointing": True}
-    assert trained(tiny_params(base, **both), tmp_path / "both", rows) == pytest.approx(usual, rel=1e-4)
 
 
 def lay_down(project: Path, params: Params, rows: list[Encoded], processes: int) -> None:

@@ -18,7 +18,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "prompt": {"system": SYSTEM},
     "validate": {"max_quarantined": 0.05},
     "tokenize": {"max_tokens": 100},
-    "finetune": {"rank": 4, "alpha": 8, "epochs": 2, "batch_rows": 4, "learning_rate": 0.03, "compile": False},
+    "finetune": {"rank": 4, "alpha": 8, "epochs": 2, "batch_rows": 4, "learning_rate": 0.03},
     "evaluate": {"batch_rows": 4, "max_new_tokens": 8, "resamples": 200},
 }
 COLOURS = {"sky": "blue", "sea": "blue", "lake": "blue", "ice": "blue", "grass": "green", "rose": "red"}

@@ -79,7 +79,7 @@ class Finetune(Section):
     length_window: Positive
     """Batches within which rows are sorted by length; 1: as the shuffle puts them."""
     compile: bool
-    """Layers compiled by torch: faster after about a minute; needs a C++ compiler."""
+    """Layers compiled by torch: after about a minute, a tenth to a quarter faster; needs a C++ compiler."""
     activation_checkpointing: bool
     """Activations are computed again in the backward pass instead of being kept: less memory, a third more time."""
     processes: Positive
