@@ -9,6 +9,15 @@ OUTCOMES = {
 }
 
 
+NOUNS = {
+    "lora": "A LoRA adapter for",
+    "rslora": "A rank-stabilised LoRA adapter for",
+    "dora": "A DoRA adapter for",
+    "qlora": "A LoRA adapter, trained on a base of four bits, for",
+    "full": "All weights of",
+}
+
+
 def model_card(release: dict[str, Any]) -> str:
     """Write the card of a release in the Hugging Face format (YAML head, then Markdown)."""
     training, metrics, rows = release["training"], release["metrics"], release["rows"]
@@ -21,14 +30,15 @@ def model_card(release: dict[str, Any]) -> str:
     digests = "\n".join(f"| {name} | `{digest}` |" for name, digest in release["digests"].items())
     environment = release["environment"]
     packages = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
+    kind = training["kind"]
     return f"""---
-library_name: peft
+library_name: {"transformers" if kind == "full" else "peft"}
 base_model: {release["model"]["source"]}
-tags: [lora, tunesmith]
+tags: [{kind}, tunesmith]
 ---
 # {release["name"]}
 
-A LoRA adapter for `{release["model"]["source"]}`, made by tunesmith. Verdict: **{OUTCOMES[release["verdict"]]}**.
+{NOUNS[kind]} `{release["model"]["source"]}`, made by tunesmith. Verdict: **{OUTCOMES[release["verdict"]]}**.
 
 {reasons}
 

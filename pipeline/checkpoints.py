@@ -101,7 +101,7 @@ def checkpoints_of(recipe: Mapping[str, Any]) -> Checkpoints:
     place = os.environ.get(PLACE)
     if not place:
         return Checkpoints(None)
-    code = {path.name: file_sha256(path) for path in sorted(CODE.rglob("*.py"))}
+    code = {str(path.relative_to(CODE)): file_sha256(path) for path in sorted(CODE.rglob("*.py"))}
     told = json.dumps([recipe, code], sort_keys=True)
     fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
     return Checkpoints(Path(place) / fingerprint, float(os.environ.get(SECONDS, "60")), time.monotonic())

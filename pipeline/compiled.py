@@ -19,14 +19,14 @@ def compile_layers(model: Any) -> None:
     They share one graph. The first layer stays as it is: no gradient leaves it, which would make a graph of its own.
 
     Raises:
-        Problem: If nothing can be compiled here, or the model is not built of transformers' layers.
+        Problem: If the model is not built of transformers' layers.
     """
-    need_compiler()
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     if not layers:
         raise Problem(FIELD, "the base model has no layers that can be compiled one by one", do="set it to false")
-    # Two sizes that happen to be equal in the first batch must not be taken for one.
+    # Two sizes that happen to be equal in the first batch must not be taken for one, nor a layer's number for a rule.
     torch.fx.experimental._config.use_duck_shape = False  # noqa: SLF001 -- there is no public name for it
+    torch._dynamo.config.allow_unspec_int_on_nn_module = True  # noqa: SLF001
     for layer in layers[1:]:
         layer.compile(dynamic=True)
 

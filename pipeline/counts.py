@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pipeline.batches import PairLoss, WindowedSampler
 from pipeline.params import Finetune
 from pipeline.prompt import Encoded
-from pipeline.trainer import passes
+from pipeline.trainer import Share, passes
 
 
 @dataclass(frozen=True)
 class Step:
-    """An optimizer step: its rows, the token places of its passes, and how many of these are padded."""
+    """An optimizer step: the rows of its batches, the token places of their passes, and how many of these are padded.
 
-    rows: Sequence[Encoded]
+    The passes are those of one process; of several, each has as many or fewer.
+    """
+
+    batches: Sequence[Sequence[Encoded]]
     passes: Sequence[int]
     padded: int
 
@@ -53,29 +56,33 @@ class Counts:
 
 
 def batches_of(rows: Sequence[Encoded], finetune: Finetune, window: int) -> Iterator[list[Encoded]]:
-    """Give the rows of each optimizer step of the first epoch."""
+    """Give the rows of each batch of the first epoch."""
     lengths = [len(row.input_ids) for row in rows]
     order = list(WindowedSampler(lengths, batch_rows=finetune.batch_rows, window=window, seed=finetune.seed))
-    size = finetune.batch_rows * finetune.accumulate
-    for start in range(0, len(order), size):
-        yield [rows[place] for place in order[start : start + size]]
+    for start in range(0, len(order), finetune.batch_rows):
+        yield [rows[place] for place in order[start : start + finetune.batch_rows]]
 
 
 def count(rows: Sequence[Encoded], loss: PairLoss, finetune: Finetune) -> Counts:
     """Count the tokens of an epoch as its training lays them out."""
     prefix = int(loss.prefix.shape[1])
+    batches = list(batches_of(rows, finetune, finetune.length_window))
     return Counts(
         tokens=sum(len(row.input_ids) for row in rows),
         supervised=sum(len(row.input_ids) - row.completion_start for row in rows),
         prefix=prefix,
         plain=sum(len(batch) * max(len(row.input_ids) for row in batch) for batch in batches_of(rows, finetune, 1)),
-        steps=[step_of(batch, loss, finetune) for batch in batches_of(rows, finetune, finetune.length_window)],
+        steps=[
+            step_of(batches[start : start + finetune.accumulate], loss, finetune)
+            for start in range(0, len(batches), finetune.accumulate)
+        ],
     )
 
 
-def step_of(rows: Sequence[Encoded], loss: PairLoss, finetune: Finetune) -> Step:
+def step_of(batches: Sequence[Sequence[Encoded]], loss: PairLoss, finetune: Finetune) -> Step:
     """Count the token places of one optimizer step."""
-    laid_out = passes(loss, finetune.pass_tokens)(rows)["passes"]
+    cut = passes(loss, finetune.pass_tokens, Share(0, finetune.processes))
+    laid_out = [one for batch in batches for one in cut(batch)["passes"]]
     beside = 0 if finetune.packing else int(loss.prefix.shape[1])  # in a packed pass the prefix is among its tokens
     padded = 0 if finetune.packing else sum(int((one["attention_mask"] == 0).sum()) for one in laid_out)
-    return Step(rows, [int(one["input_ids"].numel()) + beside for one in laid_out], padded)
+    return Step(batches, [int(one["input_ids"].numel()) + beside for one in laid_out], padded)

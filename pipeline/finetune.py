@@ -22,12 +22,14 @@ import torch
 
 from pipeline import stage
 from pipeline.checkpoints import checkpoints_of
-from pipeline.compiled import compiler
+from pipeline.compiled import compiler, need_compiler
 from pipeline.curves import Emit
 from pipeline.digests import file_sha256, weights_of
 from pipeline.model import save_adapter, settle, to_train, trainable
 from pipeline.pairs import write_json
 from pipeline.params import Finetune, Model
+from pipeline.problem import Problem
+from pipeline.process import die_with_parent
 from pipeline.tokens import read_tokens
 from pipeline.trainer import Point
 from pipeline.training import loss_of, train
@@ -39,6 +41,7 @@ RANK = "RANK"
 """Environment: which of several processes this is; torch's launcher sets it."""
 LIVE = "TUNESMITH_LIVE"
 """Environment: a file that gets each point of the curves as it is known."""
+FOUR_BITS = {True: ("bitsandbytes",), False: ()}
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers", "numpy")
 
 
@@ -54,14 +57,14 @@ def environment(model: Model, finetune: Finetune) -> dict[str, Any]:
         },
         "compiler": compiler() if finetune.compile else None,
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in (*PACKAGES, *FOUR_BITS[finetune.adapter == "qlora"])},
     }
 
 
 def emitter(history: Path) -> Emit:
     """Give a function that appends a point to the history, and to the live file if the environment names one."""
     history.touch()  # a training too short for a point has a curve without one
-    live = os.environ.get(LIVE) if os.environ.get(RANK, "0") == "0" else None
+    live = os.environ.get(LIVE) if first() else None
     places = [history, *(Path(place) for place in [live] if place)]
 
     def emit(point: Point) -> None:
@@ -82,16 +85,33 @@ def run(model: Model, finetune: Finetune, data: Path) -> None:
 
 
 def start_all(processes: int) -> None:
-    """Run this stage in several processes at once; the first of them writes."""
+    """Run this stage in several processes at once; the first of them writes.
+
+    Raises:
+        Problem: If there are GPUs, but fewer than processes.
+    """
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < processes:
+        raise Problem(
+            "params.yaml: finetune.processes",
+            "each has a GPU of its own",
+            expected=f"at most {gpus}",
+            got=str(processes),
+        )
     command = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "pipeline.finetune"]
-    if subprocess.run([sys.executable, "-m", *command], check=False).returncode:
+    if subprocess.run([sys.executable, "-m", *command], check=False, preexec_fn=die_with_parent).returncode:
         sys.exit(1)  # the process that failed has said why
+
+
+def first() -> bool:
+    """Say whether this process is the only one, or the first of several."""
+    return os.environ.get(RANK, "0") == "0"
 
 
 @contextmanager
 def output(data: Path) -> Iterator[Path]:
     """Give the folder to write into: of several processes only the first has the real one."""
-    if os.environ.get(RANK, "0") == "0":
+    if first():
         with stage.whole(data / "finetune") as folder:
             yield folder
     else:
@@ -101,6 +121,8 @@ def output(data: Path) -> Iterator[Path]:
 
 def train_and_write(model: Model, finetune: Finetune, data: Path) -> None:
     """Train the adapter and write it."""
+    if finetune.compile:
+        need_compiler()
     base = fetch(model)
     rows = [encoded for _, encoded in read_tokens(data / "tokenize" / "train.arrow")]
     held_out = [encoded for _, encoded in read_tokens(data / "tokenize" / "validation.arrow")]
@@ -137,12 +159,14 @@ def train_and_write(model: Model, finetune: Finetune, data: Path) -> None:
             "trainable_parameters": train_parameters,
             "shared_prefix_tokens": done.shared_prefix_tokens,
             "base_digest": base.digest,
+            "kind": finetune.adapter,
             "initial_adapter": initial,
             "adapter": file_sha256(weights_of(adapter)),
         }
         write_json(folder / "report.json", report)
         write_json(folder / "environment.json", environment(model, finetune))
-    checkpoints.drop()
+    if first():
+        checkpoints.drop()
 
 
 if __name__ == "__main__":

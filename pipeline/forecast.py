@@ -16,16 +16,17 @@ import psutil
 import torch
 
 from pipeline.batches import PairLoss
+from pipeline.compiled import need_compiler
 from pipeline.counts import Counts, Step, count
 from pipeline.curves import mean_loss
 from pipeline.generate import Manner, answer
-from pipeline.model import device, load_tokenizer, settle, to_train, trainable
+from pipeline.model import device, load_tokenizer, settle, to_train
 from pipeline.pairs import read_json
 from pipeline.params import Finetune, Params, load_params
 from pipeline.problem import Problem
 from pipeline.prompt import Encoded, Renderer
 from pipeline.tokens import read_tokens
-from pipeline.trainer import passes
+from pipeline.trainer import Share, passes
 from pipeline.training import loss_of
 from pipeline.weights import Base, fetch
 
@@ -37,8 +38,8 @@ LONG = 1200
 """Seconds of training from which on compiling is worth its minute without a doubt."""
 SAMPLE = 64
 """Validation and test rows that are measured, at most."""
-LIMIT = Path("/sys/fs/cgroup/memory.max")
-USED = Path("/sys/fs/cgroup/memory.current")
+LIMITS = Path("/sys/fs/cgroup")
+"""Where Linux tells what a container may have."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Measured:
         """
         at, took = (np.array(column, dtype=float) for column in zip(*self.steps, strict=True))
         slope, start = np.polyfit(at, took, 1) if len(set(at)) > 1 else (took.mean() / at.mean(), 0.0)
-        line = np.maximum(slope * at + start, 1e-9)
+        line = np.maximum(slope * at + start, took.min())
         likely = float(np.maximum(slope * np.array(places) + start, took.min()).sum())
         return likely * float((took / line).min()), likely * float((took / line).max())
 
@@ -77,10 +78,11 @@ class Measured:
 def take(step: Step, loss: PairLoss, optimizer: torch.optim.Optimizer, finetune: Finetune) -> float:
     """Take an optimizer step and return its seconds."""
     started = time.perf_counter()
-    batch = passes(loss, finetune.pass_tokens)(step.rows)
-    for one in batch["passes"]:
+    laid_out = [passes(loss, finetune.pass_tokens, Share(0, finetune.processes))(rows) for rows in step.batches]
+    items = sum(len(batch["labels"]) - 1 for batch in laid_out)
+    for one in (one for batch in laid_out for one in batch["passes"]):
         there = {name: tensor.to(device()) for name, tensor in one.items()}
-        loss(**there, num_items_in_batch=len(batch["labels"]) - 1)["loss"].backward()
+        loss(**there, num_items_in_batch=items)["loss"].backward()
     torch.nn.utils.clip_grad_norm_(trained(loss), finetune.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()
@@ -132,21 +134,23 @@ def peak() -> int:
 def free_memory() -> int:
     """Bytes of memory that this process may hold: what is free, within the limit of a container, and what it has."""
     if torch.cuda.is_available():
-        return int(torch.cuda.mem_get_info()[0])
+        return int(torch.cuda.mem_get_info()[0]) + torch.cuda.memory_reserved()
     free = psutil.virtual_memory().available
-    if LIMIT.exists() and LIMIT.read_text().strip().isdecimal():
-        free = min(free, int(LIMIT.read_text()) - int(USED.read_text()))
+    if (LIMITS / "memory.max").exists() and (limit := (LIMITS / "memory.max").read_text().strip()).isdecimal():
+        told = dict(line.split() for line in (LIMITS / "memory.stat").read_text().splitlines())
+        held = int((LIMITS / "memory.current").read_text()) - int(told["inactive_file"])  # of files, given back at need
+        free = min(free, int(limit) - held)
     return free + psutil.Process().memory_info().rss
 
 
 def validating(loss: PairLoss, rows: Sequence[Encoded], finetune: Finetune) -> float:
-    """Estimate the seconds of one look at the validation rows."""
+    """Estimate the seconds of one look at the validation rows, shared by the processes."""
     if not rows:
         return 0.0
     sample = rows[:: -(-len(rows) // SAMPLE)]
     started = time.perf_counter()
     mean_loss(loss, sample, finetune.pass_tokens)
-    return (time.perf_counter() - started) * len(rows) / len(sample)
+    return (time.perf_counter() - started) * len(rows) / len(sample) / finetune.processes
 
 
 def answering(loss: PairLoss, base: Base, rows: Sequence[Encoded], labels: Sequence[str], params: Params) -> float:
@@ -196,9 +200,9 @@ def hints(seconds: float, finetune: Finetune) -> list[str]:
     return ["hint: finetune.compile: true makes a training as long as this one a tenth to a quarter shorter"]
 
 
-def disk(parameters: int, element: int) -> tuple[int, int]:
+def disk(loss: PairLoss) -> tuple[int, int]:
     """Give the bytes of what is trained, and of its checkpoints: two at once, each with the optimizer and the best."""
-    weights = parameters * element
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in trained(loss))
     return weights, 2 * 4 * weights
 
 
@@ -228,8 +232,9 @@ def forecast(params: Params, data: Path) -> list[str]:
     )
     base = fetch(model)
     settle(model, finetune.seed)
+    if finetune.compile:
+        need_compiler()
     adapted = to_train(base.folder, model, finetune)
-    train_parameters, _ = trainable(adapted)
     loss = loss_of(adapted, [*rows, *held_out], finetune)
     counts, free = count(rows, loss, finetune), free_memory()
     measured = measure(loss, counts.steps, finetune, free)
@@ -239,7 +244,7 @@ def forecast(params: Params, data: Path) -> list[str]:
         finetune.epochs * seconds + measured.start_up + validation
         for seconds in measured.seconds([step.places for step in counts.steps])
     )
-    weights, checkpoints = disk(train_parameters, torch.finfo(getattr(torch, model.dtype)).bits // 8)
+    weights, checkpoints = disk(loss)
     space = shutil.disk_usage(data).free
     most = "at most " if params.prompt.task == "text" else ""
     return [

@@ -15,10 +15,8 @@ import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.optimizers import create_loraplus_optimizer
-from safetensors.torch import load_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
-from pipeline.digests import weights_of
 from pipeline.pairs import write_json
 from pipeline.params import Finetune, Model
 from pipeline.problem import Problem
@@ -154,7 +152,7 @@ def plus_optimizer(adapted: Any, finetune: Finetune) -> torch.optim.Optimizer | 
         return None
     made: torch.optim.Optimizer = create_loraplus_optimizer(
         adapted, torch.optim.AdamW, lr=finetune.learning_rate, loraplus_lr_ratio=finetune.lora_plus_ratio,
-        loraplus_weight_decay=finetune.weight_decay, fused=True,
+        loraplus_weight_decay=finetune.weight_decay, loraplus_lr_embedding=finetune.learning_rate, fused=True,
     )  # fmt: skip
     return made
 
@@ -183,8 +181,13 @@ def merged(base: Any, adapter: Path | None) -> Any:
     if adapter is None:
         return base.eval()
     if not (adapter / ADAPTER_CONFIG).exists():
-        load_model(base, weights_of(adapter))
-        return base.to(device()).eval()
+        with quiet():
+            whole = type(base).from_pretrained(
+                adapter, dtype=base.dtype, attn_implementation=base.config._attn_implementation,  # noqa: SLF001
+                local_files_only=True, use_safetensors=True,
+            )  # fmt: skip
+        whole.generation_config = GenerationConfig()
+        return whole.to(device()).eval()
     with quiet():
         return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().eval()
 

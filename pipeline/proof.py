@@ -11,13 +11,14 @@ from pipeline.model import device
 from pipeline.packing import RAISED
 from pipeline.problem import Problem
 from pipeline.prompt import Encoded
+from pipeline.trainer import passes
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
 """How far the two may be apart, relative to the loss: what rounding does, and no more."""
 
 
-def prove(loss: PairLoss, rows: Sequence[Encoded]) -> None:
-    """Compute the loss of the shortest and the longest row together and each alone, and compare.
+def prove(loss: PairLoss, rows: Sequence[Encoded], tokens: int) -> None:
+    """Compute the loss of the shortest and the longest row in passes of so many tokens and each alone, and compare.
 
     A layer that carries something from row to row, reads what is padded, or looks back less far than the longest row
     shows in the difference, whatever it is called.
@@ -32,7 +33,7 @@ def prove(loss: PairLoss, rows: Sequence[Encoded]) -> None:
         items = sum(len(row.input_ids) - row.completion_start for row in chosen)
         wanted = sum(float(alone(loss, row)) for row in chosen) / items
         try:
-            got = loss.value(loss.batch(chosen))
+            got = sum(loss.value(one, items) for one in passes(loss, tokens)(chosen)["passes"])
         except RAISED as error:
             raise Problem(loss.where, f"{loss.cannot}: {error}", do=loss.instead) from error
     loss.train(was_training)

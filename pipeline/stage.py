@@ -44,7 +44,8 @@ def main(run: Callable[[Params, Path], None]) -> None:
 def journal(**entry: object) -> None:
     """Append an entry to the run's journal, if there is one: proof that the stage ran, outside what DVC keeps."""
     place = os.environ.get(JOURNAL)
-    if place and os.environ.get("RANK", "0") == "0":  # of several processes only the first speaks
+    alone = os.environ.get("RANK", "0") == "0"  # of several processes only the first tells that it started and ended
+    if place and (alone or entry["event"] == "problem"):
         with Path(place).open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"time": time.time(), **entry}) + "\n")
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from accelerate.data_loader import BatchSamplerShard
+from accelerate.data_loader import prepare_data_loader
+from accelerate.utils import reduce
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 from transformers.trainer_callback import TrainerState
 
@@ -114,6 +115,7 @@ class PairTrainer(Trainer):
         self.progress = progress
         self.length_window = length_window
         self.best: dict[str, Tensor] = {}
+        self.nth = (-1, 0)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> WindowedSampler:
         rows = (train_dataset or self.train_dataset).rows
@@ -123,23 +125,34 @@ class PairTrainer(Trainer):
         )  # fmt: skip
 
     def get_train_dataloader(self) -> Any:
-        """Give every process all batches: the collator takes its share of each, so that no row comes twice."""
-        loader = super().get_train_dataloader()
-        shard = loader.batch_sampler
-        if isinstance(shard, BatchSamplerShard):
-            shard.num_processes, shard.process_index = 1, 0
-            shard.even_batches = False  # it would fill up the last batch with rows of the first
-        return loader
+        """Give every process all batches, as if it were alone: the collator takes its share of each."""
+        if self.args.world_size == 1:
+            return super().get_train_dataloader()
+        rows = DataLoader(
+            self.train_dataset, batch_size=self.args.per_device_train_batch_size, sampler=self._get_train_sampler(),
+            collate_fn=self.data_collator,
+        )  # fmt: skip
+        return prepare_data_loader(rows, self.args.device, num_processes=1, process_index=0, put_on_device=True)
+
+    def _same_chance(self) -> None:
+        """Draw dropout from step and process, of several: a checkpoint keeps the state of one of them only."""
+        step, nth = self.state.global_step, self.nth[1] + 1 if self.nth[0] == self.state.global_step else 0
+        self.nth = (step, nth)
+        place = (step * self.args.gradient_accumulation_steps + nth) * self.args.world_size + self.args.process_index
+        torch.manual_seed(self.args.seed * 1_000_003 + place)
 
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
         """Compute the gradients of a batch pass by pass; between processes they are exchanged once, after the last."""
+        if self.args.world_size > 1:
+            self._same_chance()
         *others, last = inputs["passes"]
         total = torch.zeros((), device=self.args.device)
         for one in others:
             with self.accelerator.no_sync(model):
                 total += super().training_step(model, one, num_items_in_batch)
         total += super().training_step(model, last, num_items_in_batch)
-        return total
+        mean: Tensor = reduce(total, "mean")  # each process counts its own share as if it were all
+        return mean
 
     def trained(self) -> dict[str, Tensor]:
         """Copy the parameters that train."""

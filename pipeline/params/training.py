@@ -59,7 +59,8 @@ class Finetune(Section):
     """Which layers have an adapter. None of these four counts for `full`."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     lora_plus_ratio: Annotated[float, Field(ge=1)]
-    """How many times as fast the second matrix of an adapter learns as its first (LoRA+, Hayou et al. 2024)."""
+    """How many times as fast the second matrix of an adapter, and DoRA's sizes, learn as its first matrix (LoRA+, Hayou
+    et al. 2024)."""
     label_smoothing: Share
     """Share of the wanted probability spread over the vocabulary while training."""
     epochs: Positive
