@@ -22,7 +22,7 @@ import torch
 
 from pipeline import stage
 from pipeline.checkpoints import checkpoints_of
-from pipeline.compiled import compiler, need_compiler
+from pipeline.compiled import compiler
 from pipeline.curves import Emit
 from pipeline.digests import file_sha256, weights_of
 from pipeline.model import save_adapter, settle, to_train, trainable
@@ -32,7 +32,7 @@ from pipeline.problem import Problem
 from pipeline.process import die_with_parent
 from pipeline.tokens import read_tokens
 from pipeline.trainer import Point
-from pipeline.training import loss_of, train
+from pipeline.training import loss_of, need, train
 from pipeline.weights import fetch
 
 log = logging.getLogger(__name__)
@@ -92,12 +92,8 @@ def start_all(processes: int) -> None:
     """
     gpus = torch.cuda.device_count()
     if 0 < gpus < processes:
-        raise Problem(
-            "params.yaml: finetune.processes",
-            "each has a GPU of its own",
-            expected=f"at most {gpus}",
-            got=str(processes),
-        )
+        why = "each has a GPU of its own"
+        raise Problem("params.yaml: finetune.processes", why, expected=f"at most {gpus}", got=str(processes))
     command = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "pipeline.finetune"]
     if subprocess.run([sys.executable, "-m", *command], check=False, preexec_fn=die_with_parent).returncode:
         sys.exit(1)  # the process that failed has said why
@@ -121,8 +117,7 @@ def output(data: Path) -> Iterator[Path]:
 
 def train_and_write(model: Model, finetune: Finetune, data: Path) -> None:
     """Train the adapter and write it."""
-    if finetune.compile:
-        need_compiler()
+    need(finetune)
     base = fetch(model)
     rows = [encoded for _, encoded in read_tokens(data / "tokenize" / "train.arrow")]
     held_out = [encoded for _, encoded in read_tokens(data / "tokenize" / "validation.arrow")]

@@ -16,7 +16,6 @@ import psutil
 import torch
 
 from pipeline.batches import PairLoss
-from pipeline.compiled import need_compiler
 from pipeline.counts import Counts, Step, count
 from pipeline.curves import mean_loss
 from pipeline.generate import Manner, answer
@@ -27,7 +26,7 @@ from pipeline.problem import Problem
 from pipeline.prompt import Encoded, Renderer
 from pipeline.tokens import read_tokens
 from pipeline.trainer import Share, passes
-from pipeline.training import loss_of
+from pipeline.training import loss_of, need
 from pipeline.weights import Base, fetch
 
 GIB = 2**30
@@ -230,10 +229,9 @@ def forecast(params: Params, data: Path) -> list[str]:
         [encoded for _, encoded in read_tokens(data / "tokenize" / f"{split}.arrow")]
         for split in ("train", "validation", "test")
     )
+    need(finetune)
     base = fetch(model)
     settle(model, finetune.seed)
-    if finetune.compile:
-        need_compiler()
     adapted = to_train(base.folder, model, finetune)
     loss = loss_of(adapted, [*rows, *held_out], finetune)
     counts, free = count(rows, loss, finetune), free_memory()

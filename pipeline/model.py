@@ -105,10 +105,8 @@ def to_train(folder: Path, model: Model, finetune: Finetune) -> Any:
     """Load the base model and make it what `finetune.adapter` says: with a new adapter, or with every weight training.
 
     Raises:
-        Problem: If it cannot be had here, or the model has none of the layers asked for.
+        Problem: If the model has none of the layers asked for.
     """
-    if finetune.adapter == "qlora":
-        need_four_bits()
     base = load_base(folder, model, four_bits=finetune.adapter == "qlora")
     made = base.train() if finetune.adapter == "full" else add_adapter(base, finetune)
     if finetune.activation_checkpointing:
