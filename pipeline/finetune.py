@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from pipeline.weights import fetch
 
 log = logging.getLogger(__name__)
 
+SPLITS = ("train", "validation")
 RANK = "RANK"
 """Environment: which of several processes this is; torch's launcher sets it."""
 LIVE = "TUNESMITH_LIVE"
@@ -116,52 +118,55 @@ def output(data: Path) -> Iterator[Path]:
 
 
 def train_and_write(model: Model, finetune: Finetune, data: Path) -> None:
-    """Train the adapter and write it."""
+    """Train what is to be trained and write it.
+
+    Raises:
+        Problem: If something that params ask for cannot be had or done.
+    """
     need(finetune)
     base = fetch(model)
-    rows = [encoded for _, encoded in read_tokens(data / "tokenize" / "train.arrow")]
-    held_out = [encoded for _, encoded in read_tokens(data / "tokenize" / "validation.arrow")]
-    recipe = {
-        "model": model.model_dump(),
-        "finetune": finetune.model_dump(),
-        "base": base.digest,
-        "rows": {split: file_sha256(data / "tokenize" / f"{split}.arrow") for split in ("train", "validation")},
-        "environment": environment(model, finetune),
-    }
-    checkpoints = checkpoints_of(recipe)
+    rows, held_out = ([encoded for _, encoded in read_tokens(data / "tokenize" / f"{split}.arrow")] for split in SPLITS)
+    checkpoints = checkpoints_of(recipe_of(model, finetune, base.digest, data / "tokenize"))
     settle(model, finetune.seed)
     adapted = to_train(base.folder, model, finetune)
-    train_parameters, parameters = trainable(adapted)
-    log.info(
-        "finetune: %d rows, %d epochs, %s of %s parameters train",
-        len(rows),
-        finetune.epochs,
-        f"{train_parameters:,}",
-        f"{parameters:,}",
-    )
+    trains, everything = trainable(adapted)
+    told = f"{len(rows):,} rows, {finetune.epochs} epochs, {trains:,} of {everything:,} parameters train"
+    log.info("finetune: %s", told)
     with output(data) as folder:
-        adapter = folder / "adapter"
-        save_adapter(adapted, adapter, base.digest)
-        initial = file_sha256(weights_of(adapter))
+        initial = save(adapted, folder, base.digest)
         loss = loss_of(adapted, [*rows, *held_out], finetune)
         done = train(loss, rows, held_out, finetune, emitter(folder / "history.jsonl"), checkpoints)
-        save_adapter(adapted, adapter, base.digest)
         report = {
             "rows": len(rows),
-            "steps": done.steps,
-            "kept_epoch": done.kept_epoch,
-            "parameters": parameters,
-            "trainable_parameters": train_parameters,
-            "shared_prefix_tokens": done.shared_prefix_tokens,
-            "base_digest": base.digest,
+            **asdict(done),
             "kind": finetune.adapter,
+            "parameters": everything,
+            "trainable_parameters": trains,
+            "base_digest": base.digest,
             "initial_adapter": initial,
-            "adapter": file_sha256(weights_of(adapter)),
+            "adapter": save(adapted, folder, base.digest),
         }
         write_json(folder / "report.json", report)
         write_json(folder / "environment.json", environment(model, finetune))
     if first():
         checkpoints.drop()
+
+
+def recipe_of(model: Model, finetune: Finetune, base_digest: str, tokenized: Path) -> dict[str, Any]:
+    """Put together what the result depends on: a checkpoint belongs to one such recipe."""
+    return {
+        "model": model.model_dump(),
+        "finetune": finetune.model_dump(),
+        "base": base_digest,
+        "rows": {split: file_sha256(tokenized / f"{split}.arrow") for split in SPLITS},
+        "environment": environment(model, finetune),
+    }
+
+
+def save(adapted: Any, folder: Path, base_digest: str) -> str:
+    """Write what trains and return the digest of its weights."""
+    save_adapter(adapted, folder / "adapter", base_digest)
+    return file_sha256(weights_of(folder / "adapter"))
 
 
 if __name__ == "__main__":

@@ -166,8 +166,12 @@ def test_who_stops_a_command_reads_one_line(capsys: pytest.CaptureFixture[str]) 
     def stopped() -> None:
         signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(typer.Exit) as ended:
-        plain_errors(stopped)()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it
+    try:
+        with pytest.raises(typer.Exit) as ended:
+            plain_errors(stopped)()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended.value.exit_code == 130
     assert capsys.readouterr().err == "stopped; nothing is half-written, and the next run goes on from here\n"
 
@@ -175,7 +179,9 @@ def test_who_stops_a_command_reads_one_line(capsys: pytest.CaptureFixture[str]) 
 def test_without_a_command_the_help_is_shown() -> None:
     """All commands are named in it."""
     _, said, errors = called()
-    assert all(f" {name} " in said + errors for name in ("run", "status", "up", "down", "sync", "new", "predict"))
+    assert all(
+        f" {name} " in said + errors for name in ("run", "plan", "status", "up", "down", "sync", "new", "predict")
+    )
 
 
 @pytest.mark.parametrize(
