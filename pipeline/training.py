@@ -59,8 +59,13 @@ def loss_of(adapted: Any, rows: Sequence[Encoded], finetune: Finetune) -> PairLo
 
 
 def lends(adapted: Any, prefix: Sequence[int], finetune: Finetune) -> bool:
-    """Say whether padded rows can share a prefix: keys and values must be all that is kept of it, and must be kept."""
-    return not finetune.activation_checkpointing and read(adapted, prefix or [0], device()) is not None
+    """Say whether padded rows can share a prefix: keys and values must be all that is kept of it, and must be kept.
+
+    Nor can they where layers are compiled: what is kept knows each layer by its number, and none could share a graph.
+    """
+    if finetune.activation_checkpointing or finetune.compile:
+        return False
+    return read(adapted, prefix or [0], device()) is not None
 
 
 def arguments(finetune: Finetune, steps: int, scratch: Path) -> TrainingArguments:

@@ -12,14 +12,14 @@ from pipeline.problem import Problem
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [PackedLoss, PairLoss])
+@pytest.mark.parametrize(("kind", "prefix"), [(PackedLoss, COMMON), (PairLoss, [])])
 def test_compiled_layers_have_the_same_loss_and_gradients(
-    kind: type[PairLoss], monkeypatch: pytest.MonkeyPatch
+    kind: type[PairLoss], prefix: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All layers by one graph, also on batches of another shape, for which nothing is compiled anew."""
     monkeypatch.setitem(SHAPES, "llama", LlamaConfig(**{**SHAPES["llama"].to_dict(), "num_hidden_layers": 4}))
     torch._dynamo.reset()
-    plain, compiled = (kind(tiny_model("llama", "sdpa"), COMMON) for _ in range(2))
+    plain, compiled = (kind(tiny_model("llama", "sdpa"), prefix) for _ in range(2))
     compile_layers(compiled.model)
     torch._dynamo.utils.counters.clear()
     for rows in (ROWS, ROWS[:2], ROWS[1:]):
