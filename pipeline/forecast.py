@@ -170,6 +170,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
 
+def between(low: float, high: float) -> str:
+    """Put two ends into words, or one word if they are as good as equal."""
+    return " to ".join(dict.fromkeys([duration(low), duration(high)]))
+
+
 def size(byte: float) -> str:
     """Put bytes into words."""
     return f"{byte / GIB:.1f} GiB" if byte >= GIB else f"{byte / MIB:.0f} MiB"
@@ -247,7 +252,7 @@ def forecast(params: Params, data: Path) -> list[str]:
     most = "at most " if params.prompt.task == "text" else ""
     return [
         *counted_lines(counts, len(rows), len(held_out), len(test), finetune.epochs),
-        f"training  {duration(low)} to {duration(high)}, of it {duration(validation)} on validation; {measured.told}",
+        f"training  {between(low, high)}, of it {duration(validation)} on validation; {measured.told}",
         f"answers   {most}{duration(answers)} for each arm: the base model, the fine-tuned one, the champion",
         f"memory    {size(measured.memory)} at most{'' if measured.tried else ', guessed'}; {size(free)} can be had",
         (

@@ -86,3 +86,9 @@ def test_seconds_are_put_into_words(seconds: float, words: str) -> None:
 @pytest.mark.parametrize(("byte", "words"), [(2**20, "1 MiB"), (1.5 * 2**30, "1.5 GiB")])
 def test_bytes_are_put_into_words(byte: float, words: str) -> None:
     assert size(byte) == words
+
+
+def test_two_ends_that_are_as_good_as_equal_are_one_word() -> None:
+    """Nobody wants to read that it takes from seven minutes to seven minutes."""
+    assert room.between(420, 425) == "7 min"
+    assert room.between(420, 600) == "7 min to 10 min"
