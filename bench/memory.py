@@ -2,8 +2,6 @@
 
 import json
 import platform
-import resource
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -13,8 +11,8 @@ import torch
 
 from bench.banking import messages, rows, systems
 from bench.measure import RESULTS
+from pipeline import forecast
 from pipeline.counts import count
-from pipeline.forecast import take
 from pipeline.model import load_tokenizer, settle, to_train
 from pipeline.params import Params
 from pipeline.prompt import Encoded, Renderer
@@ -25,7 +23,7 @@ CASES = ((1024, 16, False), (4096, 16, False), (4096, 16, True), (16384, 32, Tru
 """Tokens of a pass, rows of about 500 tokens in the batch, and whether activations are computed twice: 16,384 tokens
 whose activations are kept want more than the 24 GiB of a usual machine."""
 STEPS = 500
-MIB = 2**20
+MIB = forecast.MIB
 
 
 def peak(params: Params, encoded: Sequence[Encoded], steps: int) -> tuple[float, float, float]:
@@ -33,15 +31,13 @@ def peak(params: Params, encoded: Sequence[Encoded], steps: int) -> tuple[float,
     finetune = params.finetune
     settle(params.model, 1)
     loss = loss_of(to_train(fetch(params.model).folder, params.model, finetune), encoded, finetune).train()
-    trains = [parameter for parameter in loss.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trains, lr=finetune.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(forecast.trained(loss), lr=finetune.learning_rate, fused=True)
     batches, held = count(encoded, loss, finetune).steps, 0.0
     for number in range(steps):
-        take(batches[number % len(batches)], loss, optimizer, finetune)
+        forecast.take(batches[number % len(batches)], loss, optimizer, finetune)
         if number == steps // 5:
             held = psutil.Process().memory_info().rss / MIB
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
-    return most, held, psutil.Process().memory_info().rss / MIB
+    return forecast.peak() / MIB, held, psutil.Process().memory_info().rss / MIB
 
 
 def apart(params: Params, encoded: Sequence[Encoded], steps: int) -> tuple[float, float, float]:
