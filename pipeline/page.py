@@ -21,7 +21,9 @@ code { overflow-wrap: anywhere; font-size: .85em; } .bar { background: var(--bar
 """
 
 
-def validation_page(report: dict[str, Any], quarantined: Sequence[Quarantined]) -> str:
+def validation_page(
+    report: dict[str, Any], overlaps: Sequence[dict[str, Any]], quarantined: Sequence[Quarantined]
+) -> str:
     """Render the results of validate as one self-contained HTML page."""
     rows = report["rows"]
     tiles = {
@@ -36,11 +38,10 @@ def validation_page(report: dict[str, Any], quarantined: Sequence[Quarantined]) 
         "<div class='tiles'>"
         + "".join(f"<div><b>{n:,}</b>{escape(name)}</div>" for name, n in tiles.items())
         + "</div>",
-        "<h2>Expectations</h2>",
-        table(
-            ["", "expected of every row", "rows that break it", "then"],
-            map(expectation_row, report["expectations"]),
-        ),
+        "<h2>Checks</h2>",
+        table(["", "expected of every row", "rows that break it", "then"], map(check_row, report["checks"])),
+        "<h2>Test rows that training nearly has</h2>",
+        overlap_part(report["overlap"], overlaps),
     ]
     if report["labels"]:
         most = max(report["labels"].values())
@@ -58,16 +59,53 @@ def table(head: Sequence[str], rows: Iterable[str]) -> str:
     return f"<div class='wide'><table><tr>{titles}</tr>{''.join(rows)}</table></div>"
 
 
-def expectation_row(item: dict[str, Any]) -> str:
-    """Render one expectation and its outcome."""
+THEN = {
+    "error": "the run stops",
+    "quarantine": "row set aside",
+    "mask": "masked",
+    "warn": "reported only",
+}
+
+
+def check_row(item: dict[str, Any]) -> str:
+    """Render one check, its outcome, the first rows that break it, and what to do."""
     kind, mark = (
-        ("good", "holds") if not item["rows"] else ("bad", "broken") if item["sets_aside"] else ("warn", "warning")
+        ("good", "holds")
+        if not item["rows"]
+        else ("warn", "warning")
+        if item["action"] == "warn"
+        else ("bad", "broken")
     )
-    then = "row set aside" if item["sets_aside"] else "reported only"
+    more = f"<br><small>{escape(item['first'])}: {escape(item['fix'])}</small>" if item["rows"] else ""
     return (
-        f"<tr><td class='{kind}'>{mark}</td><td>{escape(item['expects'])}</td>"
-        f"<td class='n'>{item['rows']:,}</td><td>{then}</td></tr>"
+        f"<tr><td class='{kind}'>{mark}</td><td>{escape(item['expects'])}{more}</td>"
+        f"<td class='n'>{item['rows']:,}</td><td>{THEN[item['action']]}</td></tr>"
     )
+
+
+def overlap_part(found: dict[str, int], overlaps: Sequence[dict[str, Any]]) -> str:
+    """Say how many test rows are as good as known, and show the most alike."""
+    said = (
+        f"<p>Of {found['test_rows']:,} test rows, {found['equal']:,} equal a row outside the test set but for case, "
+        f"blanks and punctuation, and {found['near']:,} are nearly one (these among them). "
+        f"{found['clean']:,} have no near-duplicate that is trained on: the clean test set.</p>"
+    )
+    rows = (
+        f"<tr><td class='n'>{row['jaccard']:.2f}</td>"
+        f"<td>{place(row['test_source'], row['test_row'])}<br><code>{escape(row['test_prompt'][:300])}</code></td>"
+        f"<td>{place(row['source'], row['row'])}<br><code>{escape(row['prompt'][:300])}</code></td>"
+        f"<td>{'yes' if row['trained'] else 'no'}</td></tr>"
+        for row in overlaps[:SHOWN]
+    )
+    more = (
+        f"<p>The first {SHOWN} of {len(overlaps):,}; all are in overlaps.parquet.</p>" if len(overlaps) > SHOWN else ""
+    )
+    return said + (table(["alike", "test row", "nearly the same", "trained on"], rows) + more if overlaps else "")
+
+
+def place(source: str, row: int) -> str:
+    """Render where a row stands."""
+    return f"<small>{escape(source)} row {row}</small>"
 
 
 def label_row(label: str, rows: int, most: int) -> str:

@@ -1,279 +1,275 @@
 """Stage 2. Reads data/ingest/: the pairs, and how many rows were set aside there.
 
 Computes what Great Expectations says of every pair, and which side of the split each good pair is on.
-Writes data/validate/: train, validation and test.parquet, quarantine.parquet, labels.json, report.json, report.html.
+Writes data/validate/: train, validation and test.parquet, quarantine.parquet, overlaps.parquet (test rows that training
+nearly has), labels.json, report.json, report.html.
 """
 
-import hashlib
 import logging
-import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import great_expectations as gx
-import great_expectations.expectations as gxe
-import pandas as pd
-from great_expectations.expectations.metadata_types import FailureSeverity
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline import stage
+from pipeline.columns import TEST, TRAIN, Columns, Numbers, Reader
+from pipeline.near import Near, near_duplicates
+from pipeline.neighbours import label_columns, neighbour_columns, sides_of
+from pipeline.overlaps import overlaps_of, summed
 from pipeline.page import validation_page
-from pipeline.pairs import (
-    SPLITS,
-    Pair,
-    Quarantined,
-    aside,
-    counts,
-    read_pairs,
-    read_quarantine,
-    write_json,
-    write_pairs,
-    write_quarantine,
-)  # fmt: skip
+from pipeline.pairs import PAIRS, QUARANTINE, SPLITS, counts, read_quarantine, write_json
 from pipeline.params import Prompt, Validate
+from pipeline.personal import masked_pairs
 from pipeline.problem import Problem
+from pipeline.suite import Finding, hold
 
 log = logging.getLogger(__name__)
 
-KEPT_CONTROL = "\n\r\t"
+BATCH = 20_000
 NAMED_ROWS = 10
+CROWDED = 0.2
+"""Share of the pairs that may be left out as near-duplicates of held-out ones: with more, they are no duplicates."""
+KEPT = -1
+"""In place of the number of the finding that sets a row aside."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one expectation found: the places (positions in the list of pairs) that break it."""
-
-    reason: str
-    expects: str
-    sets_aside: bool
-    places: tuple[int, ...]
+def batches_of(path: Path) -> Iterator[pa.RecordBatch]:
+    """Read pairs some at a time."""
+    yield from pq.ParquetFile(path).iter_batches(BATCH)
 
 
-def columns(pairs: Sequence[Pair], validate: Validate) -> pd.DataFrame:
-    """Compute, for each pair, the numbers that the suite speaks about; texts stay out of it."""
-    answers: dict[str, set[str]] = {}
-    for pair in pairs:
-        answers.setdefault(pair.group, set()).add(pair.completion)
-    test_given = any(pair.split == "test" for pair in pairs)
-    sides = [side(pair, validate, test_given=test_given) for pair in pairs]
-    test_groups, validation_groups = (
-        {pair.group for pair, on in zip(pairs, sides, strict=True) if on == name} for name in ("test", "validation")
-    )
-    tested = [on == "test" for on in sides]
-    copies = copies_of(pairs, tested)
-    return pd.DataFrame(
-        {
-            "place": place,
-            "question_seen": int(says_something(pair.messages[-1].content)),
-            "completion_seen": int(says_something(pair.completion)),
-            "prompt_chars": len(pair.prompt.strip()),
-            "completion_chars": len(pair.completion.strip()),
-            "control_chars": control_chars(pair.prompt) + control_chars(pair.completion),
-            "copy": copies[place],
-            "train_row_in_test": int(not tested[place] and pair.group in test_groups),
-            "train_row_in_validation": int(sides[place] == "train" and pair.group in validation_groups),
-            "answers_to_prompt": len(answers[pair.group]),
-        }
-        for place, pair in enumerate(pairs)
-    )
+def reasons_of(findings: Sequence[Finding], rows: int) -> Numbers:
+    """Give for each pair the number of the first finding that sets it aside, or KEPT."""
+    why = np.full(rows, KEPT, np.int64)
+    for number in reversed(range(len(findings))):
+        if findings[number].sets_aside:
+            why[findings[number].places] = number
+    return why
 
 
-def copies_of(pairs: Sequence[Pair], tested: Sequence[bool]) -> dict[int, int]:
-    """Count, for each place, the copies of its pair before it; those in the test set come before all others."""
-    seen: dict[str, int] = {}
-    found: dict[int, int] = {}
-    for place in sorted(range(len(pairs)), key=lambda place: not tested[place]):
-        found[place] = seen[pairs[place].id] = seen.get(pairs[place].id, -1) + 1
-    return found
+def named(columns: Columns, places: Numbers) -> str:
+    """Name the rows at some places."""
+    rows = [f"{columns.files[columns.sources[place]]} row {columns.rows[place]}" for place in places[:NAMED_ROWS]]
+    return ", ".join(rows) + (" and others" if len(places) > NAMED_ROWS else "")
 
 
-def says_something(text: str) -> bool:
-    """Say whether a text has anything that can be seen: blanks, controls and zero-width characters cannot."""
-    return any(unicodedata.category(char)[0] not in "CZ" for char in text)
-
-
-def control_chars(text: str) -> int:
-    """Count characters that belong in no message: control characters, and what a wrong decoding leaves."""
-    return sum(char == "\ufffd" or (unicodedata.category(char) == "Cc" and char not in KEPT_CONTROL) for char in text)
-
-
-def expectations(validate: Validate) -> list[tuple[str, str, gxe.Expectation]]:
-    """List the suite: reason code, the sentence people read, the expectation.
-
-    `critical` sets a row aside, `warning` only reports it. A row that breaks several goes by the first.
-    """
-    most, longest = validate.max_prompt_chars, validate.max_completion_chars
-    between = gxe.ExpectColumnValuesToBeBetween
-    return [
-        ("empty_prompt", "the prompt says something",
-         between(column="question_seen", min_value=1, severity="critical")),
-        ("empty_completion", "the completion says something",
-         between(column="completion_seen", min_value=1, severity="critical")),
-        ("prompt_too_long", f"the prompt has at most {most:,} characters",
-         between(column="prompt_chars", max_value=most, severity="critical")),
-        ("completion_too_long", f"the completion has at most {longest:,} characters",
-         between(column="completion_chars", max_value=longest, severity="critical")),
-        ("control_characters", "no control or replacement characters",
-         between(column="control_chars", max_value=0, severity="critical")),
-        ("duplicate", "no second copy of the same pair",
-         between(column="copy", max_value=0, severity="critical")),
-        ("also_in_test", "no training row has the prompt of a test row",
-         between(column="train_row_in_test", max_value=0, severity="critical")),
-        ("also_in_validation", "no training row has the prompt of a validation row",
-         between(column="train_row_in_validation", max_value=0, severity="critical")),
-        ("conflict", "one prompt has one completion",
-         between(column="answers_to_prompt", max_value=1, severity="warning")),
-    ]  # fmt: skip
-
-
-def check(pairs: Sequence[Pair], validate: Validate) -> list[Finding]:
-    """Hold the pairs against the suite.
+def refuse(findings: Sequence[Finding], columns: Columns) -> None:
+    """Stop where params say that a check must hold.
 
     Raises:
-        RuntimeError: If an expectation itself failed to run; that is never taken for bad data.
+        Problem: If it does not; it names the rows, and the other checks that do not hold either.
     """
-    logging.getLogger("great_expectations.data_context.types.base").setLevel(
-        logging.WARNING
-    )  # names a temporary folder
-    suite = expectations(validate)
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    batches = context.data_sources.add_pandas("pairs").add_dataframe_asset("pairs")
-    batch = batches.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": columns(pairs, validate)})
-    results = batch.validate(
-        gx.ExpectationSuite(name="pairs", expectations=[expectation for _, _, expectation in suite]),
-        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["place"]},
-    ).results
-    by_kwargs = {key_of(result.expectation_config): result for result in results}
-    return [finding(reason, sentence, by_kwargs[key_of(item.configuration)]) for reason, sentence, item in suite]
+    broken = [found for found in findings if found.action == "error" and len(found.places)]
+    if broken:
+        first = broken[0]
+        also = "".join(f"; also {found.check.reason}: {len(found.places)} rows" for found in broken[1:])
+        raise Problem(
+            f"validate.checks.{first.check.reason}",
+            f"{len(first.places):,} rows break it",
+            expected=first.check.expects,
+            got=named(columns, first.places) + also,
+            do=f"{first.check.fix}, or set it to warn",
+        )
 
 
-def key_of(config: Any) -> tuple[Any, ...]:
-    """Identify an expectation among the results, whose order is not promised."""
-    return tuple(config.kwargs.get(key) for key in ("column", "min_value", "max_value"))
+def too_many(why: Numbers, findings: Sequence[Finding], columns: Columns, unread: Sequence[str], limit: float) -> None:
+    """Stop when more rows have a fault of their own than params allow; copies and neighbours are no faults.
 
-
-def finding(reason: str, sentence: str, result: Any) -> Finding:
-    """Make a finding of a result of Great Expectations."""
-    if "unexpected_index_list" not in result.result:
-        raise RuntimeError(f"the expectation {reason!r} could not be computed: {result.exception_info}")
-    places = tuple(sorted(index["place"] for index in result.result["unexpected_index_list"]))
-    return Finding(reason, sentence, result.expectation_config.severity == FailureSeverity.CRITICAL, places)
-
-
-def set_aside(pairs: Sequence[Pair], findings: Sequence[Finding]) -> tuple[list[Pair], list[Quarantined]]:
-    """Part the pairs: the good ones, and those that break a critical expectation with the first that they break."""
-    why: dict[int, Finding] = {}
-    for found in findings:
-        if found.sets_aside:
-            for place in found.places:
-                why.setdefault(place, found)
-    good = [pair for place, pair in enumerate(pairs) if place not in why]
-    bad = [aside(pairs[place], found.reason, f"not so: {found.expects}") for place, found in sorted(why.items())]
-    return good, bad
-
-
-def side(pair: Pair, validate: Validate, *, test_given: bool) -> str:
-    """Say on which side of the split a pair is.
-
-    By the hash of its group, so that it stays there whatever rows come or go, and rows with one prompt stay together.
-    Where a source names its side, that holds; where one is the test set, no other row is drawn into it.
-    """
-    if pair.split is not None:
-        return pair.split
-    point = int.from_bytes(hashlib.sha256(f"{validate.salt} {pair.group}".encode()).digest()[:8], "big") / 2**64
-    test_share = 0.0 if test_given else validate.test_share
-    if point < test_share:
-        return "test"
-    return "validation" if point < test_share + validate.validation_share else "train"
-
-
-def split(pairs: Sequence[Pair], validate: Validate) -> dict[str, list[Pair]]:
-    """Split the pairs by the law.
+    Args:
+        why: Of each pair, the number of the finding that sets it aside, or KEPT.
+        findings: What was found.
+        columns: The pairs.
+        unread: The reasons of rows that ingest set aside.
+        limit: Share of all rows, unread ones too.
 
     Raises:
-        Problem: If nothing is left to train or to test on.
+        Problem: If there are more.
     """
-    test_given = any(pair.split == "test" for pair in pairs)
-    sides: dict[str, list[Pair]] = {name: [] for name in SPLITS}
-    for pair in pairs:
-        sides[side(pair, validate, test_given=test_given)].append(pair)
-    for name in ("train", "test"):
-        if not sides[name]:
+    faulty = np.array([found.check.fault for found in findings], bool)
+    places = np.flatnonzero((why != KEPT) & faulty[why])
+    rows, bad = len(why) + len(unread), len(places) + len(unread)
+    if bad > limit * rows:
+        reasons = counts([*unread, *(findings[why[place]].check.reason for place in places)])
+        told = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
+        raise Problem(
+            "validate.max_quarantined",
+            f"{bad:,} of {rows:,} rows are bad: {told}",
+            expected=f"at most {int(limit * rows):,} ({limit:g} of them)",
+            got=named(columns, places) if len(places) else "rows that ingest could not read",
+            do="look at them with `tunesmith data`, mend them, or raise the limit",
+        )
+
+
+def need_difference(why: Numbers, findings: Sequence[Finding]) -> None:
+    """Check that pairs are not taken for near-duplicates merely because they share an instruction.
+
+    Raises:
+        Problem: If many would be left out of training as near-duplicates of held-out ones.
+    """
+    for number, found in enumerate(findings):
+        left_out = int((why == number).sum())
+        if found.check.reason in ("near_drawn", "near_test") and left_out > CROWDED * len(why):
             raise Problem(
-                f"{len(pairs)} good rows",
+                "validate.near_duplicate",
+                f"{left_out:,} of {len(why):,} rows are nearly the same as a held-out one",
+                expected=f"at most {CROWDED:.0%}",
+                do="raise it; or, if the prompts share an instruction, move that into prompt.system; or set "
+                f"validate.checks.{found.check.reason} to warn",
+            )
+
+
+def need_rows(sides: Numbers, why: Numbers) -> None:
+    """Check that there is something to train on and something to test on.
+
+    Raises:
+        Problem: If there is not.
+    """
+    for name in ("train", "test"):
+        if not ((sides == SPLITS.index(name)) & (why == KEPT)).any():
+            raise Problem(
+                f"{(why == KEPT).sum():,} good rows",
                 f"the {name} split is empty",
                 do=f"add rows, or change validate.{'test_share' if name == 'test' else 'validation_share'}",
             )
-    return sides
 
 
-def labels_of(sides: dict[str, list[Pair]]) -> list[str]:
+def labels_of(columns: Columns, sides: Numbers, why: Numbers) -> list[str]:
     """List the labels that training knows.
 
     Raises:
         Problem: If the test rows have one that training has not: it could never be answered.
     """
-    known = {pair.completion for pair in sides["train"]}
-    unknown = counts(pair.completion for pair in sides["test"] if pair.completion not in known)
+    kept = why == KEPT
+    trained, tested = (
+        np.bincount(columns.completions[kept & (sides == side)], minlength=len(columns.answers))
+        for side in (TRAIN, TEST)
+    )
+    unknown = {columns.answers[at]: int(tested[at]) for at in np.flatnonzero((trained == 0) & (tested > 0))}
     if unknown:
-        named = ", ".join(f"{label!r} ({n} rows)" for label, n in list(unknown.items())[:5])
+        worst = sorted(unknown.items(), key=lambda item: (-item[1], item[0]))[:5]
         raise Problem(
             "the test split",
-            f"labels that no training row has: {named}",
+            f"labels that no training row has: {', '.join(f'{label!r} ({n} rows)' for label, n in worst)}",
             do="add training rows for them, or set prompt.task: text",
         )
-    return sorted(known)
+    return sorted(columns.answers[at] for at in np.flatnonzero(trained))
 
 
-def too_many(quarantined: Sequence[Quarantined], rows: int, limit: float) -> None:
-    """Stop when more rows are set aside than params allow."""
-    share = len(quarantined) / rows
-    if share > limit:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in counts(row.reason for row in quarantined).items())
-        places = ", ".join(f"{row.source} row {row.row} ({row.reason})" for row in quarantined[:NAMED_ROWS])
-        raise Problem(
-            "validate.max_quarantined",
-            f"{len(quarantined)} of {rows} rows are bad: {reasons}",
-            expected=f"at most {int(limit * rows)} ({limit:g} of them)",
-            got=f"{places}{' and others' if len(quarantined) > NAMED_ROWS else ''}; first: {quarantined[0].detail}",
-            do="mend the rows, or raise the limit",
-        )
+def report_of(
+    columns: Columns, sides: Numbers, why: Numbers, findings: Sequence[Finding], unread: Sequence[str], *, labels: bool
+) -> dict[str, Any]:
+    """Account for every row, and say what each check found."""
+    kept = why == KEPT
+    rows = np.bincount(columns.completions[kept], minlength=len(columns.answers)).tolist()
+    labelled = sorted(zip(columns.answers, rows, strict=True), key=lambda item: (-item[1], item[0])) if labels else []
+    return {
+        "labels": {label: number for label, number in labelled if number},
+        "rows": {
+            "in": len(columns) + len(unread),
+            "unreadable": len(unread),
+            "set_aside": int((~kept).sum()),
+            "kept": int(kept.sum()),
+        },
+        "splits": {name: int((kept & (sides == at)).sum()) for at, name in enumerate(SPLITS)},
+        "reasons": counts([*unread, *(findings[number].check.reason for number in why[~kept])]),
+        "checks": [
+            {
+                "reason": found.check.reason,
+                "expects": found.check.expects,
+                "action": found.action,
+                "fix": found.check.fix,
+                "rows": len(found.places),
+                "first": named(columns, found.places[:3]),
+            }
+            for found in findings
+        ],
+    }
+
+
+def write_rows(path: Path, folder: Path, sides: Numbers, why: Numbers, findings: Sequence[Finding]) -> None:
+    """Write each pair into its split or the quarantine, some at a time; what is to be masked is."""
+    masks = {found.check.reason: found.places for found in findings if found.action == "mask"}
+    with ExitStack() as stack:
+        places = [stack.enter_context(writer(folder / f"{name}.parquet", PAIRS)) for name in SPLITS]
+        quarantine = stack.enter_context(writer(folder / "quarantine.parquet", QUARANTINE))
+        start = 0
+        for batch in batches_of(path):
+            some = slice(start, start + len(batch))
+            start += len(batch)
+            quarantine.write_batch(set_aside(batch, why[some], findings))
+            good = masked_pairs(
+                batch, {reason: at[(at >= some.start) & (at < some.stop)] - some.start for reason, at in masks.items()}
+            )
+            for number, place in enumerate(places):
+                place.write_batch(good.filter(pa.array((sides[some] == number) & (why[some] == KEPT))))
+
+
+def writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Open a Parquet file that grows by batches."""
+    return pq.ParquetWriter(path, schema, compression="zstd")
+
+
+def set_aside(batch: pa.RecordBatch, why: Numbers, findings: Sequence[Finding]) -> pa.RecordBatch:
+    """Give the rows of a batch that are set aside, with the reason of each."""
+    bad = batch.filter(pa.array(why != KEPT))
+    checks = [findings[number].check for number in why[why != KEPT]]
+    found = {
+        "source": bad["source"],
+        "row": bad["row"],
+        "reason": pa.array([check.reason for check in checks], pa.string()),
+        "detail": pa.array([f"not so: {check.expects}" for check in checks], pa.string()),
+        "raw": bad["raw"],
+    }
+    return pa.RecordBatch.from_pydict(found, schema=QUARANTINE)
+
+
+def judge(columns: Columns, near: Near, validate: Validate, *, labels: bool) -> tuple[Numbers, list[Finding]]:
+    """Say on which side each pair is, and what the checks found."""
+    sides = sides_of(columns, validate)
+    numbers = {
+        **columns.texts,
+        **neighbour_columns(columns, near, sides),
+        **label_columns(columns, sides, validate, labels=labels),
+    }
+    return sides, hold(numbers, validate)
 
 
 def run(prompt: Prompt, validate: Validate, data: Path) -> None:
     """Check the pairs, set the bad ones aside, split the good ones."""
-    pairs = read_pairs(data / "ingest" / "pairs.parquet")
+    source = data / "ingest" / "pairs.parquet"
     unread = read_quarantine(data / "ingest" / "quarantine.parquet")
-    findings = check(pairs, validate)
-    good, bad = set_aside(pairs, findings)
-    too_many([*unread, *bad], len(pairs) + len(unread), validate.max_quarantined)
-    sides = split(good, validate)
-    labels = labels_of(sides) if prompt.task == "labels" else []
-    report = {
-        "rows": {
-            "in": len(pairs) + len(unread),
-            "unreadable": len(unread),
-            "set_aside": len(bad),
-            "kept": len(good),
-        },
-        "splits": {name: len(rows) for name, rows in sides.items()},
-        "reasons": counts(row.reason for row in [*unread, *bad]),
-        "expectations": [
-            {"reason": f.reason, "expects": f.expects, "sets_aside": f.sets_aside, "rows": len(f.places)}
-            for f in findings
-        ],
-        "labels": counts(pair.completion for pair in good) if labels else {},
-    }
-    log.info("validate: %d good rows, %d set aside; %s", len(good), len(bad) + len(unread), report["splits"])
+    reader = Reader(validate.salt)
+    near = near_duplicates(reader.prompts(batches_of(source)), validate.near_duplicate)
+    columns = reader.columns()
+    sides, findings = judge(columns, near, validate, labels=prompt.task == "labels")
+    why = reasons_of(findings, len(columns))
+    refuse(findings, columns)
+    too_many(why, findings, columns, [row.reason for row in unread], validate.max_quarantined)
+    need_difference(why, findings)
+    need_rows(sides, why)
+    labels = labels_of(columns, sides, why) if prompt.task == "labels" else []
+    report = report_of(columns, sides, why, findings, [row.reason for row in unread], labels=bool(labels))
+    log.info(
+        "validate: %d good rows, %d set aside; %s",
+        report["rows"]["kept"],
+        report["rows"]["in"] - report["rows"]["kept"],
+        report["splits"],
+    )
     with stage.whole(data / "validate") as folder:
-        for name, rows in sides.items():
-            write_pairs(folder / f"{name}.parquet", rows)
-        write_quarantine(folder / "quarantine.parquet", bad)
+        write_rows(source, folder, sides, why, findings)
+        overlaps = overlaps_of(batches_of(source), columns, near, sides, why == KEPT)
+        report["overlap"] = summed(overlaps, report["splits"]["test"])
+        pq.write_table(overlaps, folder / "overlaps.parquet", compression="zstd")
+        bad = read_quarantine(folder / "quarantine.parquet")
         write_json(folder / "labels.json", labels)
         write_json(folder / "report.json", report)
-        (folder / "report.html").write_text(validation_page(report, [*unread, *bad]), encoding="utf-8")
+        (folder / "report.html").write_text(
+            validation_page(report, overlaps.to_pylist(), [*unread, *bad]), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

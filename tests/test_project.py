@@ -26,8 +26,12 @@ DVC = read_yaml(PROJECT / "dvc.yaml")["stages"]
 ONE_ROOM = {
     "prefect": "flows/retrain.py",
     "mlflow": "flows/record/",
-    "great_expectations": "pipeline/validate.py",
+    "great_expectations": "pipeline/suite.py",
+    "ftfy": "pipeline/columns.py",
     "peft": "pipeline/model.py",
+    "phonenumbers": "pipeline/personal.py",
+    "rensa": "pipeline/near.py",
+    "stdnum": "pipeline/personal.py",
     "scipy": "pipeline/metrics.py",
     "sacrebleu": "pipeline/metrics.py",
     "matplotlib": "pipeline/pictures.py",

@@ -1,12 +1,16 @@
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from conftest import PROJECT
 
+from pipeline.columns import Columns, Reader
+from pipeline.near import near_duplicates
 from pipeline.pairs import (
+    PAIRS,
     SPLITS,
     Message,
     Pair,
@@ -17,23 +21,15 @@ from pipeline.pairs import (
     write_pairs,
     write_quarantine,
 )  # fmt: skip
-from pipeline.params import Params, Prompt, Validate
+from pipeline.params import Params, Prompt, Validate, load_params
 from pipeline.problem import Problem
-from pipeline.validate import check, control_chars, finding, labels_of, run, set_aside, side, split, too_many
+from pipeline.validate import KEPT, judge, labels_of, need_difference, need_rows, reasons_of, refuse, run, too_many
 
-LIMITS = Validate(
-    max_prompt_chars=1000, max_completion_chars=50, max_quarantined=0.1,
-    validation_share=0.1, test_share=0.25, salt="tunesmith",
-)  # fmt: skip
+GIVEN = load_params(PROJECT / "params.yaml").validate
+LIMITS = GIVEN.model_copy(
+    update={"max_prompt_chars": 1000, "max_completion_chars": 50, "max_quarantined": 0.1, "near_duplicate": 0.9}
+)
 LABELS = Prompt(task="labels", system="")
-SENTENCES = {
-    "empty_prompt": "the prompt says something",
-    "empty_completion": "the completion says something",
-    "prompt_too_long": "the prompt has at most 1,000 characters",
-    "completion_too_long": "the completion has at most 50 characters",
-    "control_characters": "no control or replacement characters",
-    "duplicate": "no second copy of the same pair",
-}
 
 
 def pair(prompt: str, completion: str = "yes", *, split: str | None = None, row: int = 1) -> Pair:
@@ -50,16 +46,55 @@ def changed(**values: Any) -> Validate:
     return LIMITS.model_copy(update=values)
 
 
-def sorted_out(pairs: Sequence[Pair], validate: Validate = LIMITS) -> tuple[dict[str, str], list[Quarantined]]:
-    """Check, set aside and split: the side of each raw row that is kept, and the rows that are not."""
-    good, bad = set_aside(pairs, check(pairs, validate))
-    sides = split(good, validate)
-    return {pair.raw.decode(): name for name, rows in sides.items() for pair in rows}, bad
+def acting(**actions: str) -> Validate:
+    """The limits, with other actions for some checks."""
+    return changed(checks=LIMITS.checks.model_copy(update=actions))
+
+
+class Judged:
+    """Pairs held against all checks: what was found, and what becomes of each."""
+
+    def __init__(self, pairs: Sequence[Pair], validate: Validate = LIMITS, *, labels: bool = False) -> None:
+        rows = [
+            {"id": pair.id, "messages": [vars(turn) for turn in pair.messages], "completion": pair.completion,
+             "source": pair.source, "row": pair.row, "split": pair.split, "raw": pair.raw}
+            for pair in pairs
+        ]  # fmt: skip
+        reader = Reader(validate.salt)
+        batch = pa.RecordBatch.from_pylist(rows, schema=PAIRS)
+        near = near_duplicates(reader.prompts([batch]), validate.near_duplicate)
+        self.pairs = pairs
+        self.columns: Columns = reader.columns()
+        self.sides, self.findings = judge(self.columns, near, validate, labels=labels)
+        self.why = reasons_of(self.findings, len(pairs))
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """The side of each raw row that is kept."""
+        return {
+            pair.raw.decode(): SPLITS[side]
+            for pair, side, why in zip(self.pairs, self.sides, self.why, strict=True)
+            if why == KEPT
+        }
+
+    @property
+    def bad(self) -> list[tuple[str, bytes]]:
+        """Reason and bytes of each row that is not."""
+        return [
+            (self.findings[why].check.reason, pair.raw)
+            for pair, why in zip(self.pairs, self.why, strict=True)
+            if why != KEPT
+        ]
+
+    def found(self, reason: str) -> list[int]:
+        """The places that break a check."""
+        (found,) = [item for item in self.findings if item.check.reason == reason]
+        return found.places.tolist()
 
 
 def sides_of(pairs: Sequence[Pair], validate: Validate = LIMITS) -> dict[str, str]:
     """The side of each pair, by its id."""
-    return {pair.id: name for name, rows in split(pairs, validate).items() for pair in rows}
+    return {pair.id: SPLITS[side] for pair, side in zip(pairs, Judged(pairs, validate).sides, strict=True)}
 
 
 @pytest.fixture
@@ -104,29 +139,21 @@ ROWS: list[tuple[str, str, str | None]] = [
 
 
 @pytest.fixture(scope="module")
-def checked() -> tuple[list[Pair], dict[int, Quarantined], dict[str, int]]:
-    """All of ROWS held against the suite at once: the pairs, those set aside by row, and how many broke what."""
-    pairs = [pair(prompt, completion, row=number) for number, (prompt, completion, _) in enumerate(ROWS)]
-    findings = check(pairs, LIMITS)
-    good, bad = set_aside(pairs, findings)
-    assert len(good) + len(bad) == len(pairs)
-    return good, {row.row: row for row in bad}, {found.reason: len(found.places) for found in findings}
+def checked() -> Judged:
+    """All of ROWS held against the suite at once."""
+    return Judged([pair(prompt, completion, row=number) for number, (prompt, completion, _) in enumerate(ROWS)])
 
 
 @pytest.mark.parametrize("number", range(len(ROWS)), ids=lambda number: f"{number}-{ROWS[number][2] or 'good'}")
-def test_a_row_goes_by_the_first_expectation_that_it_breaks(checked: Any, number: int) -> None:
-    """Each row is kept, or set aside with the reason, the sentence, its place and its bytes."""
-    good, bad, _ = checked
-    prompt, _, reason = ROWS[number]
-    if reason is None:
-        assert number in {pair.row for pair in good}
-    else:
-        assert bad[number] == Quarantined("all.jsonl", number, reason, f"not so: {SENTENCES[reason]}", prompt.encode())
+def test_a_row_goes_by_the_first_check_that_it_breaks(checked: Judged, number: int) -> None:
+    """Each row is kept, or set aside with the reason."""
+    why, reason = checked.why[number], ROWS[number][2]
+    assert (None if why == KEPT else checked.findings[why].check.reason) == reason
 
 
-def test_each_expectation_counts_every_row_that_breaks_it(checked: Any) -> None:
-    """The report's numbers are those of all rows that break an expectation, also of rows set aside for another."""
-    _, _, broken = checked
+def test_each_check_counts_every_row_that_breaks_it(checked: Judged) -> None:
+    """The report's numbers are those of all rows that break a check, also of rows set aside for another."""
+    broken = {found.check.reason: len(found.places) for found in checked.findings if len(found.places)}
     assert broken == {
         "empty_prompt": 4,
         "empty_completion": 4,
@@ -134,51 +161,25 @@ def test_each_expectation_counts_every_row_that_breaks_it(checked: Any) -> None:
         "completion_too_long": 2,
         "control_characters": 6,
         "duplicate": 3,
-        "also_in_test": 0,
-        "also_in_validation": 0,
         "conflict": 8,
+        "near_duplicate": 5,
+        "near_conflict": 12,
     }
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("plain", 0),
-        ("\n\r\t", 0),
-        ("naïve 🚂 \u200b\u2028\u00a0", 0),
-        ("\x00", 1),
-        ("\x1b[31mred", 1),
-        ("\x7f", 1),
-        ("caf\ufffd\ufffd", 2),
-        ("\x0b\x0c", 2),
-    ],
-)
-def test_control_characters_are_those_that_belong_in_no_message(text: str, number: int) -> None:
-    """Line ends, tabs and every letter pass; terminal codes, zeros and marks of a wrong decoding count."""
-    assert control_chars(text) == number
-
-
-def test_an_expectation_that_fails_to_run_is_never_taken_for_bad_data() -> None:
-    """A result without the list of bad rows, as a misspelt column gives it, stops the run."""
-    result = SimpleNamespace(result={}, exception_info="no such column")
-    with pytest.raises(RuntimeError, match="the expectation 'duplicate' could not be computed: no such column"):
-        finding("duplicate", "no second copy", result)
 
 
 @pytest.mark.parametrize("pairs", [questions(40), questions(40, split="train") + questions(9, split="test", start=50)])
 def test_clean_rows_are_all_kept(pairs: list[Pair]) -> None:
     """Nothing is set aside for no reason, and the pairs keep their order."""
-    assert set_aside(pairs, check(pairs, LIMITS)) == (pairs, [])
+    assert (Judged(pairs).why == KEPT).all()
 
 
 def test_one_prompt_with_two_completions_is_reported_and_kept() -> None:
     """A conflict may be right, so it warns: both rows stay, on one side."""
     pairs = [*questions(40), pair("Question 3", "yes"), pair("question  3", "maybe")]
-    found = {item.reason: item for item in check(pairs, LIMITS)}["conflict"]
-    assert (found.sets_aside, found.places) == (False, (3, 40, 41))
-    kept, bad = sorted_out(pairs)
-    assert bad == []
-    assert len({kept[prompt] for prompt in ("question 3", "Question 3", "question  3")}) == 1
+    found = Judged(pairs)
+    assert found.found("conflict") == [3, 40, 41]
+    assert found.bad == []
+    assert len({found.kept[prompt] for prompt in ("question 3", "Question 3", "question  3")}) == 1
 
 
 def test_adding_rows_never_moves_an_old_one() -> None:
@@ -200,10 +201,12 @@ def test_taking_rows_away_never_moves_another_one() -> None:
 def test_rows_of_one_prompt_are_on_one_side() -> None:
     """Case, blanks and completion do not part rows that ask the same."""
     pairs = [pair(form.format(n), answer) for n in range(200) for form in ("ask {}", " ASK  {}\n") for answer in "ab"]
-    sides = split(pairs, LIMITS)
-    groups = [{pair.group for pair in sides[name]} for name in SPLITS]
-    assert sum(map(len, groups)) == len(set.union(*groups)) == 200
-    assert sum(map(len, sides.values())) == 800
+    sides = sides_of(pairs)
+    found: dict[str, set[str]] = {}
+    for row in pairs:
+        found.setdefault(row.group, set()).add(sides[row.id])
+    assert len(found) == 200
+    assert {len(names) for names in found.values()} == {1}
 
 
 @pytest.mark.parametrize(
@@ -213,22 +216,26 @@ def test_rows_of_one_prompt_are_on_one_side() -> None:
 )  # fmt: skip
 def test_the_side_of_a_prompt_never_changes(prompt: str, drawn: str, with_test_given: str) -> None:
     """The law itself is pinned: another hash would move rows of released models between training and test."""
-    assert side(pair(prompt), LIMITS, test_given=False) == drawn
-    assert side(pair(prompt), LIMITS, test_given=True) == with_test_given
+    given = pair("z", split="test")
+    assert sides_of([pair(prompt)])[pair(prompt).id] == drawn
+    assert sides_of([pair(prompt), given])[pair(prompt).id] == with_test_given
 
 
 @pytest.mark.parametrize(("validation", "test"), [(0.1, 0.25), (0.3, 0.3), (0.0, 0.5), (0.2, 0.05)])
 def test_the_sides_have_their_shares(validation: float, test: float) -> None:
     """Of many prompts, the held-out shares come out within two points of what params ask."""
-    sides = split(questions(5000), changed(validation_share=validation, test_share=test))
-    assert len(sides["validation"]) / 5000 == pytest.approx(validation, abs=0.02)
-    assert len(sides["test"]) / 5000 == pytest.approx(test, abs=0.02)
+    sides = list(sides_of(questions(5000), changed(validation_share=validation, test_share=test)).values())
+    assert sides.count("validation") / 5000 == pytest.approx(validation, abs=0.02)
+    assert sides.count("test") / 5000 == pytest.approx(test, abs=0.02)
 
 
 def test_a_larger_test_share_keeps_the_old_test_rows() -> None:
     """Raising the share adds rows to the test set and takes none out."""
-    small, large = (split(questions(400), changed(test_share=share))["test"] for share in (0.2, 0.4))
-    assert {pair.id for pair in small} < {pair.id for pair in large}
+    small, large = (
+        {key for key, side in sides_of(questions(400), changed(test_share=share)).items() if side == "test"}
+        for share in (0.2, 0.4)
+    )
+    assert small < large
 
 
 def test_another_salt_is_another_split() -> None:
@@ -240,33 +247,25 @@ def test_another_salt_is_another_split() -> None:
 def test_the_split_does_not_hang_on_the_order_of_the_rows() -> None:
     """Shuffled rows, copies and a given test file among them, give the same rows on the same sides."""
     rows = [*questions(60), *questions(5), *questions(20, split="test", start=50), pair("", "yes")]
-    kept, bad = sorted_out(rows)
-    again, bad_again = sorted_out(random.Random(5).sample(rows, len(rows)))
-    assert again == kept
-    assert sorted(row.reason for row in bad_again) == sorted(row.reason for row in bad)
-
-
-def test_each_side_keeps_the_order_of_the_rows() -> None:
-    """Within a side the rows stand as they came."""
-    for rows in split(questions(300), LIMITS).values():
-        assert [pair.row for pair in rows] == sorted(pair.row for pair in rows)
+    found, again = Judged(rows), Judged(random.Random(5).sample(rows, len(rows)))
+    assert again.kept == found.kept
+    assert sorted(again.bad) == sorted(found.bad)
 
 
 def test_a_source_that_names_its_side_stays_there() -> None:
     """A file given as training, validation or test set is all there."""
     given = [question for name, start in zip(SPLITS, (0, 40, 80), strict=True)
              for question in questions(40, split=name, start=start)]  # fmt: skip
-    sides = split([*given, *questions(40, start=120)], LIMITS)
-    for name in SPLITS:
-        assert {pair.id for pair in given if pair.split == name} <= {pair.id for pair in sides[name]}
+    sides = sides_of([*given, *questions(40, start=120)])
+    assert all(sides[row.id] == row.split for row in given)
 
 
 def test_a_given_test_file_is_the_whole_test_set() -> None:
     """Where a source says that it is the test set, no other row is drawn into it."""
     given = questions(10, split="test", start=300)
-    sides = split([*questions(300), *given], LIMITS)
-    assert sides["test"] == given
-    assert len(sides["validation"]) / 300 == pytest.approx(0.1, abs=0.05)
+    sides = sides_of([*questions(300), *given])
+    assert {key for key, side in sides.items() if side == "test"} == {row.id for row in given}
+    assert list(sides.values()).count("validation") / 300 == pytest.approx(0.1, abs=0.05)
 
 
 @pytest.mark.parametrize("split", ["train", "validation", None])
@@ -274,9 +273,9 @@ def test_a_row_whose_prompt_is_in_the_given_test_file_is_set_aside(split: str | 
     """What the model is tested on it has not seen, in whatever case and blanks, and whatever its completion there."""
     seen = [pair("Question  301", "no", split=split), pair("question 302", "other", split=split)]
     given = questions(5, split="test", start=300)
-    kept, bad = sorted_out([*questions(40, split="train"), *seen, *given])
-    assert [(row.reason, row.raw) for row in bad] == [("also_in_test", row.raw) for row in seen]
-    assert sorted(prompt for prompt, name in kept.items() if name == "test") == [
+    found = Judged([*questions(40, split="train"), *seen, *given])
+    assert found.bad == [("also_in_test", row.raw) for row in seen]
+    assert sorted(prompt for prompt, name in found.kept.items() if name == "test") == [
         f"question {n}" for n in range(300, 305)
     ]
 
@@ -289,8 +288,7 @@ def test_a_training_row_whose_prompt_is_in_the_given_validation_file_is_set_asid
         *questions(5, split="test", start=60),
     ]
     seen = pair("Question 51", "other", split="train")
-    _, bad = sorted_out([*given, seen])
-    assert [(row.reason, row.raw) for row in bad] == [("also_in_validation", seen.raw)]
+    assert Judged([*given, seen]).bad == [("also_in_validation", seen.raw)]
 
 
 @pytest.mark.parametrize(
@@ -308,8 +306,7 @@ def test_what_nobody_can_see_says_nothing(system: str, prompt: str, completion: 
     """A system message does not make up for an empty question, nor zero-width characters for a text."""
     messages = (*((Message("system", system),) if system else ()), Message("user", prompt))
     odd = Pair(messages, completion, "all.jsonl", 99, None, b"odd")
-    _, bad = set_aside([*questions(10), odd], check([*questions(10), odd], LIMITS))
-    assert [row.reason for row in bad] == ([reason] if reason else [])
+    assert Judged([*questions(10), odd]).bad == ([(reason, b"odd")] if reason else [])
 
 
 @pytest.mark.parametrize("first", ["train", "test"])
@@ -317,21 +314,20 @@ def test_a_pair_in_both_files_stays_in_the_given_test_file(first: str) -> None:
     """The very same pair in a training file, before or after, never takes a row out of the given test file."""
     train, given = questions(40, split="train"), questions(5, split="test", start=38)
     pairs = [*train, *given] if first == "train" else [*given, *train]
-    good, bad = set_aside(pairs, check(pairs, LIMITS))
-    assert [pair for pair in good if pair.split == "test"] == given
-    assert {row.raw for row in bad} == {b"question 38", b"question 39"}
-    assert len(bad) == 2
+    found = Judged(pairs)
+    assert {prompt for prompt, side in found.kept.items() if side == "test"} == {row.raw.decode() for row in given}
+    assert sorted(raw for _, raw in found.bad) == [b"question 38", b"question 39"]
 
 
 def test_a_prompt_of_a_training_file_is_never_tested_on() -> None:
     """Where a row to be split has the prompt of a given training row, the two do not end up on two sides."""
     pairs = [*questions(100, split="train"), *(pair(f"Question {n}", "maybe") for n in range(50, 150))]
-    good, bad = set_aside(pairs, check(pairs, LIMITS))
-    sides = split(good, LIMITS)
-    trained, tested = ({pair.group for pair in sides[name]} for name in ("train", "test"))
+    found = Judged(pairs)
+    good = [(row.group, side) for row, side, why in zip(pairs, found.sides, found.why, strict=True) if why == KEPT]
+    trained, tested = ({group for group, side in good if SPLITS[side] == name} for name in ("train", "test"))
     assert tested
     assert not trained & tested
-    assert len(good) + len(bad) == len(pairs)
+    assert len(good) + len(found.bad) == len(pairs)
 
 
 @pytest.mark.parametrize(
@@ -347,28 +343,32 @@ def test_a_prompt_of_a_training_file_is_never_tested_on() -> None:
 )  # fmt: skip
 def test_an_empty_side_stops_the_run(pairs: list[Pair], values: dict[str, Any], line: str) -> None:
     """Without a row to train on or to test on there is nothing to do, and the error says what to change."""
+    found = Judged(pairs, changed(**values))
     with pytest.raises(Problem) as caught:
-        split(pairs, changed(**values))
+        need_rows(found.sides, found.why)
     assert str(caught.value) == line
 
 
 def test_an_empty_validation_side_is_allowed() -> None:
     """Who asks for no validation rows gets none."""
-    assert split(questions(100), changed(validation_share=0.0))["validation"] == []
+    found = Judged(questions(100), changed(validation_share=0.0))
+    need_rows(found.sides, found.why)
+    assert "validation" not in found.kept.values()
 
 
 def test_the_labels_are_those_of_the_training_rows() -> None:
     """Labels come sorted and once, and a label that only validation rows have is none."""
-    train = [pair("a", "red"), pair("b", "blue"), pair("c", "red")]
-    sides = {"train": train, "validation": [pair("d", "green")], "test": [pair("e", "blue")]}
-    assert labels_of(sides) == ["blue", "red"]
+    train = [pair("a", "red", split="train"), pair("b", "blue", split="train"), pair("c", "red", split="train")]
+    found = Judged([*train, pair("d", "green", split="validation"), pair("e", "blue", split="test")])
+    assert labels_of(found.columns, found.sides, found.why) == ["blue", "red"]
 
 
 def test_a_test_label_that_training_lacks_stops_the_run() -> None:
     """A label that could never be answered is named with its rows, the commonest first, five at most."""
-    test = [pair(f"{label} {n}", label) for label in "abcdefg" for n in range(3 if label == "d" else 1)]
+    test = [pair(f"{label} {n}", label, split="test") for label in "abcdefg" for n in range(3 if label == "d" else 1)]
+    found = Judged([*test, pair("x", "a", split="train")])
     with pytest.raises(Problem) as caught:
-        labels_of({"train": [pair("x", "a")], "validation": [], "test": test})
+        labels_of(found.columns, found.sides, found.why)
     assert str(caught.value) == (
         "the test split: labels that no training row has: 'd' (3 rows), 'b' (1 rows), 'c' (1 rows), 'e' (1 rows), "
         "'f' (1 rows); add training rows for them, or set prompt.task: text"
@@ -382,33 +382,117 @@ BROKEN = [
 ]
 
 
+def stopped(pairs: Sequence[Pair], unread: Sequence[str], limit: float) -> str:
+    """The error of a run with these rows and this limit; empty if it goes on."""
+    found = Judged(pairs)
+    try:
+        too_many(found.why, found.findings, found.columns, unread, limit)
+    except Problem as problem:
+        return str(problem)
+    return ""
+
+
 def test_too_many_bad_rows_stop_the_run_with_counted_reasons() -> None:
     """The error says how many of how many, why, where they stand, and what to do."""
-    with pytest.raises(Problem) as caught:
-        too_many(BROKEN, 40, 0.05)
-    assert str(caught.value) == (
-        "validate.max_quarantined: 3 of 40 rows are bad: 2 duplicate, 1 not_json; expected at most 2 (0.05 of them); "
-        "got a.jsonl row 3 (not_json), a.jsonl row 5 (duplicate), a.jsonl row 8 (duplicate); first: Expecting value; "
-        "mend the rows, or raise the limit"
+    pairs = [*questions(36), pair("", row=40), pair("", "no", row=41), pair("question 3", "no", row=42)]
+    assert stopped(pairs, ["not_json"], 0.05) == (
+        "validate.max_quarantined: 3 of 40 rows are bad: 2 empty_prompt, 1 not_json; expected at most 2 (0.05 of "
+        "them); got all.jsonl row 40, all.jsonl row 41; look at them with `tunesmith data`, mend them, or raise the "
+        "limit"
     )
 
 
-@pytest.mark.parametrize(("rows", "limit", "stops"), [(60, 0.05, False), (59, 0.05, True), (10**6, 0.0, True)])
+@pytest.mark.parametrize(("rows", "limit", "stops"), [(57, 0.05, False), (56, 0.05, True), (57, 0.0, True)])
 def test_the_limit_itself_is_allowed(rows: int, limit: float, *, stops: bool) -> None:
     """As many bad rows as params allow pass; one more in the share stops; a limit of zero lets none pass."""
-    if stops:
-        with pytest.raises(Problem, match=f"3 of {rows} rows are bad"):
-            too_many(BROKEN, rows, limit)
-    else:
-        too_many(BROKEN, rows, limit)
-        too_many([], rows, 0.0)
+    assert bool(stopped([*questions(rows), pair(""), pair("", "no"), pair("", "maybe")], [], limit)) is stops
+
+
+def test_copies_are_no_faults() -> None:
+    """A set may have any number of copies: they are set aside, and the run goes on."""
+    pairs = [*questions(20), *questions(20)]
+    assert len(Judged(pairs).bad) == 20
+    assert stopped(pairs, [], 0.0) == ""
+
+
+def test_a_check_that_must_hold_stops_the_run() -> None:
+    """The error names the check, the rows, what to do, and what else does not hold."""
+    pairs = [*questions(20), pair("again", "Yes", row=21), pair("and \x07", "yes ", row=22)]
+    found = Judged(pairs, acting(control_characters="error"), labels=True)
+    with pytest.raises(Problem) as caught:
+        refuse(found.findings, found.columns)
+    assert str(caught.value) == (
+        "validate.checks.control_characters: 1 rows break it; expected no control or replacement characters; got "
+        "all.jsonl row 22; also label_spelling: 2 rows; export the text again as UTF-8, without terminal codes, or set "
+        "it to warn"
+    )
+
+
+@pytest.mark.parametrize("action", ["quarantine", "warn", "off"])
+def test_what_becomes_of_a_row_is_said_in_params(action: str) -> None:
+    """Set aside, reported, or not looked at."""
+    found = Judged([*questions(20), pair("odd \x07")], acting(control_characters=action))
+    assert found.bad == ([("control_characters", b"odd \x07")] if action == "quarantine" else [])
+    reasons = {item.check.reason for item in found.findings if len(item.places)}
+    assert reasons == (set() if action == "off" else {"control_characters"})
+    refuse(found.findings, found.columns)
+
+
+LONG = "please tell me when the parcel that I ordered on the first of may will be with me, for it is late"
+
+
+def test_a_training_row_near_a_drawn_one_is_set_aside() -> None:
+    """Whichever side each is drawn for by itself, no two rows that are nearly the same end on both sides."""
+    pairs = [pair(f"{LONG[: 40 + n]}{mark}", "yes", row=n) for n in range(50) for mark in ("", " now", " soon")]
+    found = Judged(pairs, changed(near_duplicate=0.8))
+    kept = [(row.prompt, side) for row, side, why in zip(pairs, found.sides, found.why, strict=True) if why == KEPT]
+    near = near_duplicates([prompt for prompt, _ in kept], 0.8)
+    sides = [SPLITS[side] for _, side in kept]
+    assert {sides[a] for a in near.first} <= {"test", "validation"}
+    assert all(
+        sides[a] == sides[b] or "train" not in (sides[a], sides[b])
+        for a, b in zip(near.first, near.second, strict=True)
+    )
+    assert "near_drawn" in {reason for reason, _ in found.bad}
+
+
+@pytest.mark.parametrize("action", ["warn", "quarantine"])
+def test_a_training_row_near_the_given_test_set_is_reported_or_set_aside(action: str) -> None:
+    """The test set stays whole either way."""
+    pairs = [
+        *questions(40, split="train"),
+        pair(LONG, split="train"),
+        pair(f"{LONG}!!", split="test"),
+        pair(f"{LONG} ok", split="test"),
+    ]
+    found = Judged(
+        pairs,
+        changed(
+            near_duplicate=0.8, checks=LIMITS.checks.model_copy(update={"near_test": action, "also_in_test": "off"})
+        ),
+    )
+    assert found.found("near_test") == [40]
+    assert found.bad == ([("near_test", LONG.encode())] if action == "quarantine" else [])
+
+
+def test_prompts_that_share_an_instruction_are_not_taken_for_copies() -> None:
+    """Where a fifth of all rows would be left out as near-duplicates, the run stops and says what to do."""
+    pairs = [pair(f"{LONG} {n}", row=n) for n in range(60)]
+    found = Judged(pairs, changed(near_duplicate=0.8))
+    with pytest.raises(Problem) as caught:
+        need_difference(found.why, found.findings)
+    assert str(caught.value).startswith("validate.near_duplicate: ")
+    assert str(caught.value).endswith(
+        " rows are nearly the same as a held-out one; expected at most 20%; raise it; or, if the prompts share an "
+        "instruction, move that into prompt.system; or set validate.checks.near_drawn to warn"
+    )
 
 
 def test_rows_in_are_rows_kept_and_rows_set_aside(
     ingested: Callable[..., Path], make_params: Callable[..., Params]
 ) -> None:
     """The report accounts for every row from the file on, and each kept row is on one side, unchanged."""
-    params = make_params(**{"validate.max_quarantined": 0.1})
+    params = make_params(**{"validate.max_quarantined": 0.1, "validate.near_duplicate": 1.0})
     pairs = [*questions(100), pair("question 7", "no", row=100), pair("", "yes", row=101)]
     data = ingested(pairs, BROKEN)
     run(params.prompt, params.validate, data)
@@ -428,9 +512,8 @@ def test_the_run_leaves_labels_numbers_and_a_page(ingested: Callable[..., Path])
     report = read_json(data / "validate" / "report.json")
     assert read_json(data / "validate" / "labels.json") == ["no", "yes"]
     assert report["labels"] == {"no": 50, "yes": 50}
-    assert {"reason": "duplicate", "expects": SENTENCES["duplicate"], "sets_aside": True, "rows": 1} in report[
-        "expectations"
-    ]
+    (duplicate,) = [found for found in report["checks"] if found["reason"] == "duplicate"]
+    assert (duplicate["rows"], duplicate["action"], duplicate["first"]) == (1, "quarantine", "all.jsonl row 1")
     page = (data / "validate" / "report.html").read_text(encoding="utf-8")
     assert "Expecting value" in page
     assert "not so: no second copy of the same pair" in page
@@ -475,6 +558,6 @@ def test_the_same_pairs_give_the_same_bytes(ingested: Callable[..., Path]) -> No
         written.append({path.name: path.read_bytes() for path in (data / "validate").iterdir()})
     assert written[0] == written[1]
     assert set(written[0]) == {
-        "train.parquet", "validation.parquet", "test.parquet", "quarantine.parquet",
+        "train.parquet", "validation.parquet", "test.parquet", "quarantine.parquet", "overlaps.parquet",
         "labels.json", "report.json", "report.html",
     }  # fmt: skip

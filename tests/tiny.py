@@ -16,7 +16,7 @@ from pipeline.params import Params, parse_params
 
 SMALL: dict[str, dict[str, Any]] = {
     "prompt": {"system": SYSTEM},
-    "validate": {"max_quarantined": 0.05},
+    "validate": {"max_quarantined": 0.05, "near_duplicate": 1.0},
     "tokenize": {"max_tokens": 100},
     "finetune": {"rank": 4, "alpha": 8, "epochs": 2, "batch_rows": 4, "learning_rate": 0.03},
     "evaluate": {"batch_rows": 4, "max_new_tokens": 8, "resamples": 200},

@@ -1,12 +1,15 @@
 """Sections on the pairs: where they come from, what a good one is, how they are split, how long they may be."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.section import Positive, Section, Seed, Share
 
 Split = Literal["train", "validation", "test"]
+Action = Literal["error", "quarantine", "mask", "warn", "off"]
+Judged = Literal["error", "quarantine", "warn", "off"]
+"""What becomes of a row that breaks a check: the run stops, it is set aside, it is only reported, nobody looks."""
 
 
 class Source(Section):
@@ -49,13 +52,51 @@ class Ingest(Section):
         return sources
 
 
+class Checks(Section):
+    """What becomes of rows that break each check; `pipeline.suite` says what each expects."""
+
+    empty_prompt: Judged
+    empty_completion: Judged
+    prompt_too_long: Judged
+    completion_too_long: Judged
+    control_characters: Judged
+    mojibake: Judged
+    markup: Judged
+    secret: Action
+    personal_data: Action
+    """`mask` puts the name of its kind in its place."""
+    unknown_label: Judged
+    label_spelling: Judged
+    duplicate: Judged
+    also_in_test: Judged
+    also_in_validation: Judged
+    near_test: Judged
+    """Training rows near a row of a test set that a source gives."""
+    near_drawn: Judged
+    """Training rows near a row that was drawn for test or validation."""
+    near_duplicate: Judged
+    conflict: Judged
+    near_conflict: Judged
+    answer_in_prompt: Judged
+    rare_label: Judged
+    common_label: Judged
+
+
 class Validate(Section):
     """What a good pair is, and how the pairs are split."""
 
     max_prompt_chars: Positive
     max_completion_chars: Positive
     max_quarantined: Share
-    """Share of all rows that may be set aside before the run stops."""
+    """Share of all rows that may be set aside for a fault of their own before the run stops."""
+    near_duplicate: Annotated[float, Field(gt=0, le=1)]
+    """Two prompts with at least this share of their four-letter pieces in common (Jaccard) are near-duplicates."""
+    labels: tuple[str, ...] | None
+    """The labels that there are; null takes whatever the completions are."""
+    min_label_rows: Positive
+    max_label_share: Annotated[float, Field(gt=0, le=1)]
+    """Of training rows, for the checks `rare_label` and `common_label`."""
+    checks: Checks
     validation_share: Share
     test_share: Share
     """Not used when a source says that it is the test set."""

@@ -1,0 +1,189 @@
+"""What is computed of every pair, so that the checks compare numbers: a column of them for each thing to look at.
+
+Texts pass by in batches and are not kept; what is kept of each pair is a few numbers.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import ftfy.badness
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.near import folded
+from pipeline.pairs import SPLITS
+from pipeline.personal import count_of
+
+Numbers = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
+
+SEEN = r"[^\pC\pZ]"
+"""Controls, blanks and zero-width characters cannot be seen."""
+CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\x{FFFD}]"
+"""Control characters but for line ends and tabs, and what a wrong decoding leaves."""
+MARKUP = (
+    r"<\|[^|<>\s]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(start|end)_of_turn>|<(bos|eos|pad|unk|mask|think|/think)>"
+    r"|<\x{FF5C}[^<>\s]{1,60}\x{FF5C}>"
+)
+"""What chat templates write between turns: in a text it would end the turn, or begin another one."""
+NOT_ASCII = r"[^\x00-\x7f]"
+SHORT = 3
+"""Characters of a completion that stands in many prompts by chance."""
+TEST, VALIDATION, TRAIN = SPLITS.index("test"), SPLITS.index("validation"), SPLITS.index("train")
+DRAWN = -1
+"""In place of a split's number: its source names none."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """All pairs, a number each in their order.
+
+    Args:
+        ids: Their content.
+        prompts: Their prompt, but for case, blanks and punctuation.
+        points: Where the law of the split puts their prompt, from 0 to 1.
+        given: The number of the split that their source names, or DRAWN.
+        completions: The place of their completion in *answers*.
+        answers: All different completions.
+        sources: The place of their file in *files*.
+        files: All files.
+        rows: Their row in it.
+        texts: What was counted in each text, by name.
+    """
+
+    ids: Hashes
+    prompts: Hashes
+    points: npt.NDArray[np.float64]
+    given: Numbers
+    completions: Numbers
+    answers: list[str]
+    sources: Numbers
+    files: list[str]
+    rows: Numbers
+    texts: dict[str, Numbers]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def prompts_of(batch: pa.RecordBatch) -> pa.Array:
+    """Give the prompt of each pair in one text, as `Pair.prompt` does."""
+    messages = batch["messages"]
+    contents = pc.struct_field(messages.values, "content")
+    return pc.binary_join(pa.ListArray.from_arrays(messages.offsets, contents), "\n")
+
+
+def questions_of(batch: pa.RecordBatch) -> pa.Array:
+    """Give what the last turn of each prompt says."""
+    messages = batch["messages"]
+    return pc.struct_field(messages.values, "content").take(pc.subtract(messages.offsets[1:], 1))
+
+
+def text_columns(batch: pa.RecordBatch) -> dict[str, Numbers]:
+    """Count, in the texts of a batch of pairs, what the checks ask for."""
+    prompt, completion = prompts_of(batch), batch["completion"]
+    both = pc.binary_join_element_wise(prompt, completion, "\n")
+    found = {
+        "question_seen": pc.match_substring_regex(questions_of(batch), SEEN),
+        "completion_seen": pc.match_substring_regex(completion, SEEN),
+        "prompt_chars": pc.utf8_length(pc.utf8_trim_whitespace(prompt)),
+        "completion_chars": pc.utf8_length(pc.utf8_trim_whitespace(completion)),
+        "control_chars": pc.count_substring_regex(both, CONTROLS),
+        "markup": pc.count_substring_regex(both, MARKUP),
+    }
+    numbers = {name: np.asarray(column.to_numpy(zero_copy_only=False), np.int64) for name, column in found.items()}
+    return {
+        **numbers,
+        "mojibake": where(both, NOT_ASCII, ftfy.badness.badness),
+        "personal": count_of(both, secrets=False),
+        "secrets": count_of(both, secrets=True),
+        "answer_in_prompt": repeated(prompt, completion),
+    }
+
+
+def where(texts: pa.Array, pattern: str, count: Callable[[str], int]) -> Numbers:
+    """Count with a slow function, and only in texts that a fast pattern finds."""
+    found = np.zeros(len(texts), np.int64)
+    at = np.flatnonzero(pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False))
+    found[at] = [count(text) for text in texts.take(pa.array(at)).to_pylist()]
+    return found
+
+
+def repeated(prompts: pa.Array, completions: pa.Array) -> Numbers:
+    """Say where the whole completion, unless it is very short, stands in its own prompt."""
+    pairs = zip(prompts.to_pylist(), completions.to_pylist(), strict=True)
+    return np.fromiter((len(answer) > SHORT and answer in asked for asked, answer in pairs), np.int64, len(prompts))
+
+
+def point(group: str, salt: str) -> float:
+    """Hash a group of prompts to a place from 0 to 1: the law of the split, which no other row can change."""
+    return int.from_bytes(hashlib.sha256(f"{salt} {group}".encode()).digest()[:8], "big") / 2**64
+
+
+def group_of(prompt: str) -> str:
+    """Name what must stay on one side of the split: the prompt, but for case and blanks."""
+    return hashlib.sha256(" ".join(prompt.casefold().split()).encode()).hexdigest()
+
+
+def hash_of(text: str) -> int:
+    """Hash a text to 64 bits."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+class Reader:
+    """Takes batches of pairs, passes their prompts on, and keeps their columns.
+
+    Args:
+        salt: Of the law of the split.
+    """
+
+    def __init__(self, salt: str) -> None:
+        self.salt = salt
+        self.parts: list[dict[str, npt.NDArray[Any]]] = []
+        self.answers: dict[str | None, int] = {}
+        self.files: dict[str | None, int] = {}
+
+    def prompts(self, batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
+        """Give the prompt of every pair, and keep the columns of each batch that went by."""
+        for batch in batches:
+            asked = prompts_of(batch).to_pylist()
+            self.parts.append(text_columns(batch) | self._places(batch) | self._hashes(batch, asked))
+            yield from asked
+
+    def _hashes(self, batch: pa.RecordBatch, prompts: list[str]) -> dict[str, npt.NDArray[Any]]:
+        return {
+            "ids": np.frombuffer(bytes.fromhex("".join(batch["id"].to_pylist())), ">u8").astype(np.uint64),
+            "prompts": np.array([hash_of(folded(prompt)) for prompt in prompts], np.uint64),
+            "points": np.array([point(group_of(prompt), self.salt) for prompt in prompts]),
+        }
+
+    def _places(self, batch: pa.RecordBatch) -> dict[str, Numbers]:
+        splits: dict[str | None, int] = {None: DRAWN, **{name: place for place, name in enumerate(SPLITS)}}
+        return {
+            "given": numbered(batch["split"], splits),
+            "completions": numbered(batch["completion"], self.answers),
+            "sources": numbered(batch["source"], self.files),
+            "rows": batch["row"].to_numpy(),
+        }
+
+    def columns(self) -> Columns:
+        """Give the columns of all that went by."""
+        names = self.parts[0] if self.parts else []
+        found = {name: np.concatenate([part[name] for part in self.parts]) for name in names}
+        own = {
+            name: found.pop(name) for name in ("ids", "prompts", "points", "given", "completions", "sources", "rows")
+        }
+        answers, files = (list(map(str, known)) for known in (self.answers, self.files))
+        return Columns(**own, answers=answers, files=files, texts=found)
+
+
+def numbered(values: pa.Array, known: dict[str | None, int]) -> Numbers:
+    """Give each value its number, and a value that is not known yet the next one."""
+    encoded = values.dictionary_encode(null_encoding="encode")
+    numbers = np.array([known.setdefault(value, len(known)) for value in encoded.dictionary.to_pylist()], np.int64)
+    found: Numbers = numbers[encoded.indices.to_numpy()]
+    return found

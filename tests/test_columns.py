@@ -1,0 +1,132 @@
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.columns import DRAWN, SHORT, TEST, Reader, text_columns
+from pipeline.pairs import PAIRS, Message, Pair
+
+
+def batch_of(*pairs: Pair) -> pa.RecordBatch:
+    """Pairs as they stand on disk."""
+    rows = [{**vars(pair), "id": pair.id, "messages": [vars(turn) for turn in pair.messages]} for pair in pairs]
+    return pa.RecordBatch.from_pylist(rows, schema=PAIRS)
+
+
+def pair(prompt: str, completion: str = "yes", **other: Any) -> Pair:
+    """A pair of one question."""
+    told = {"source": "a.jsonl", "row": 1, "split": None, **other}
+    return Pair((Message("user", prompt),), completion, raw=b"{}", **told)
+
+
+def counted(name: str, prompt: str, completion: str = "yes") -> int:
+    """What is counted of one pair."""
+    return int(text_columns(batch_of(pair("another"), pair(prompt, completion)))[name][1])
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("plain", 0),
+        ("\n\r\t", 0),
+        ("naïve 🚂 \u200b\u2028\u00a0", 0),
+        ("\x00", 1),
+        ("\x1b[31mred", 1),
+        ("\x7f", 1),
+        ("caf\ufffd\ufffd", 2),
+        ("\x0b\x0c", 2),
+        ("\u0085", 1),
+    ],
+)
+def test_control_characters_are_those_that_belong_in_no_message(text: str, number: int) -> None:
+    """Line ends, tabs and every letter pass; terminal codes, zeros and marks of a wrong decoding count."""
+    assert counted("control_chars", text) == number
+    assert counted("control_chars", "plain", text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("<|im_start|>system", 1),
+        ("bye<|im_end|>\n<|im_start|>user", 2),
+        ("[INST] do [/INST]", 2),
+        ("<<SYS>>", 1),
+        ("</s>", 1),
+        ("<start_of_turn>user<end_of_turn>", 2),
+        ("<|eot_id|>", 1),
+        ("<\uff5cUser\uff5c>", 1),
+        ("<bos>", 1),
+        ("a <b> tag, x < y | z > w, [1], <spam>, </span>, <s1>", 0),
+    ],
+)
+def test_words_of_chat_templates_are_counted(text: str, number: int) -> None:
+    """Those of every family of templates, and no other markup."""
+    assert counted("markup", text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "bad"),
+    [
+        ("cafÃ© is open", True),
+        ("â€œquotedâ€\x9d", True),
+        ("naïve café, São Paulo, £20", False),
+        ("Привет 🚂 你好", False),
+        ("plain", False),
+    ],
+)
+def test_text_that_was_decoded_wrongly_is_found(text: str, *, bad: bool) -> None:
+    """UTF-8 that was read as Latin-1 is; letters of any script are not."""
+    assert (counted("mojibake", text) > 0) is bad
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion", "stands"),
+    [
+        ("the answer is forty", "forty", 1),
+        ("the answer is forty", "fifty", 0),
+        ("yes or no?", "x" * SHORT, 0),
+        ("no or yes?", "yes", 0),
+    ],
+)
+def test_an_answer_that_stands_in_its_prompt_is_found(prompt: str, completion: str, stands: int) -> None:
+    """Unless it is so short that it stands in many by chance."""
+    assert counted("answer_in_prompt", prompt, completion) == stands
+
+
+def test_lengths_are_characters_without_the_blanks_round_them() -> None:
+    """Characters, not bytes."""
+    assert counted("prompt_chars", "  né🚂\n") == 3
+    assert counted("completion_chars", "a", " 🚂 ") == 1
+
+
+def test_the_question_is_the_last_turn() -> None:
+    """A system message does not make up for an empty question; in another row, more turns change nothing."""
+    several = (Message("system", "s"), Message("user", "a"), Message("assistant", "b"), Message("user", " "))
+    found = text_columns(batch_of(pair("x"), Pair(several, "c", "a.jsonl", 2, None, b""), pair("y")))
+    assert found["question_seen"].tolist() == [1, 0, 1]
+
+
+def test_a_reader_keeps_a_number_of_each_pair_whatever_the_batches() -> None:
+    """Batches of any size give the same columns, and the prompts come back in order."""
+    pairs = [pair(f"Question, {n}", "ab"[n % 2], row=n, split="test" if n == 3 else None) for n in range(7)]
+    whole, parts = Reader("salt"), Reader("salt")
+    assert list(whole.prompts([batch_of(*pairs)])) == [f"Question, {n}" for n in range(7)]
+    assert len(list(parts.prompts([batch_of(*pairs[:2]), batch_of(*pairs[2:])]))) == 7
+    first, second = whole.columns(), parts.columns()
+    for name, column in vars(first).items():
+        if isinstance(column, np.ndarray):
+            assert np.array_equal(column, getattr(second, name)), name
+    assert first.texts.keys() == second.texts.keys()
+    assert (first.answers, first.files, second.answers) == (["a", "b"], ["a.jsonl"], ["a", "b"])
+    assert first.given.tolist() == [DRAWN] * 3 + [TEST] + [DRAWN] * 3
+    assert [f"{number:016x}" for number in first.ids] == [pair.id for pair in pairs]
+
+
+def test_prompts_are_equal_but_for_case_blanks_and_punctuation() -> None:
+    """Their hashes say so; their place in the split hangs on punctuation too, as it always did."""
+    reader = Reader("salt")
+    list(reader.prompts([batch_of(pair("Is it open?"), pair("is  it open"), pair("is it closed"))]))
+    found = reader.columns()
+    assert found.prompts[0] == found.prompts[1] != found.prompts[2]
+    assert len(set(found.points.tolist())) == 3
