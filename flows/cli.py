@@ -76,6 +76,21 @@ def run(
 
 @app.command()
 @plain_errors
+def data() -> None:
+    """Show what the checks found in the data: counts, rows, and how to mend them; also after a run that stopped there.
+
+    [dim]Example:[/]
+
+        tunesmith data
+    """
+    from flows.data import lines
+
+    for line in lines(place.root()):
+        show.console.print(line, markup=False)
+
+
+@app.command()
+@plain_errors
 def plan() -> None:
     """Say what a run will cost: tokens, steps, time, memory and disk, measured on a few steps that are not kept.
 

@@ -90,7 +90,8 @@ def retrain(plan: Plan, say: Say, ready: Callable[[], None]) -> Report:
     Raises:
         Problem: With the failing stage's own line; the run in MLflow then ends FAILED with it.
     """
-    from flows.record.runs import begin, close_dead, live  # noqa: PLC0415 -- MLflow takes seconds to import
+    from flows.record.refused import show_refused  # noqa: PLC0415 -- MLflow takes seconds to import
+    from flows.record.runs import begin, close_dead, live  # noqa: PLC0415
 
     report, name = Report(), plan.folder.name
     plan.folder.mkdir(parents=True)
@@ -107,6 +108,7 @@ def retrain(plan: Plan, say: Say, ready: Callable[[], None]) -> Report:
         finish(plan, run, report)
     except BaseException as error:
         run.tag({"tunesmith.error": f"{error}" or type(error).__name__})
+        show_refused(run)
         run.end("FAILED")
         raise
     finally:

@@ -1,7 +1,7 @@
 """What is expected of every pair, held against its columns by Great Expectations."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.columns import Columns
 from pipeline.params import Action, Validate
 
 Places = npt.NDArray[np.int64]
 
 TOGETHER = 250_000
 """Pairs that Great Expectations is given at once: it copies what it is given."""
+NAMED_ROWS = 10
+KEPT = -1
+"""In place of the number of the finding that sets a row aside."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,30 @@ class Finding:
     def sets_aside(self) -> bool:
         """Whether its pairs are set aside."""
         return self.action == "quarantine"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """All pairs, judged.
+
+    Args:
+        columns: What is known of each.
+        sides: The number of its split.
+        findings: What the checks found.
+        why: Of each, the number of the finding that sets it aside, or KEPT.
+        unread: The reasons of rows that ingest set aside.
+    """
+
+    columns: Columns
+    sides: Places
+    findings: Sequence[Finding]
+    why: Places
+    unread: Sequence[str]
+
+    @property
+    def kept(self) -> npt.NDArray[np.bool_]:
+        """Which are kept."""
+        return self.why == KEPT
 
 
 def checks_of(validate: Validate) -> list[Check]:
@@ -167,3 +195,18 @@ def outcome(result: Any) -> tuple[str, Places]:
     if "unexpected_index_list" not in result.result:
         raise RuntimeError(f"the expectation {reason!r} could not be computed: {result.exception_info}")
     return reason, np.array([index["place"] for index in result.result["unexpected_index_list"]], np.int64)
+
+
+def reasons_of(findings: Sequence[Finding], rows: int) -> Places:
+    """Give for each pair the number of the first finding that sets it aside, or KEPT."""
+    why = np.full(rows, KEPT, np.int64)
+    for number in reversed(range(len(findings))):
+        if findings[number].sets_aside:
+            why[findings[number].places] = number
+    return why
+
+
+def named(columns: Columns, places: Places) -> str:
+    """Name the rows at some places."""
+    rows = [f"{columns.files[columns.sources[place]]} row {columns.rows[place]}" for place in places[:NAMED_ROWS]]
+    return ", ".join(rows) + (" and others" if len(places) > NAMED_ROWS else "")

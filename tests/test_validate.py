@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from conftest import PROJECT
 
-from pipeline.columns import Columns, Reader
+from pipeline.columns import Reader
 from pipeline.near import near_duplicates
 from pipeline.pairs import (
     PAIRS,
@@ -23,7 +23,9 @@ from pipeline.pairs import (
 )  # fmt: skip
 from pipeline.params import Params, Prompt, Validate, load_params
 from pipeline.problem import Problem
-from pipeline.validate import KEPT, judge, labels_of, need_difference, need_rows, reasons_of, refuse, run, too_many
+from pipeline.refusal import labels_of, need_difference, need_rows, refuse, too_many
+from pipeline.suite import KEPT
+from pipeline.validate import judge, run
 
 GIVEN = load_params(PROJECT / "params.yaml").validate
 LIMITS = GIVEN.model_copy(
@@ -51,10 +53,12 @@ def acting(**actions: str) -> Validate:
     return changed(checks=LIMITS.checks.model_copy(update=actions))
 
 
-class Judged:
+class Found:
     """Pairs held against all checks: what was found, and what becomes of each."""
 
-    def __init__(self, pairs: Sequence[Pair], validate: Validate = LIMITS, *, labels: bool = False) -> None:
+    def __init__(
+        self, pairs: Sequence[Pair], validate: Validate = LIMITS, *, labels: bool = False, unread: Sequence[str] = ()
+    ) -> None:
         rows = [
             {"id": pair.id, "messages": [vars(turn) for turn in pair.messages], "completion": pair.completion,
              "source": pair.source, "row": pair.row, "split": pair.split, "raw": pair.raw}
@@ -64,9 +68,8 @@ class Judged:
         batch = pa.RecordBatch.from_pylist(rows, schema=PAIRS)
         near = near_duplicates(reader.prompts([batch]), validate.near_duplicate)
         self.pairs = pairs
-        self.columns: Columns = reader.columns()
-        self.sides, self.findings = judge(self.columns, near, validate, labels=labels)
-        self.why = reasons_of(self.findings, len(pairs))
+        self.judged = judge(reader.columns(), near, validate, unread, labels=labels)
+        self.sides, self.findings, self.why = self.judged.sides, self.judged.findings, self.judged.why
 
     @property
     def kept(self) -> dict[str, str]:
@@ -94,7 +97,7 @@ class Judged:
 
 def sides_of(pairs: Sequence[Pair], validate: Validate = LIMITS) -> dict[str, str]:
     """The side of each pair, by its id."""
-    return {pair.id: SPLITS[side] for pair, side in zip(pairs, Judged(pairs, validate).sides, strict=True)}
+    return {pair.id: SPLITS[side] for pair, side in zip(pairs, Found(pairs, validate).sides, strict=True)}
 
 
 @pytest.fixture
@@ -139,19 +142,19 @@ ROWS: list[tuple[str, str, str | None]] = [
 
 
 @pytest.fixture(scope="module")
-def checked() -> Judged:
+def checked() -> Found:
     """All of ROWS held against the suite at once."""
-    return Judged([pair(prompt, completion, row=number) for number, (prompt, completion, _) in enumerate(ROWS)])
+    return Found([pair(prompt, completion, row=number) for number, (prompt, completion, _) in enumerate(ROWS)])
 
 
 @pytest.mark.parametrize("number", range(len(ROWS)), ids=lambda number: f"{number}-{ROWS[number][2] or 'good'}")
-def test_a_row_goes_by_the_first_check_that_it_breaks(checked: Judged, number: int) -> None:
+def test_a_row_goes_by_the_first_check_that_it_breaks(checked: Found, number: int) -> None:
     """Each row is kept, or set aside with the reason."""
     why, reason = checked.why[number], ROWS[number][2]
     assert (None if why == KEPT else checked.findings[why].check.reason) == reason
 
 
-def test_each_check_counts_every_row_that_breaks_it(checked: Judged) -> None:
+def test_each_check_counts_every_row_that_breaks_it(checked: Found) -> None:
     """The report's numbers are those of all rows that break a check, also of rows set aside for another."""
     broken = {found.check.reason: len(found.places) for found in checked.findings if len(found.places)}
     assert broken == {
@@ -170,13 +173,13 @@ def test_each_check_counts_every_row_that_breaks_it(checked: Judged) -> None:
 @pytest.mark.parametrize("pairs", [questions(40), questions(40, split="train") + questions(9, split="test", start=50)])
 def test_clean_rows_are_all_kept(pairs: list[Pair]) -> None:
     """Nothing is set aside for no reason, and the pairs keep their order."""
-    assert (Judged(pairs).why == KEPT).all()
+    assert (Found(pairs).why == KEPT).all()
 
 
 def test_one_prompt_with_two_completions_is_reported_and_kept() -> None:
     """A conflict may be right, so it warns: both rows stay, on one side."""
     pairs = [*questions(40), pair("Question 3", "yes"), pair("question  3", "maybe")]
-    found = Judged(pairs)
+    found = Found(pairs)
     assert found.found("conflict") == [3, 40, 41]
     assert found.bad == []
     assert len({found.kept[prompt] for prompt in ("question 3", "Question 3", "question  3")}) == 1
@@ -247,7 +250,7 @@ def test_another_salt_is_another_split() -> None:
 def test_the_split_does_not_hang_on_the_order_of_the_rows() -> None:
     """Shuffled rows, copies and a given test file among them, give the same rows on the same sides."""
     rows = [*questions(60), *questions(5), *questions(20, split="test", start=50), pair("", "yes")]
-    found, again = Judged(rows), Judged(random.Random(5).sample(rows, len(rows)))
+    found, again = Found(rows), Found(random.Random(5).sample(rows, len(rows)))
     assert again.kept == found.kept
     assert sorted(again.bad) == sorted(found.bad)
 
@@ -273,7 +276,7 @@ def test_a_row_whose_prompt_is_in_the_given_test_file_is_set_aside(split: str | 
     """What the model is tested on it has not seen, in whatever case and blanks, and whatever its completion there."""
     seen = [pair("Question  301", "no", split=split), pair("question 302", "other", split=split)]
     given = questions(5, split="test", start=300)
-    found = Judged([*questions(40, split="train"), *seen, *given])
+    found = Found([*questions(40, split="train"), *seen, *given])
     assert found.bad == [("also_in_test", row.raw) for row in seen]
     assert sorted(prompt for prompt, name in found.kept.items() if name == "test") == [
         f"question {n}" for n in range(300, 305)
@@ -288,7 +291,7 @@ def test_a_training_row_whose_prompt_is_in_the_given_validation_file_is_set_asid
         *questions(5, split="test", start=60),
     ]
     seen = pair("Question 51", "other", split="train")
-    assert Judged([*given, seen]).bad == [("also_in_validation", seen.raw)]
+    assert Found([*given, seen]).bad == [("also_in_validation", seen.raw)]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +309,7 @@ def test_what_nobody_can_see_says_nothing(system: str, prompt: str, completion: 
     """A system message does not make up for an empty question, nor zero-width characters for a text."""
     messages = (*((Message("system", system),) if system else ()), Message("user", prompt))
     odd = Pair(messages, completion, "all.jsonl", 99, None, b"odd")
-    assert Judged([*questions(10), odd]).bad == ([(reason, b"odd")] if reason else [])
+    assert Found([*questions(10), odd]).bad == ([(reason, b"odd")] if reason else [])
 
 
 @pytest.mark.parametrize("first", ["train", "test"])
@@ -314,7 +317,7 @@ def test_a_pair_in_both_files_stays_in_the_given_test_file(first: str) -> None:
     """The very same pair in a training file, before or after, never takes a row out of the given test file."""
     train, given = questions(40, split="train"), questions(5, split="test", start=38)
     pairs = [*train, *given] if first == "train" else [*given, *train]
-    found = Judged(pairs)
+    found = Found(pairs)
     assert {prompt for prompt, side in found.kept.items() if side == "test"} == {row.raw.decode() for row in given}
     assert sorted(raw for _, raw in found.bad) == [b"question 38", b"question 39"]
 
@@ -322,7 +325,7 @@ def test_a_pair_in_both_files_stays_in_the_given_test_file(first: str) -> None:
 def test_a_prompt_of_a_training_file_is_never_tested_on() -> None:
     """Where a row to be split has the prompt of a given training row, the two do not end up on two sides."""
     pairs = [*questions(100, split="train"), *(pair(f"Question {n}", "maybe") for n in range(50, 150))]
-    found = Judged(pairs)
+    found = Found(pairs)
     good = [(row.group, side) for row, side, why in zip(pairs, found.sides, found.why, strict=True) if why == KEPT]
     trained, tested = ({group for group, side in good if SPLITS[side] == name} for name in ("train", "test"))
     assert tested
@@ -343,32 +346,32 @@ def test_a_prompt_of_a_training_file_is_never_tested_on() -> None:
 )  # fmt: skip
 def test_an_empty_side_stops_the_run(pairs: list[Pair], values: dict[str, Any], line: str) -> None:
     """Without a row to train on or to test on there is nothing to do, and the error says what to change."""
-    found = Judged(pairs, changed(**values))
+    found = Found(pairs, changed(**values))
     with pytest.raises(Problem) as caught:
-        need_rows(found.sides, found.why)
+        need_rows(found.judged)
     assert str(caught.value) == line
 
 
 def test_an_empty_validation_side_is_allowed() -> None:
     """Who asks for no validation rows gets none."""
-    found = Judged(questions(100), changed(validation_share=0.0))
-    need_rows(found.sides, found.why)
+    found = Found(questions(100), changed(validation_share=0.0))
+    need_rows(found.judged)
     assert "validation" not in found.kept.values()
 
 
 def test_the_labels_are_those_of_the_training_rows() -> None:
     """Labels come sorted and once, and a label that only validation rows have is none."""
     train = [pair("a", "red", split="train"), pair("b", "blue", split="train"), pair("c", "red", split="train")]
-    found = Judged([*train, pair("d", "green", split="validation"), pair("e", "blue", split="test")])
-    assert labels_of(found.columns, found.sides, found.why) == ["blue", "red"]
+    found = Found([*train, pair("d", "green", split="validation"), pair("e", "blue", split="test")])
+    assert labels_of(found.judged) == ["blue", "red"]
 
 
 def test_a_test_label_that_training_lacks_stops_the_run() -> None:
     """A label that could never be answered is named with its rows, the commonest first, five at most."""
     test = [pair(f"{label} {n}", label, split="test") for label in "abcdefg" for n in range(3 if label == "d" else 1)]
-    found = Judged([*test, pair("x", "a", split="train")])
+    found = Found([*test, pair("x", "a", split="train")])
     with pytest.raises(Problem) as caught:
-        labels_of(found.columns, found.sides, found.why)
+        labels_of(found.judged)
     assert str(caught.value) == (
         "the test split: labels that no training row has: 'd' (3 rows), 'b' (1 rows), 'c' (1 rows), 'e' (1 rows), "
         "'f' (1 rows); add training rows for them, or set prompt.task: text"
@@ -384,9 +387,8 @@ BROKEN = [
 
 def stopped(pairs: Sequence[Pair], unread: Sequence[str], limit: float) -> str:
     """The error of a run with these rows and this limit; empty if it goes on."""
-    found = Judged(pairs)
     try:
-        too_many(found.why, found.findings, found.columns, unread, limit)
+        too_many(Found(pairs, unread=unread).judged, limit)
     except Problem as problem:
         return str(problem)
     return ""
@@ -411,16 +413,16 @@ def test_the_limit_itself_is_allowed(rows: int, limit: float, *, stops: bool) ->
 def test_copies_are_no_faults() -> None:
     """A set may have any number of copies: they are set aside, and the run goes on."""
     pairs = [*questions(20), *questions(20)]
-    assert len(Judged(pairs).bad) == 20
+    assert len(Found(pairs).bad) == 20
     assert stopped(pairs, [], 0.0) == ""
 
 
 def test_a_check_that_must_hold_stops_the_run() -> None:
     """The error names the check, the rows, what to do, and what else does not hold."""
     pairs = [*questions(20), pair("again", "Yes", row=21), pair("and \x07", "yes ", row=22)]
-    found = Judged(pairs, acting(control_characters="error"), labels=True)
+    found = Found(pairs, acting(control_characters="error"), labels=True)
     with pytest.raises(Problem) as caught:
-        refuse(found.findings, found.columns)
+        refuse(found.judged)
     assert str(caught.value) == (
         "validate.checks.control_characters: 1 rows break it; expected no control or replacement characters; got "
         "all.jsonl row 22; also label_spelling: 2 rows; export the text again as UTF-8, without terminal codes, or set "
@@ -431,11 +433,11 @@ def test_a_check_that_must_hold_stops_the_run() -> None:
 @pytest.mark.parametrize("action", ["quarantine", "warn", "off"])
 def test_what_becomes_of_a_row_is_said_in_params(action: str) -> None:
     """Set aside, reported, or not looked at."""
-    found = Judged([*questions(20), pair("odd \x07")], acting(control_characters=action))
+    found = Found([*questions(20), pair("odd \x07")], acting(control_characters=action))
     assert found.bad == ([("control_characters", b"odd \x07")] if action == "quarantine" else [])
     reasons = {item.check.reason for item in found.findings if len(item.places)}
     assert reasons == (set() if action == "off" else {"control_characters"})
-    refuse(found.findings, found.columns)
+    refuse(found.judged)
 
 
 LONG = "please tell me when the parcel that I ordered on the first of may will be with me, for it is late"
@@ -444,7 +446,7 @@ LONG = "please tell me when the parcel that I ordered on the first of may will b
 def test_a_training_row_near_a_drawn_one_is_set_aside() -> None:
     """Whichever side each is drawn for by itself, no two rows that are nearly the same end on both sides."""
     pairs = [pair(f"{LONG[: 40 + n]}{mark}", "yes", row=n) for n in range(50) for mark in ("", " now", " soon")]
-    found = Judged(pairs, changed(near_duplicate=0.8))
+    found = Found(pairs, changed(near_duplicate=0.8))
     kept = [(row.prompt, side) for row, side, why in zip(pairs, found.sides, found.why, strict=True) if why == KEPT]
     near = near_duplicates([prompt for prompt, _ in kept], 0.8)
     sides = [SPLITS[side] for _, side in kept]
@@ -465,7 +467,7 @@ def test_a_training_row_near_the_given_test_set_is_reported_or_set_aside(action:
         pair(f"{LONG}!!", split="test"),
         pair(f"{LONG} ok", split="test"),
     ]
-    found = Judged(
+    found = Found(
         pairs,
         changed(
             near_duplicate=0.8, checks=LIMITS.checks.model_copy(update={"near_test": action, "also_in_test": "off"})
@@ -478,9 +480,9 @@ def test_a_training_row_near_the_given_test_set_is_reported_or_set_aside(action:
 def test_prompts_that_share_an_instruction_are_not_taken_for_copies() -> None:
     """Where a fifth of all rows would be left out as near-duplicates, the run stops and says what to do."""
     pairs = [pair(f"{LONG} {n}", row=n) for n in range(60)]
-    found = Judged(pairs, changed(near_duplicate=0.8))
+    found = Found(pairs, changed(near_duplicate=0.8))
     with pytest.raises(Problem) as caught:
-        need_difference(found.why, found.findings)
+        need_difference(found.judged)
     assert str(caught.value).startswith("validate.near_duplicate: ")
     assert str(caught.value).endswith(
         " rows are nearly the same as a held-out one; expected at most 20%; raise it; or, if the prompts share an "
@@ -541,12 +543,24 @@ def test_free_texts_are_no_labels(ingested: Callable[..., Path]) -> None:
 def test_a_run_that_stops_leaves_what_was_there(
     ingested: Callable[..., Path], pairs: list[Pair], unread: list[Quarantined], opening: str
 ) -> None:
-    """Rows that ingest could not read count towards the limit too, and a stopped run writes nothing."""
+    """Rows that ingest could not read count towards the limit too; what is left says why, and is no output."""
     data = ingested(pairs, unread)
     with pytest.raises(Problem) as caught:
         run(LABELS, LIMITS, data)
     assert str(caught.value).startswith(opening)
-    assert not (data / "validate").exists()
+    assert {path.name for path in (data / "validate").iterdir()} == {"refused"}
+    left = {path.name for path in (data / "validate" / "refused").iterdir()}
+    assert left == {"quarantine.parquet", "report.json", "report.html"}
+
+
+def test_what_was_refused_goes_when_it_is_mended(ingested: Callable[..., Path]) -> None:
+    """A run that goes through leaves its outputs alone."""
+    data = ingested(questions(20), BROKEN)
+    with pytest.raises(Problem):
+        run(LABELS, LIMITS, data)
+    run(LABELS, changed(max_quarantined=0.5), data)
+    assert not (data / "validate" / "refused").exists()
+    assert (data / "validate" / "train.parquet").exists()
 
 
 def test_the_same_pairs_give_the_same_bytes(ingested: Callable[..., Path]) -> None:

@@ -1,0 +1,84 @@
+"""What the checks found in the data, in words: how many rows, which, and how to mend them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.pairs import Quarantined, read_json, read_quarantine
+from pipeline.problem import Problem
+
+VALIDATE = "data/validate"
+REFUSED = "data/validate/refused"
+"""What the last run found if it stopped there; no stage reads it."""
+SHOWN = 3
+CUT = 160
+THEN = {"error": "the run stops", "quarantine": "set aside", "mask": "masked", "warn": "kept"}
+
+
+def refused(root: Path) -> Path | None:
+    """Give the folder of what was found if the last look ended there; what was restored since then counts more."""
+    stopped = (root / REFUSED / "report.json").exists() and not (root / VALIDATE / "report.json").exists()
+    return root / REFUSED if stopped else None
+
+
+def found(root: Path) -> Path:
+    """Give the folder of what was found last.
+
+    Raises:
+        Problem: If nobody has looked yet.
+    """
+    folder = refused(root) or root / VALIDATE
+    if not (folder / "report.json").exists():
+        raise Problem("the data", "have not been looked at yet", do="`tunesmith run --until validate` looks at them")
+    return folder
+
+
+def lines(root: Path) -> Iterator[str]:
+    """Say what was found, the counts first, then each check that does not hold with rows and what to do."""
+    folder = found(root)
+    report = read_json(folder / "report.json")
+    rows, splits = report["rows"], report["splits"]
+    aside = f"{rows['set_aside']:,} set aside + {rows['unreadable']:,} unreadable"
+    yield f"{rows['in']:,} rows read = {rows['kept']:,} kept + {aside}"
+    yield "kept: " + ", ".join(f"{number:,} {split}" for split, number in splits.items())
+    yield from overlap_lines(report["overlap"])
+    unread = read_quarantine(root / "data/ingest/quarantine.parquet")
+    bad = read_quarantine(folder / "quarantine.parquet")
+    for reason in sorted({row.reason for row in unread}):
+        yield from reason_lines(reason, "not read", [row for row in unread if row.reason == reason])
+    for check in report["checks"]:
+        if check["rows"]:
+            yield from check_lines(check, [row for row in bad if row.reason == check["reason"]])
+    yield f"more: {(folder / 'report.html').relative_to(root)}"
+
+
+def overlap_lines(overlap: dict[str, int]) -> Iterator[str]:
+    """Say how much of the test set is as good as known."""
+    if overlap["near"]:
+        yield (
+            f"test: {overlap['equal']:,} rows equal and {overlap['near']:,} nearly equal a row outside it; "
+            f"{overlap['clean']:,} of {overlap['test_rows']:,} have nothing like them in training"
+        )
+
+
+def check_lines(check: dict[str, Any], rows: list[Quarantined]) -> Iterator[str]:
+    """Say of one check how many rows break it, what becomes of them, which they are, and what to do."""
+    yield ""
+    yield f"{check['reason']}: {check['rows']:,} rows, {THEN[check['action']]}; expected: {check['expects']}"
+    yield from examples(rows) if rows else [f"  {check['first']}"]
+    yield f"  {check['fix']}"
+
+
+def reason_lines(reason: str, then: str, rows: list[Quarantined]) -> Iterator[str]:
+    """Say of rows that could not be read how many there are, and show some."""
+    yield ""
+    yield f"{reason}: {len(rows):,} rows, {then}: {rows[0].detail}"
+    yield from examples(rows)
+
+
+def examples(rows: list[Quarantined]) -> Iterator[str]:
+    """Show the first rows, each with its place and its bytes."""
+    for row in rows[:SHOWN]:
+        yield f"  {row.source} row {row.row}: {row.raw.decode(errors='replace')[:CUT]}"
+    if len(rows) > SHOWN:
+        yield f"  and {len(rows) - SHOWN:,} more"

@@ -1,0 +1,20 @@
+"""What a run that stopped at its data shows in MLflow: the reasons as a table, and the page."""
+
+import pandas as pd
+
+from flows.data import refused
+from flows.record.runs import Run
+from flows.record.store import client
+from pipeline.pairs import read_json
+
+
+def show_refused(run: Run) -> None:
+    """Put what the checks found into the run, if it was they that stopped it."""
+    folder = refused(run.root)
+    if folder is None:
+        return
+    broken = [check for check in read_json(folder / "report.json")["checks"] if check["rows"]]
+    connected = client(run.root)
+    if broken:
+        connected.log_table(run.id, pd.DataFrame(broken), "data/reasons.json")
+    connected.log_artifact(run.id, str(folder / "report.html"), "data")
