@@ -18,7 +18,7 @@ from trl import SFTConfig, SFTTrainer
 
 from bench.banking import messages, rows, systems
 from bench.measure import RESULTS
-from pipeline.batches import WindowedSampler
+from pipeline.batches import IGNORED, WindowedSampler, labels_of
 from pipeline.checkpoints import Checkpoints
 from pipeline.model import load_tokenizer, settle, to_train
 from pipeline.params import Finetune, Model, Params
@@ -82,9 +82,7 @@ def trl(model: Model, finetune: Finetune, encoded: Sequence[Encoded], scratch: P
     )  # fmt: skip
     columns = {
         "input_ids": [row.input_ids for row in encoded],
-        "completion_mask": [
-            [0] * row.completion_start + [1] * (len(row.input_ids) - row.completion_start) for row in encoded
-        ],
+        "completion_mask": [[int(label != IGNORED) for label in labels_of(row, 0)] for row in encoded],
     }
     trainer = Trl(
         model=to_train(base.folder, model, finetune),

@@ -21,7 +21,7 @@ from trl import SFTConfig, SFTTrainer
 
 from bench.banking import messages, rows, systems
 from bench.measure import Claim, gemm_peak, in_turn
-from pipeline.batches import shared_prefix
+from pipeline.batches import IGNORED, labels_of, shared_prefix
 from pipeline.checkpoints import Checkpoints
 from pipeline.model import load_base, load_tokenizer, settle, to_train
 from pipeline.params import Params
@@ -75,9 +75,7 @@ def trl(params: Params, encoded: Sequence[Encoded], scratch: Path, together: int
     settle(params.model, 1)
     columns = {
         "input_ids": [row.input_ids for row in encoded],
-        "completion_mask": [
-            [int(place >= row.completion_start) for place in range(len(row.input_ids))] for row in encoded
-        ],
+        "completion_mask": [[int(label != IGNORED) for label in labels_of(row, 0)] for row in encoded],
     }
     config = SFTConfig(
         output_dir=str(scratch), per_device_train_batch_size=together,
@@ -124,7 +122,7 @@ def needed(loss: Any, rows: Sequence[Encoded], batch_rows: int) -> float:
     """
     shared = len(shared_prefix(rows))
     tokens = shared * -(-len(rows) // batch_rows) + sum(len(row.input_ids) - 1 - shared for row in rows)
-    supervised = sum(len(row.input_ids) - row.completion_start for row in rows)
+    supervised = sum(len(row.supervised_ids) for row in rows)
     head = loss.model.get_output_embeddings().weight.numel()
     read = {id(layer.weight): layer.weight.numel() for layer in embeddings(loss.model)}
     body = sum(p.numel() for n, p in loss.named_parameters() if "lora_" not in n and p.dim() > 1) - sum(read.values())

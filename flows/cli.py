@@ -231,6 +231,24 @@ def new(
 
 @app.command()
 @plain_errors
+def accept_contract() -> None:
+    """Keep the tokens that a few training pairs have now, and say what that changes.
+
+    They are written to data/golden.jsonl, for git. A run whose tokens for them are others stops at tokenize.
+
+    [dim]Example:[/]
+
+        tunesmith accept-contract
+    """
+    from flows.repro import environment
+
+    command = [sys.executable, "-m", "pipeline.contract"]
+    done = subprocess.run(command, cwd=place.root(), env=environment(), check=False)
+    raise typer.Exit(done.returncode)
+
+
+@app.command()
+@plain_errors
 def predict(
     texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="One or more messages.")],
 ) -> None:

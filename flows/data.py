@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.pairs import Quarantined, read_json, read_quarantine
+from pipeline.pairs import SPLITS, Quarantined, read_json, read_quarantine
 from pipeline.problem import Problem
 
 VALIDATE = "data/validate"
@@ -40,7 +40,7 @@ def lines(root: Path) -> Iterator[str]:
     rows, splits = report["rows"], report["splits"]
     aside = f"{rows['set_aside']:,} set aside + {rows['unreadable']:,} unreadable"
     yield f"{rows['in']:,} rows read = {rows['kept']:,} kept + {aside}"
-    yield "kept: " + ", ".join(f"{number:,} {split}" for split, number in splits.items())
+    yield "kept: " + ", ".join(f"{splits[name]:,} {name}" for name in SPLITS)
     yield from overlap_lines(report["overlap"])
     unread = read_quarantine(root / "data/ingest/quarantine.parquet")
     bad = read_quarantine(folder / "quarantine.parquet")

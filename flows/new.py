@@ -130,6 +130,7 @@ def copy_template(folder: Path) -> None:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(TEMPLATE / name, target)
+    (folder / "data" / "golden.jsonl").write_bytes(b"")  # what is accepted here holds for our pairs
 
 
 def fill_params(path: Path, given: Given, name: str, *, labels: bool) -> None:

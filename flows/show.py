@@ -67,6 +67,7 @@ def next_steps(root: Path) -> None:
     """Say where to look after a run."""
     command = "tunesmith" if not (root / ".venv/bin/tunesmith").exists() else ".venv/bin/tunesmith"
     console.print("look at    data/validate/report.html      what was found in the data")
+    console.print("           data/tokenize/preview.html     what training sees, token by token")
     console.print("           data/register/README.md        the model card")
     console.print(f"           {command + ' up':<30} runs, curves and versions in the browser")
     console.print(f"           {command + ' predict TEXT':<30} ask the champion")

@@ -59,8 +59,16 @@ class WindowedSampler(Sampler[int]):
 
 
 def shared_prefix(rows: Sequence[Encoded]) -> list[int]:
-    """Find the tokens that the prompts of all rows begin with."""
-    return shared_beginning([row.prompt_ids for row in rows])
+    """Find the tokens that all rows begin with, none of them supervised."""
+    return shared_beginning([row.unsupervised_ids for row in rows])
+
+
+def labels_of(row: Encoded, start: int) -> list[int]:
+    """Give the tokens of a row from a place on; `IGNORED` where one is not supervised."""
+    labels = [IGNORED] * len(row.input_ids)
+    for first, end in row.spans:
+        labels[first:end] = row.input_ids[first:end]
+    return labels[start:]
 
 
 def collate(rows: Sequence[Encoded], prefix: int, *, every_logit: bool = False) -> dict[str, Tensor]:
@@ -73,12 +81,13 @@ def collate(rows: Sequence[Encoded], prefix: int, *, every_logit: bool = False) 
 
     Returns:
         `input_ids`, `attention_mask` and `position_ids` of shape (rows, longest suffix), and `labels` of shape
-        (rows, longest completion + 1), which belong to the last columns; `IGNORED` where nothing is supervised.
+        (rows, longest end + 1), which belong to the last columns, an end being what a row has from its first supervised
+        token on; `IGNORED` where nothing is supervised.
     """
     suffixes = [row.input_ids[prefix:] for row in rows]
     width = max(map(len, suffixes))
-    answers = [row.input_ids[row.completion_start :] for row in rows]
-    last = width if every_logit else max(map(len, answers)) + 1
+    ends = [labels_of(row, len(row.unsupervised_ids)) for row in rows]
+    last = width if every_logit else max(map(len, ends)) + 1
     pad = [width - len(suffix) for suffix in suffixes]
     mask = torch.tensor([[0] * p + [1] * (width - p) for p in pad])
     return {
@@ -86,7 +95,7 @@ def collate(rows: Sequence[Encoded], prefix: int, *, every_logit: bool = False) 
         "input_ids": torch.tensor([[0] * p + suffix for p, suffix in zip(pad, suffixes, strict=True)]),
         "attention_mask": mask,
         "position_ids": (mask.cumsum(1) - 1).clamp(min=0) + prefix,
-        "labels": torch.tensor([[IGNORED] * (last - len(answer)) + answer for answer in answers]),
+        "labels": torch.tensor([[IGNORED] * (last - len(end)) + end for end in ends]),
     }
 
 

@@ -69,7 +69,7 @@ def count(rows: Sequence[Encoded], loss: PairLoss, finetune: Finetune) -> Counts
     batches = list(batches_of(rows, finetune, finetune.length_window))
     return Counts(
         tokens=sum(len(row.input_ids) for row in rows),
-        supervised=sum(len(row.input_ids) - row.completion_start for row in rows),
+        supervised=sum(len(row.supervised_ids) for row in rows),
         prefix=prefix,
         plain=sum(len(batch) * max(len(row.input_ids) for row in batch) for batch in batches_of(rows, finetune, 1)),
         steps=[

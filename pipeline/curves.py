@@ -87,7 +87,7 @@ def mean_loss(loss: PairLoss, rows: Sequence[Encoded], tokens: int, mine: Share 
 
     Several processes compute a share of the rows each, and all return the mean of all rows.
     """
-    items = sum(len(row.input_ids) - row.completion_start for row in rows)
+    items = sum(len(row.supervised_ids) for row in rows)
     was_training = loss.training
     loss.eval()
     # Compiled layers would be compiled once more for it, which takes longer than they save.

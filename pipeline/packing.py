@@ -16,7 +16,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from pipeline.batches import IGNORED, PairLoss
+from pipeline.batches import IGNORED, PairLoss, labels_of
 from pipeline.problem import Problem
 from pipeline.prompt import Encoded
 
@@ -88,9 +88,9 @@ def pack(rows: Sequence[Encoded], prefix: Sequence[int], *, every_logit: bool = 
     labels = [IGNORED]
     for row in rows:
         start, end = len(ids) - shared, len(row.input_ids) - 1
-        first = shared if every_logit else row.completion_start - 1
-        predicts += range(start + first, start + end)
-        labels += [IGNORED] * (row.completion_start - 1 - first) + row.input_ids[row.completion_start :]
+        for first, stop in [(shared + 1, end + 1)] if every_logit else row.spans:
+            predicts += range(start + first - 1, start + stop - 1)
+        labels += labels_of(row, shared + 1) if every_logit else row.supervised_ids
         ids += row.input_ids[shared:end]
         positions += range(shared, end)
     return {

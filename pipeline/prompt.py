@@ -1,7 +1,9 @@
 """The one rendering of a pair into tokens, and the one mask law: training, evaluation and serving all come here."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from jinja2 import TemplateError
@@ -9,18 +11,43 @@ from jinja2 import TemplateError
 from pipeline.pairs import Message
 from pipeline.problem import Problem
 
+Span = tuple[int, int]
+"""Where something begins, and where it has ended."""
+
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of a pair; those from `completion_start` on are supervised, those before are not."""
+    """Token ids of a pair, and which of them are supervised.
+
+    Args:
+        input_ids: The prompt, the completion and the end of its turn.
+        completion_start: From here on all are supervised.
+        earlier: Before that, those of these spans; none where only the completion is learnt.
+    """
 
     input_ids: list[int]
     completion_start: int
+    earlier: tuple[Span, ...] = ()
 
     @property
     def prompt_ids(self) -> list[int]:
         """What the model reads before it answers."""
         return self.input_ids[: self.completion_start]
+
+    @property
+    def spans(self) -> list[Span]:
+        """All that is supervised, in order; the last span is the completion."""
+        return [*self.earlier, (self.completion_start, len(self.input_ids))]
+
+    @property
+    def unsupervised_ids(self) -> list[int]:
+        """What stands before the first supervised token."""
+        return self.input_ids[: self.spans[0][0]]
+
+    @property
+    def supervised_ids(self) -> list[int]:
+        """Every supervised token, in order."""
+        return [token for start, end in self.spans for token in self.input_ids[start:end]]
 
 
 class Renderer:
@@ -47,7 +74,7 @@ class Renderer:
             )
         self.tokenizer = tokenizer
         self.system = system
-        self.end_ids = self._end_of_turn()
+        self.end_ids, self.end_text = self._end_of_turn()
 
     def text(self, messages: Sequence[Message]) -> str:
         """Render the prompt as text, up to where the answer begins."""
@@ -61,10 +88,73 @@ class Renderer:
         """Token ids of the answer with the end of its turn: all that is supervised."""
         return self._ids(completion) + self.end_ids
 
-    def encode(self, messages: Sequence[Message], completion: str) -> Encoded:
-        """Token ids of the whole pair, and where its supervised part begins."""
+    def encode(self, messages: Sequence[Message], completion: str, *, every_turn: bool = False) -> Encoded:
+        """Token ids of the whole pair, and which of them are supervised.
+
+        Args:
+            messages: The prompt.
+            completion: The answer that is wanted.
+            every_turn: Supervise the answers within the prompt too, each with its end of turn.
+
+        Raises:
+            Problem: If the template writes an answer within the prompt otherwise than it stands.
+        """
         prompt = self.prompt(messages)
-        return Encoded(prompt + self.completion(completion), len(prompt))
+        earlier = self._earlier(messages) if every_turn else ()
+        return Encoded(prompt + self.completion(completion), len(prompt), earlier)
+
+    def _earlier(self, messages: Sequence[Message]) -> tuple[Span, ...]:
+        """Find the tokens of the answers within a prompt, each with its end of turn.
+
+        A token that belongs in part to what stands before the answer is not supervised: no answer begins with it.
+        """
+        places = [place for place, message in enumerate(messages) if message.role == "assistant"]
+        if not places:
+            return ()
+        text = self.text(messages)
+        starts, ends = self._reach(text)
+        found = []
+        for place in places:
+            asked, end = self._answer_in(text, messages, place)
+            first = next(token for token, start in enumerate(starts) if start >= asked)
+            found.append((first, bisect_left(ends, end) + 1))
+        return tuple((first, end) for first, end in found if first < end)
+
+    def _reach(self, text: str) -> tuple[list[int], list[int]]:
+        """Find the character at which each token of a text begins, and the one before which it has ended."""
+        if not self.tokenizer.is_fast:
+            raise Problem(
+                "tokenize.supervise",
+                "the tokenizer of model.source cannot say which characters a token stands for",
+                do="set it to last, or choose a model with a fast tokenizer",
+            )
+        told = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        ends = list(accumulate((end for _, end in told), max))
+        # From where the token before has ended: some tokenizers do not count the blank that a token begins with.
+        return [min(start, before) for (start, _), before in zip(told, [0, *ends], strict=False)], ends
+
+    def _answer_in(self, text: str, messages: Sequence[Message], place: int) -> Span:
+        """Find an answer in a rendered prompt: where the prompt for it ends, and where its turn does.
+
+        Between the two stand the answer and the end of its turn, and no more than blanks besides.
+
+        Raises:
+            Problem: If the template writes what stands before it, or the answer, otherwise than when it was given.
+        """
+        asked, said = self.text(messages[:place]), messages[place].content
+        rest = text[len(asked) :]
+        begin = len(asked) + len(rest) - len(rest.lstrip())
+        # Many templates take the blanks from the ends of an answer, and some put one before it.
+        for answer, start in ((said, len(asked)), (said.lstrip(), begin), (said.strip(), begin)):
+            if text.startswith(asked) and text.startswith(answer + self.end_text, start):
+                return len(asked), start + len(answer + self.end_text)
+        raise Problem(
+            "tokenize.supervise",
+            f"the chat template of model.source writes the answer {said[:40]!r} otherwise once more was said",
+            expected=repr(asked[-20:] + said[:40]),
+            got=repr(text[max(0, len(asked) - 20) : len(asked) + 40]),
+            do="set it to last",
+        )
 
     def _ids(self, text: str) -> list[int]:
         # The template has already written every special token that belongs there.
@@ -89,15 +179,17 @@ class Renderer:
             ) from error
         return rendered
 
-    def _end_of_turn(self) -> list[int]:
-        """Find what the template writes after an answer, up to its first special token."""
+    def _end_of_turn(self) -> tuple[list[int], str]:
+        """Find what the template writes after an answer, up to its first special token: as tokens, and as text."""
         answer = "an answer"
         rendered = self._template([{"role": "user", "content": "a question"}], answer)
-        tail = self._ids(rendered[rendered.rindex(answer) + len(answer) :])
+        after = rendered[rendered.rindex(answer) + len(answer) :]
+        tail = self._ids(after)
         special = set(self.tokenizer.all_special_ids)
         for end, token in enumerate(tail, start=1):
             if token in special:
-                return tail[:end]
+                word = self.tokenizer.convert_ids_to_tokens(token)
+                return tail[:end], after[: after.index(word) + len(word)]
         raise Problem(
             "model.source",
             "its chat template ends an answer without a special token",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pipeline.batches import PairLoss, cross_entropy
+from pipeline.batches import PairLoss, cross_entropy, labels_of
 from pipeline.model import device
 from pipeline.packing import RAISED
 from pipeline.problem import Problem
@@ -30,7 +30,7 @@ def prove(loss: PairLoss, rows: Sequence[Encoded], tokens: int) -> None:
     was_training = loss.training
     loss.eval()
     with torch.no_grad():
-        items = sum(len(row.input_ids) - row.completion_start for row in chosen)
+        items = sum(len(row.supervised_ids) for row in chosen)
         wanted = sum(float(alone(loss, row)) for row in chosen) / items
         try:
             got = sum(loss.value(one, items) for one in passes(loss, tokens)(chosen)["passes"])
@@ -50,5 +50,6 @@ def prove(loss: PairLoss, rows: Sequence[Encoded], tokens: int) -> None:
 def alone(loss: PairLoss, row: Encoded) -> Tensor:
     """Sum the cross-entropy of the supervised tokens of one row, computed by itself from its first token on."""
     ids = torch.tensor([row.input_ids], device=device())
-    logits = loss.model(input_ids=ids, use_cache=False).logits[:, row.completion_start - 1 : -1]
-    return cross_entropy(logits, ids[:, row.completion_start :], 1)
+    first = len(row.unsupervised_ids)
+    logits = loss.model(input_ids=ids, use_cache=False).logits[:, first - 1 : -1]
+    return cross_entropy(logits, torch.tensor([labels_of(row, first)], device=device()), 1)

@@ -82,7 +82,8 @@ class Judged:
     @property
     def kept(self) -> npt.NDArray[np.bool_]:
         """Which are kept."""
-        return self.why == KEPT
+        found: npt.NDArray[np.bool_] = self.why == KEPT
+        return found
 
 
 def checks_of(validate: Validate) -> list[Check]:

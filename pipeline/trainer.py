@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ class Share(NamedTuple):
 
     def rows(self, batch: Sequence[Encoded]) -> Sequence[Encoded]:
         """Take them; where there are none, a row of which nothing is supervised, since every process must take part."""
-        return batch[self.place :: self.of] or [replace(batch[0], completion_start=len(batch[0].input_ids))]
+        return batch[self.place :: self.of] or [Encoded(batch[0].input_ids, len(batch[0].input_ids))]
 
 
 WHOLE = Share(0, 1)
@@ -76,7 +76,7 @@ def passes(loss: PairLoss, tokens: int, mine: Share = WHOLE) -> Callable[[Sequen
             if cut[-1] and shared + (len(cut[-1]) + 1) * (len(row.input_ids) - shared) > tokens:
                 cut.append([])
             cut[-1].append(row)
-        labels = [label for row in own for label in row.input_ids[row.completion_start :]]
+        labels = [label for row in own for label in row.supervised_ids]
         return {"passes": [loss.batch(part) for part in cut], "labels": torch.tensor([IGNORED, *labels])}
 
     return collate

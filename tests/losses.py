@@ -31,7 +31,10 @@ ROWS = [
     Encoded([*COMMON, 13, 21, 22, 23, 0], 5),
     Encoded([*COMMON, 14, 15, 16, 17, 18, 24, 25, 0], 9),
     Encoded([*COMMON, 19, 0], 5),
+    Encoded([*COMMON, 26, 27, 0, 28, 29, 30, 31, 0], 10, ((5, 7),)),
+    Encoded([*COMMON, 32, 0, 33, 34, 0, 35, 36, 0], 10, ((5, 6), (7, 9))),
 ]
+"""The last two are conversations of which earlier answers are supervised too."""
 KINDS = [("llama", "sdpa"), ("llama", "eager"), ("qwen2", "sdpa"), ("gpt2", "sdpa")]
 
 
@@ -45,13 +48,21 @@ def tiny_model(shape: str, attention: str) -> Any:
     return made
 
 
+def labels_of(row: Encoded) -> list[int]:
+    """The labels of a row, a token at a time."""
+    spans = [*row.earlier, (row.completion_start, len(row.input_ids))]
+    return [
+        token if any(start <= place < end for start, end in spans) else IGNORED
+        for place, token in enumerate(row.input_ids)
+    ]
+
+
 def plain_loss(model: Any, rows: list[Encoded], items: int) -> Tensor:
     """The loss as transformers computes it, a row at a time: labels with -100 on the prompt, nothing shared."""
     total = torch.zeros(())
     for row in rows:
         ids = torch.tensor([row.input_ids])
-        labels = ids.clone()
-        labels[:, : row.completion_start] = IGNORED
+        labels = torch.tensor([labels_of(row)])
         total = total + model(input_ids=ids, labels=labels).loss * (labels != IGNORED).sum()
     return total / items
 
@@ -61,10 +72,7 @@ def right_padded_loss(model: Any, rows: list[Encoded], items: int) -> Tensor:
     width = max(len(row.input_ids) for row in rows)
     ids = torch.tensor([row.input_ids + [0] * (width - len(row.input_ids)) for row in rows])
     mask = torch.tensor([[1] * len(row.input_ids) + [0] * (width - len(row.input_ids)) for row in rows])
-    labels = ids.clone()
-    for place, row in enumerate(rows):
-        labels[place, : row.completion_start] = IGNORED
-        labels[place, len(row.input_ids) :] = IGNORED
+    labels = torch.tensor([labels_of(row) + [IGNORED] * (width - len(row.input_ids)) for row in rows])
     return model(input_ids=ids, attention_mask=mask, labels=labels).loss * (labels != IGNORED).sum() / items
 
 
@@ -86,4 +94,4 @@ def assert_equal_to_1e5(got: tuple[float, dict[str, Tensor]], wanted: tuple[floa
 
 
 def items_of(rows: list[Encoded]) -> int:
-    return sum(len(row.input_ids) - row.completion_start for row in rows)
+    return sum(label != IGNORED for row in rows for label in labels_of(row))

@@ -12,6 +12,7 @@ from losses import (
     assert_equal_to_1e5,
     gradients,
     items_of,
+    labels_of,
     plain_loss,
     right_padded_loss,
     tiny_model,
@@ -87,6 +88,14 @@ def test_a_completion_is_never_part_of_the_shared_prefix() -> None:
     assert shared_prefix([Encoded([1, 2, 3, 4, 5], 3)] * 2) == [1, 2]
 
 
+def test_an_earlier_answer_is_never_part_of_the_shared_prefix() -> None:
+    """Conversations that begin alike share what stands before the first answer that is learnt, and a token less."""
+    row = Encoded([1, 2, 3, 4, 5, 6, 7], 6, ((3, 5),))
+    assert shared_prefix([row, row]) == [1, 2]
+    assert shared_prefix([row, Encoded(row.input_ids, 6)]) == [1, 2]
+    assert shared_prefix([Encoded(row.input_ids, 6)] * 2) == [1, 2, 3, 4, 5]
+
+
 def test_a_batch_holds_exactly_the_suffixes_their_places_and_their_labels() -> None:
     """A batch is padded on the left, counts places from the end of the prefix, and has labels for its last columns."""
     batch = collate([Encoded([7, 8, 1, 2, 3], 4), Encoded([7, 8, 4, 5, 6, 9], 4)], prefix=2)
@@ -96,6 +105,13 @@ def test_a_batch_holds_exactly_the_suffixes_their_places_and_their_labels() -> N
         "position_ids": [[2, 2, 3, 4], [2, 3, 4, 5]],
         "labels": [[IGNORED, IGNORED, 3], [IGNORED, 6, 9]],
     }
+
+
+def test_the_labels_of_a_batch_begin_where_an_earlier_answer_does() -> None:
+    """They reach back to the first supervised token of any row, and hold nothing of what stands between answers."""
+    batch = collate([Encoded([7, 8, 1, 2, 3, 4], 5, ((3, 4),)), Encoded([7, 8, 4, 5], 3)], prefix=2)
+    assert batch["input_ids"].tolist() == [[1, 2, 3, 4], [0, 0, 4, 5]]
+    assert batch["labels"].tolist() == [[IGNORED, 2, IGNORED, 4], [IGNORED, IGNORED, IGNORED, 5]]
 
 
 @pytest.fixture(params=KINDS, ids="-".join)
@@ -134,8 +150,7 @@ def test_labels_are_smoothed_in_training_only(kind: type[PairLoss]) -> None:
     loss = kind(model, COMMON, label_smoothing=0.2)
     total = torch.zeros(())
     for row in ROWS:
-        logits = model(input_ids=torch.tensor([row.input_ids])).logits[0, row.completion_start - 1 : -1]
-        wanted = torch.tensor(row.input_ids[row.completion_start :])
+        logits, wanted = model(input_ids=torch.tensor([row.input_ids])).logits[0, :-1], torch.tensor(labels_of(row)[1:])
         total += torch.nn.functional.cross_entropy(logits, wanted, label_smoothing=0.2, reduction="sum")
     got = loss.train()(**loss.batch(ROWS))["loss"].detach()
     assert float(got) == pytest.approx(float(total.detach()) / items_of(ROWS), rel=1e-5)

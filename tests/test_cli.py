@@ -180,7 +180,8 @@ def test_without_a_command_the_help_is_shown() -> None:
     """All commands are named in it."""
     _, said, errors = called()
     assert all(
-        f" {name} " in said + errors for name in ("run", "plan", "status", "up", "down", "sync", "new", "predict")
+        f" {name} " in said + errors
+        for name in ("run", "plan", "status", "up", "down", "sync", "new", "predict", "accept-contract")
     )
 
 

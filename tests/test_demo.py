@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from judged import Found
 
 from pipeline.ingest import read_source
 from pipeline.metrics import keeps
 from pipeline.pairs import Pair, Quarantined, counts
 from pipeline.params import Params, Source, load_params
 from pipeline.sources import read_records
-from pipeline.validate import check, set_aside
+from pipeline.suite import KEPT
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEMO = PROJECT / "data" / "demo"
@@ -151,9 +152,9 @@ def test_each_house_rule_can_be_broken_alone(params: Params, rule: str, old: str
 
 @pytest.mark.parametrize("name", ["triage.jsonl", "replies.jsonl"])
 def test_the_demo_rows_pass_the_checks(params: Params, name: str) -> None:
-    """Not one row of the demo is set aside: no copies, nothing empty, no odd characters."""
-    pairs = pairs_of(name)
-    assert set_aside(pairs, check(pairs, params.validate)) == (pairs, [])
+    """Not one row of the demo breaks a check: no copies, nothing nearly the same, nothing empty or odd."""
+    found = Found(pairs_of(name), params.validate)
+    assert {item.check.reason: item.places.tolist() for item in found.findings if len(item.places)} == {}
 
 
 @pytest.mark.parametrize(
@@ -201,10 +202,11 @@ def reasons(params: Params) -> dict[int, Any]:
     """Why each row of broken.jsonl is set aside, by ingest or by validate; None for a row that is kept."""
     rows = rows_of("broken.jsonl")
     pairs = [row for row in rows if isinstance(row, Pair)]
-    good, bad = set_aside(pairs, check(pairs, params.validate))
-    unread = [row for row in rows if isinstance(row, Quarantined)]
-    assert len(rows) == len(unread) + len(bad) + len(good)
-    return {**{pair.row: None for pair in good}, **{row.row: row.reason for row in [*unread, *bad]}}
+    found = Found(pairs, params.validate)
+    why = [None if number == KEPT else found.findings[number].check.reason for number in found.why]
+    unread = {row.row: row.reason for row in rows if isinstance(row, Quarantined)}
+    assert len(rows) == len(unread) + len(why)
+    return {**unread, **{pair.row: reason for pair, reason in zip(pairs, why, strict=True)}}
 
 
 @pytest.mark.parametrize("row", range(1, len(BROKEN) + 1), ids=lambda row: f"{row}-{BROKEN[row - 1][0]}")

@@ -81,6 +81,14 @@ def test_a_packed_batch_holds_exactly_the_tokens_that_the_loss_needs() -> None:
     }
 
 
+def test_a_packed_conversation_has_labels_for_every_answer() -> None:
+    """Logits are asked for before each supervised token, and nowhere else."""
+    batch = pack([Encoded([7, 8, 1, 2, 3, 4, 5], 6, ((3, 5),)), Encoded([7, 8, 4, 5], 3)], prefix=[7, 8])
+    assert batch["input_ids"].tolist() == [[7, 8, 1, 2, 3, 4, 4]]
+    assert batch["predicts"].tolist() == [2, 3, 5, 6]
+    assert batch["labels"].tolist() == [IGNORED, 2, 3, 5, 5]
+
+
 def test_rows_of_a_pack_do_not_see_each_other(model: Any) -> None:
     """Whatever stands in the other rows, the logits of one row are the same."""
     loss = PackedLoss(model, COMMON)

@@ -1,6 +1,7 @@
 """Laws of the tokenize stage."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from pipeline import tokenize
 from pipeline.digests import file_digests
 from pipeline.pairs import SPLITS, Message, Pair, Quarantined, read_json, read_quarantine, write_pairs
-from pipeline.params import Params
+from pipeline.params import Params, Tokenize
 from pipeline.problem import Problem
 from pipeline.prompt import Renderer
 from pipeline.tokens import read_tokens
@@ -75,7 +76,7 @@ def test_every_row_is_accounted_for(data: Path, make_params: Callable[..., Param
         rows = [encoded for _, encoded in read_tokens(data / "tokenize" / f"{split}.arrow")]
         told = report["splits"][split]
         assert told["tokens"] == sum(len(row.input_ids) for row in rows)
-        assert told["supervised"] == sum(len(row.input_ids) - row.completion_start for row in rows)
+        assert told["supervised"] == sum(len(row.supervised_ids) for row in rows)
         assert told["longest"] == max((len(row.input_ids) for row in rows), default=0)
 
 
@@ -83,10 +84,27 @@ def test_the_limit_itself_is_not_too_long(tokenizer: PreTrainedTokenizerFast, pa
     """A pair of exactly `max_tokens` tokens is kept, one token more is set aside."""
     renderer = Renderer(tokenizer, SYSTEM)
     length = len(renderer.encode(pairs[0].messages, pairs[0].completion).input_ids)
-    kept, none = tokenize.encode_all(pairs[:1], renderer, length)
-    nothing, aside = tokenize.encode_all(pairs[:1], renderer, length - 1)
+    fits, one_less = (Tokenize(max_tokens=limit, supervise="last") for limit in (length, length - 1))
+    kept, none = tokenize.encode_all(pairs[:1], renderer, fits)
+    nothing, aside = tokenize.encode_all(pairs[:1], renderer, one_less)
     assert ([pair_id for pair_id, _ in kept], none) == ([pairs[0].id], [])
-    assert (nothing, [row.detail for row in aside]) == ([], [f"{length} tokens, limit {length - 1}"])
+    assert (nothing, [pair for pair, _ in aside]) == ([], pairs[:1])
+    details = [tokenize.aside_of(pair, encoded, length - 1).detail for pair, encoded in aside]
+    assert details == [f"{length} tokens, limit {length - 1}"]
+
+
+@pytest.mark.parametrize("supervise", ["last", "all"])
+def test_every_answer_of_a_conversation_is_supervised_if_params_say_so(
+    data: Path, pairs: list[Pair], make_params: Callable[..., Params], supervise: str
+) -> None:
+    """With `all` those within the prompt too; the tokens are the same either way."""
+    talk = (Message("user", "hello"), Message("assistant", "yes?"), Message("user", "the sky?"))
+    write_pairs(data / "validate" / "train.parquet", [replace(pairs[0], messages=talk), pairs[1]])
+    run(make_params(**{"tokenize.supervise": supervise}), data)
+    (_, several), (_, one) = read_tokens(data / "tokenize" / "train.arrow")
+    assert (len(several.earlier), one.earlier) == ({"last": 0, "all": 1}[supervise], ())
+    told = read_json(data / "tokenize" / "report.json")["splits"]["train"]
+    assert told["supervised"] == len(several.supervised_ids) + len(one.supervised_ids)
 
 
 def test_the_same_pairs_give_the_same_bytes(data: Path, make_params: Callable[..., Params]) -> None:
@@ -96,7 +114,9 @@ def test_the_same_pairs_give_the_same_bytes(data: Path, make_params: Callable[..
     first = file_digests(data / "tokenize")
     run(params, data)
     assert file_digests(data / "tokenize") == first
-    assert set(first) == {"train.arrow", "validation.arrow", "test.arrow", "quarantine.parquet", "report.json"}
+    assert set(first) == {
+        "train.arrow", "validation.arrow", "test.arrow", "quarantine.parquet", "report.json", "preview.html",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

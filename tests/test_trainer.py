@@ -2,6 +2,7 @@
 
 import resource
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,10 @@ def test_the_validation_loss_is_the_mean_over_every_supervised_token(base: Path,
     """However the rows fall into batches, the mean is that of their tokens; measuring leaves the model training."""
     model = PairLoss(load_base(base, tiny_params(base).model), []).train()
     some = [Encoded([*row.input_ids, *[5] * (3 * place)], row.completion_start) for place, row in enumerate(rows[:5])]
+    some.append(replace(some[0], earlier=((2, 4),)))
     losses = [mean_loss(model, some, tokens) for tokens in (1, 100, 1000)]
     items = [len(row.input_ids) - row.completion_start for row in some]
+    items[-1] += 2
     each = [mean_loss(model, [row], 1) * n for row, n in zip(some, items, strict=True)]
     assert losses == pytest.approx([sum(each) / sum(items)] * 3, rel=1e-5)
     assert model.training

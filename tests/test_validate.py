@@ -1,16 +1,12 @@
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pytest
-from conftest import PROJECT
+from judged import LABELS, LIMITS, LONG, Found, acting, changed, pair, questions, sides_of
 
-from pipeline.columns import Reader
 from pipeline.near import near_duplicates
 from pipeline.pairs import (
-    PAIRS,
     SPLITS,
     Message,
     Pair,
@@ -21,83 +17,11 @@ from pipeline.pairs import (
     write_pairs,
     write_quarantine,
 )  # fmt: skip
-from pipeline.params import Params, Prompt, Validate, load_params
+from pipeline.params import Params, Prompt
 from pipeline.problem import Problem
-from pipeline.refusal import labels_of, need_difference, need_rows, refuse, too_many
+from pipeline.refusal import refusal
 from pipeline.suite import KEPT
-from pipeline.validate import judge, run
-
-GIVEN = load_params(PROJECT / "params.yaml").validate
-LIMITS = GIVEN.model_copy(
-    update={"max_prompt_chars": 1000, "max_completion_chars": 50, "max_quarantined": 0.1, "near_duplicate": 0.9}
-)
-LABELS = Prompt(task="labels", system="")
-
-
-def pair(prompt: str, completion: str = "yes", *, split: str | None = None, row: int = 1) -> Pair:
-    """A pair of one question."""
-    return Pair((Message("user", prompt),), completion, f"{split or 'all'}.jsonl", row, split, prompt.encode())
-
-
-def questions(number: int, *, split: str | None = None, start: int = 0) -> list[Pair]:
-    """Different prompts with two labels."""
-    return [pair(f"question {n}", "no" if n % 2 else "yes", split=split, row=n) for n in range(start, start + number)]
-
-
-def changed(**values: Any) -> Validate:
-    return LIMITS.model_copy(update=values)
-
-
-def acting(**actions: str) -> Validate:
-    """The limits, with other actions for some checks."""
-    return changed(checks=LIMITS.checks.model_copy(update=actions))
-
-
-class Found:
-    """Pairs held against all checks: what was found, and what becomes of each."""
-
-    def __init__(
-        self, pairs: Sequence[Pair], validate: Validate = LIMITS, *, labels: bool = False, unread: Sequence[str] = ()
-    ) -> None:
-        rows = [
-            {"id": pair.id, "messages": [vars(turn) for turn in pair.messages], "completion": pair.completion,
-             "source": pair.source, "row": pair.row, "split": pair.split, "raw": pair.raw}
-            for pair in pairs
-        ]  # fmt: skip
-        reader = Reader(validate.salt)
-        batch = pa.RecordBatch.from_pylist(rows, schema=PAIRS)
-        near = near_duplicates(reader.prompts([batch]), validate.near_duplicate)
-        self.pairs = pairs
-        self.judged = judge(reader.columns(), near, validate, unread, labels=labels)
-        self.sides, self.findings, self.why = self.judged.sides, self.judged.findings, self.judged.why
-
-    @property
-    def kept(self) -> dict[str, str]:
-        """The side of each raw row that is kept."""
-        return {
-            pair.raw.decode(): SPLITS[side]
-            for pair, side, why in zip(self.pairs, self.sides, self.why, strict=True)
-            if why == KEPT
-        }
-
-    @property
-    def bad(self) -> list[tuple[str, bytes]]:
-        """Reason and bytes of each row that is not."""
-        return [
-            (self.findings[why].check.reason, pair.raw)
-            for pair, why in zip(self.pairs, self.why, strict=True)
-            if why != KEPT
-        ]
-
-    def found(self, reason: str) -> list[int]:
-        """The places that break a check."""
-        (found,) = [item for item in self.findings if item.check.reason == reason]
-        return found.places.tolist()
-
-
-def sides_of(pairs: Sequence[Pair], validate: Validate = LIMITS) -> dict[str, str]:
-    """The side of each pair, by its id."""
-    return {pair.id: SPLITS[side] for pair, side in zip(pairs, Found(pairs, validate).sides, strict=True)}
+from pipeline.validate import run
 
 
 @pytest.fixture
@@ -333,101 +257,11 @@ def test_a_prompt_of_a_training_file_is_never_tested_on() -> None:
     assert len(good) + len(found.bad) == len(pairs)
 
 
-@pytest.mark.parametrize(
-    ("pairs", "values", "line"),
-    [
-        (questions(20), {"test_share": 0.0},
-         "20 good rows: the test split is empty; add rows, or change validate.test_share"),
-        ([pair("prompt 4"), pair("prompt 5")], {},
-         "2 good rows: the test split is empty; add rows, or change validate.test_share"),
-        (questions(3, split="test"), {},
-         "3 good rows: the train split is empty; add rows, or change validate.validation_share"),
-    ],
-)  # fmt: skip
-def test_an_empty_side_stops_the_run(pairs: list[Pair], values: dict[str, Any], line: str) -> None:
-    """Without a row to train on or to test on there is nothing to do, and the error says what to change."""
-    found = Found(pairs, changed(**values))
-    with pytest.raises(Problem) as caught:
-        need_rows(found.judged)
-    assert str(caught.value) == line
-
-
-def test_an_empty_validation_side_is_allowed() -> None:
-    """Who asks for no validation rows gets none."""
-    found = Found(questions(100), changed(validation_share=0.0))
-    need_rows(found.judged)
-    assert "validation" not in found.kept.values()
-
-
-def test_the_labels_are_those_of_the_training_rows() -> None:
-    """Labels come sorted and once, and a label that only validation rows have is none."""
-    train = [pair("a", "red", split="train"), pair("b", "blue", split="train"), pair("c", "red", split="train")]
-    found = Found([*train, pair("d", "green", split="validation"), pair("e", "blue", split="test")])
-    assert labels_of(found.judged) == ["blue", "red"]
-
-
-def test_a_test_label_that_training_lacks_stops_the_run() -> None:
-    """A label that could never be answered is named with its rows, the commonest first, five at most."""
-    test = [pair(f"{label} {n}", label, split="test") for label in "abcdefg" for n in range(3 if label == "d" else 1)]
-    found = Found([*test, pair("x", "a", split="train")])
-    with pytest.raises(Problem) as caught:
-        labels_of(found.judged)
-    assert str(caught.value) == (
-        "the test split: labels that no training row has: 'd' (3 rows), 'b' (1 rows), 'c' (1 rows), 'e' (1 rows), "
-        "'f' (1 rows); add training rows for them, or set prompt.task: text"
-    )
-
-
 BROKEN = [
     Quarantined("a.jsonl", 3, "not_json", "Expecting value", b"{"),
     Quarantined("a.jsonl", 5, "duplicate", "twice", b"{}"),
     Quarantined("a.jsonl", 8, "duplicate", "again", b"{}"),
 ]
-
-
-def stopped(pairs: Sequence[Pair], unread: Sequence[str], limit: float) -> str:
-    """The error of a run with these rows and this limit; empty if it goes on."""
-    try:
-        too_many(Found(pairs, unread=unread).judged, limit)
-    except Problem as problem:
-        return str(problem)
-    return ""
-
-
-def test_too_many_bad_rows_stop_the_run_with_counted_reasons() -> None:
-    """The error says how many of how many, why, where they stand, and what to do."""
-    pairs = [*questions(36), pair("", row=40), pair("", "no", row=41), pair("question 3", "no", row=42)]
-    assert stopped(pairs, ["not_json"], 0.05) == (
-        "validate.max_quarantined: 3 of 40 rows are bad: 2 empty_prompt, 1 not_json; expected at most 2 (0.05 of "
-        "them); got all.jsonl row 40, all.jsonl row 41; look at them with `tunesmith data`, mend them, or raise the "
-        "limit"
-    )
-
-
-@pytest.mark.parametrize(("rows", "limit", "stops"), [(57, 0.05, False), (56, 0.05, True), (57, 0.0, True)])
-def test_the_limit_itself_is_allowed(rows: int, limit: float, *, stops: bool) -> None:
-    """As many bad rows as params allow pass; one more in the share stops; a limit of zero lets none pass."""
-    assert bool(stopped([*questions(rows), pair(""), pair("", "no"), pair("", "maybe")], [], limit)) is stops
-
-
-def test_copies_are_no_faults() -> None:
-    """A set may have any number of copies: they are set aside, and the run goes on."""
-    pairs = [*questions(20), *questions(20)]
-    assert len(Found(pairs).bad) == 20
-    assert stopped(pairs, [], 0.0) == ""
-
-
-def test_a_check_that_must_hold_stops_the_run() -> None:
-    """The error names the check, the rows, what to do, and what else does not hold."""
-    pairs = [*questions(20), pair("again", "Yes", row=21), pair("and \x07", "yes ", row=22)]
-    found = Found(pairs, acting(control_characters="error"), labels=True)
-    with pytest.raises(Problem) as caught:
-        refuse(found.judged)
-    assert str(caught.value) == (
-        "validate.checks.control_characters: 1 rows break it; expected no control or replacement characters; got "
-        "all.jsonl row 22; also label_spelling: 2 rows; export the text again as UTF-8, without terminal codes, or set "
-        "it to warn"
-    )
 
 
 @pytest.mark.parametrize("action", ["quarantine", "warn", "off"])
@@ -437,10 +271,7 @@ def test_what_becomes_of_a_row_is_said_in_params(action: str) -> None:
     assert found.bad == ([("control_characters", b"odd \x07")] if action == "quarantine" else [])
     reasons = {item.check.reason for item in found.findings if len(item.places)}
     assert reasons == (set() if action == "off" else {"control_characters"})
-    refuse(found.judged)
-
-
-LONG = "please tell me when the parcel that I ordered on the first of may will be with me, for it is late"
+    assert refusal(found.judged, 0.5, labels=False) is None
 
 
 def test_a_training_row_near_a_drawn_one_is_set_aside() -> None:
@@ -475,19 +306,6 @@ def test_a_training_row_near_the_given_test_set_is_reported_or_set_aside(action:
     )
     assert found.found("near_test") == [40]
     assert found.bad == ([("near_test", LONG.encode())] if action == "quarantine" else [])
-
-
-def test_prompts_that_share_an_instruction_are_not_taken_for_copies() -> None:
-    """Where a fifth of all rows would be left out as near-duplicates, the run stops and says what to do."""
-    pairs = [pair(f"{LONG} {n}", row=n) for n in range(60)]
-    found = Found(pairs, changed(near_duplicate=0.8))
-    with pytest.raises(Problem) as caught:
-        need_difference(found.judged)
-    assert str(caught.value).startswith("validate.near_duplicate: ")
-    assert str(caught.value).endswith(
-        " rows are nearly the same as a held-out one; expected at most 20%; raise it; or, if the prompts share an "
-        "instruction, move that into prompt.system; or set validate.checks.near_drawn to warn"
-    )
 
 
 def test_rows_in_are_rows_kept_and_rows_set_aside(

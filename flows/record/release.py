@@ -29,6 +29,7 @@ FILES = {
     "data/validate/report.html": "data",
     "data/validate/report.json": "data",
     "data/tokenize/report.json": "data",
+    "data/tokenize/preview.html": "data",
     "data/evaluate/metrics.json": "evaluation",
     "data/evaluate/pictures": "evaluation",
     "data/register/release.json": "release",

@@ -112,6 +112,8 @@ class Validate(Section):
 
 
 class Tokenize(Section):
-    """How long a rendered pair may be."""
+    """How long a rendered pair may be, and what of it is learnt."""
 
     max_tokens: Positive
+    supervise: Literal["last", "all"]
+    """`last`: the completion; `all`: also the answers that its prompt holds."""

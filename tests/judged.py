@@ -1,0 +1,89 @@
+"""Pairs held against all checks, for tests of what becomes of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from conftest import PROJECT
+
+from pipeline.columns import Reader
+from pipeline.near import near_duplicates
+from pipeline.pairs import PAIRS, SPLITS, Message, Pair
+from pipeline.params import Prompt, Validate, load_params
+from pipeline.suite import KEPT
+from pipeline.validate import judge
+
+GIVEN = load_params(PROJECT / "params.yaml").validate
+LIMITS = GIVEN.model_copy(
+    update={"max_prompt_chars": 1000, "max_completion_chars": 50, "max_quarantined": 0.1, "near_duplicate": 0.9}
+)
+LABELS = Prompt(task="labels", system="")
+
+
+def pair(prompt: str, completion: str = "yes", *, split: str | None = None, row: int = 1) -> Pair:
+    """A pair of one question."""
+    return Pair((Message("user", prompt),), completion, f"{split or 'all'}.jsonl", row, split, prompt.encode())
+
+
+def questions(number: int, *, split: str | None = None, start: int = 0) -> list[Pair]:
+    """Different prompts with two labels."""
+    return [pair(f"question {n}", "no" if n % 2 else "yes", split=split, row=n) for n in range(start, start + number)]
+
+
+def changed(**values: Any) -> Validate:
+    return LIMITS.model_copy(update=values)
+
+
+def acting(**actions: str) -> Validate:
+    """The limits, with other actions for some checks."""
+    return changed(checks=LIMITS.checks.model_copy(update=actions))
+
+
+class Found:
+    """Pairs held against all checks: what was found, and what becomes of each."""
+
+    def __init__(
+        self, pairs: Sequence[Pair], validate: Validate = LIMITS, *, labels: bool = False, unread: Sequence[str] = ()
+    ) -> None:
+        rows = [
+            {"id": pair.id, "messages": [vars(turn) for turn in pair.messages], "completion": pair.completion,
+             "source": pair.source, "row": pair.row, "split": pair.split, "raw": pair.raw}
+            for pair in pairs
+        ]  # fmt: skip
+        reader = Reader(validate.salt)
+        batch = pa.RecordBatch.from_pylist(rows, schema=PAIRS)
+        near = near_duplicates(reader.prompts([batch]), validate.near_duplicate)
+        self.pairs = pairs
+        self.judged = judge(reader.columns(), near, validate, unread, labels=labels)
+        self.sides, self.findings, self.why = self.judged.sides, self.judged.findings, self.judged.why
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """The side of each raw row that is kept."""
+        return {
+            pair.raw.decode(): SPLITS[side]
+            for pair, side, why in zip(self.pairs, self.sides, self.why, strict=True)
+            if why == KEPT
+        }
+
+    @property
+    def bad(self) -> list[tuple[str, bytes]]:
+        """Reason and bytes of each row that is not."""
+        return [
+            (self.findings[why].check.reason, pair.raw)
+            for pair, why in zip(self.pairs, self.why, strict=True)
+            if why != KEPT
+        ]
+
+    def found(self, reason: str) -> list[int]:
+        """The places that break a check."""
+        (found,) = [item for item in self.findings if item.check.reason == reason]
+        return found.places.tolist()
+
+
+def sides_of(pairs: Sequence[Pair], validate: Validate = LIMITS) -> dict[str, str]:
+    """The side of each pair, by its id."""
+    return {pair.id: SPLITS[side] for pair, side in zip(pairs, Found(pairs, validate).sides, strict=True)}
+
+
+LONG = "please tell me when the parcel that I ordered on the first of may will be with me, for it is late"
