@@ -155,7 +155,10 @@ def source(given: Given, file: Path) -> dict[str, Any]:
     """Describe one file as a source."""
     return {
         "path": file.name,
+        "sha256": None,
         "format": "auto",
+        "encoding": None,
+        "delimiter": None,
         "split": "test" if file == given.test else None,
         "prompt_column": given.prompt_column,
         "completion_column": given.completion_column,

@@ -1,98 +1,41 @@
-"""Stage 1. Reads the sources that params name.
+"""Stage 1. Reads the sources that params name, row by row, so that memory does not grow with them.
 
 Computes pairs: finds each file's format and each row's shape, and takes a sample per label where asked.
 Writes data/ingest/: pairs.parquet, quarantine.parquet (rows that are no pair), report.json (every row accounted for).
 """
 
 import hashlib
+import heapq
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline import stage
+from pipeline.formats import ENDINGS, Found, find
 from pipeline.pairs import (
     Message,
     Pair,
     Quarantined,
-    counts,
+    Writer,
+    pair_writer,
+    quarantine_writer,
+    ranked,
     write_json,
-    write_pairs,
-    write_quarantine,
 )  # fmt: skip
-from pipeline.params import Ingest, Source
+from pipeline.params import REMOTE, Ingest, Source
 from pipeline.problem import Problem
+from pipeline.remote import fetch
+from pipeline.shapes import NotAPair, need_order, turns_of
 from pipeline.sources import Record, read_records
+from pipeline.streams import ending_of
 
 log = logging.getLogger(__name__)
 
-SHAREGPT_ROLES = {
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "system": "system",
-}
-ROLES = ("system", "user", "assistant")
-
-
-class NotAPair(Exception):
-    """A row that cannot be read as a pair: a reason code, and what stood there."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
-
-
-def turns_of(row: dict[str, Any], source: Source) -> list[tuple[Any, Any]]:
-    """Find the turns of a row, the answer last, by whichever shape it has.
-
-    Known shapes: columns named in params; OpenAI `messages`; ShareGPT `conversations`; Alpaca `instruction`, `input`,
-    `output`; `prompt` and `completion`.
-    """
-    if source.prompt_column is not None and source.completion_column is not None:
-        return [
-            ("user", field(row, source.prompt_column)),
-            ("assistant", field(row, source.completion_column)),
-        ]
-    if "messages" in row:
-        turns = turn_list(row["messages"])
-        return [*system_of(row), *((turn.get("role"), turn.get("content")) for turn in turns)]
-    if "conversations" in row:
-        turns = turn_list(row["conversations"])
-        roles = [SHAREGPT_ROLES.get(str(turn.get("from")), str(turn.get("from"))) for turn in turns]
-        return [*system_of(row), *zip(roles, (turn.get("value") for turn in turns), strict=True)]
-    if "instruction" in row and "output" in row:
-        if row.get("history"):
-            raise NotAPair("history", "turns before the instruction; write the row as messages")
-        parts = [part for part in (row["instruction"], row.get("input")) if part not in ("", None)]
-        odd = [part for part in parts if not isinstance(part, str)]
-        return [*system_of(row), ("user", odd[0] if odd else "\n\n".join(parts)), ("assistant", row["output"])]
-    if "prompt" in row and "completion" in row:
-        return [*system_of(row), ("user", row["prompt"]), ("assistant", row["completion"])]
-    raise NotAPair("no_known_shape", f"fields: {', '.join(sorted(map(str, row))) or 'none'}")
-
-
-def system_of(row: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Take the system message that stands beside the turns, if there is one."""
-    return [("system", row["system"])] if row.get("system") else []
-
-
-def field(row: dict[str, Any], column: str) -> Any:
-    """Look up a named column."""
-    if column not in row:
-        raise NotAPair("no_such_column", f"no {column!r} among: {', '.join(sorted(map(str, row)))}")
-    return row[column]
-
-
-def turn_list(value: Any) -> list[dict[str, Any]]:
-    """Check that a conversation is a list of objects."""
-    if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
-        raise NotAPair("bad_turns", f"expected a list of turns, got {type(value).__name__}")
-    if any(turn.get("tool_calls") or turn.get("function_call") for turn in value):
-        raise NotAPair("tool_calls", "a turn calls tools, which are not trained on")
-    return value
+Place = tuple[str, int]
+"""Where a row stands: its file and its number there."""
 
 
 def pair_of(record: Record, source: Source, name: str) -> Pair:
@@ -107,15 +50,10 @@ def pair_of(record: Record, source: Source, name: str) -> Pair:
         raise NotAPair("not_an_object", f"got {type(record.value).__name__}")
     turns = turns_of(record.value, source)
     for role, content in turns:
-        if role not in ROLES:
-            raise NotAPair("unknown_role", f"got {role!r}")
         need_text(role, content)
-    *prompt, (last, completion) = turns or [("", "")]
-    if last != "assistant":
-        raise NotAPair("no_answer", f"the last turn is by {last!r}, not by the assistant")
-    if not any(role == "user" for role, _ in prompt):
-        raise NotAPair("no_question", "no user turn before the answer")
-    messages = tuple(Message(role, content) for role, content in prompt)
+    need_order([role for role, _ in turns])
+    *prompt, (_, completion) = turns
+    messages = tuple([Message(role, content) for role, content in prompt])
     return Pair(messages, completion, name, record.row, source.split, record.raw)
 
 
@@ -123,7 +61,7 @@ def need_text(role: str, content: Any) -> None:
     """Check that what a turn says is text that can be written."""
     if not isinstance(content, str):
         raise NotAPair("not_text", f"the {role} turn is {type(content).__name__}")
-    if plain(content) != content:
+    if not content.isascii() and plain(content) != content:
         raise NotAPair("not_unicode", f"the {role} turn has half a character")
 
 
@@ -141,29 +79,45 @@ def read_source(source: Source, name: str, records: Iterable[Record]) -> Iterato
             yield Quarantined(name, record.row, why.reason, plain(why.detail), record.raw)
 
 
-def sample_per_label(pairs: list[Pair], per_label: int, seed: int) -> list[Pair]:
-    """Take the same rows of each completion every time: those whose seeded hash is smallest, in file order."""
-    by_label: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        by_label.setdefault(pair.completion, []).append(pair)
-    chosen: set[tuple[str, int]] = set()
-    for of_label in by_label.values():
-        of_label.sort(key=lambda pair: (hashlib.sha256(f"{seed} {pair.id}".encode()).digest(), pair.row))
-        chosen.update((pair.source, pair.row) for pair in of_label[:per_label])
-    return [pair for pair in pairs if (pair.source, pair.row) in chosen]
+def sample_per_label(pairs: Iterable[Pair], per_label: int, seed: int) -> set[Place]:
+    """Choose the same rows of each completion every time: those whose seeded hash is smallest.
+
+    Holds no more than the places that are chosen so far.
+    """
+    chosen: dict[bytes, list[tuple[int, int, int, Place]]] = {}
+    for order, pair in enumerate(pairs):
+        drawn = int.from_bytes(hashlib.sha256(f"{seed} {pair.id}".encode()).digest(), "big")
+        entry = (-drawn, -pair.row, -order, (pair.source, pair.row))  # the largest on top, to be pushed out
+        of_label = chosen.setdefault(hashlib.sha256(pair.completion.encode()).digest(), [])
+        if len(of_label) < per_label:
+            heapq.heappush(of_label, entry)
+        else:
+            heapq.heappushpop(of_label, entry)
+    return {place for of_label in chosen.values() for *_, place in of_label}
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file to read: its name, where it lies, and what it was found to be."""
+
+    name: str
+    path: Path
+    found: Found
 
 
 def files_of(source: Source, folder: Path) -> list[Path]:
     """Find the files that a source names.
 
     Raises:
-        Problem: If there is none, or the pattern leaves the folder.
+        Problem: If there is none, or the path leaves the folder.
     """
     where = f"params.yaml: ingest.sources: {source.path}"
     if Path(source.path).is_absolute() or ".." in Path(source.path).parts:
         raise Problem(where, "leaves ingest.folder", expected=f"a path below {folder}", do="copy the file there")
+    named = folder / source.path
+    if source.path and named.is_dir():
+        return files_below(named, where)
     try:
-        named = folder / source.path
         files = [named] if named.is_file() else sorted(path for path in folder.glob(source.path) if path.is_file())
     except (ValueError, IndexError, NotImplementedError) as error:
         raise Problem(where, "is no path or pattern", got=str(error), do="as in a shell: *.jsonl, **/*.csv") from error
@@ -174,47 +128,139 @@ def files_of(source: Source, folder: Path) -> list[Path]:
     return files
 
 
-def read_all(ingest: Ingest) -> tuple[list[Pair], list[Quarantined], list[dict[str, Any]]]:
-    """Read every source: the pairs, the rows set aside, and the account of each file."""
-    pairs: list[Pair] = []
-    quarantined: list[Quarantined] = []
-    account: list[dict[str, Any]] = []
+def files_below(folder: Path, where: str) -> list[Path]:
+    """List the files of rows below a folder, hidden ones left out; name those that are none.
+
+    Raises:
+        Problem: If there is none.
+    """
+    names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    seen = sorted(name for name in names if not any(part.startswith(".") for part in name.parts))
+    files = [folder / name for name in seen if ending_of(name) in ENDINGS]
+    others = [str(name) for name in seen if ending_of(name) not in ENDINGS]
+    if others:
+        log.info("ingest: %s: not read, by their endings: %s", folder, ", ".join(others))
+    if not files:
+        raise Problem(where, "no file of rows in this folder", expected=", ".join(ENDINGS), got=", ".join(others))
+    return files
+
+
+def inputs(source: Source, folder: Path) -> list[Input]:
+    """Find the files of a source, and what each of them is."""
+    if REMOTE.match(source.path):
+        files = fetch(source)
+    else:
+        files = {path.relative_to(folder).as_posix(): path for path in files_of(source, folder)}
+    found = [Input(name, path, find(path, source)) for name, path in files.items()]
+    for one in found:
+        log.info("ingest: %s: %s", one.name, one.found)
+    return found
+
+
+@dataclass
+class Account:
+    """What became of the rows of one file."""
+
+    file: str
+    found: str
+    kept: int = 0
+    not_sampled: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    first_aside: Quarantined | None = None
+
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """All rows of the file, those kept, those set aside."""
+        aside = self.reasons.total()
+        return self.kept + self.not_sampled + aside, self.kept, aside
+
+    def summary(self) -> dict[str, Any]:
+        """Put it into the report."""
+        rows, kept, aside = self.numbers
+        return {
+            "file": self.file,
+            "found": self.found,
+            "rows": rows,
+            "kept": kept,
+            "quarantined": aside,
+            "not_sampled": self.not_sampled,
+        }
+
+
+class Outputs:
+    """The two files that rows go into: those that are kept, and those set aside."""
+
+    def __init__(self, pairs: Writer[Pair], aside: Writer[Quarantined]) -> None:
+        self._pairs = pairs
+        self._aside = aside
+
+    def take(self, rows: Iterable[Pair | Quarantined], file: Input, chosen: set[Place] | None) -> Account:
+        """Write the rows of a file, of its pairs only the chosen ones if some are, and account for each."""
+        account = Account(file.name, str(file.found))
+        for row in rows:
+            if isinstance(row, Quarantined):
+                self._aside.add(row)
+                account.reasons[row.reason] += 1
+                account.first_aside = account.first_aside or row
+            elif chosen is None or (row.source, row.row) in chosen:
+                self._pairs.add(row)
+                account.kept += 1
+            else:
+                account.not_sampled += 1
+        log.info("ingest: %s: %d rows, %d kept, %d set aside", file.name, *account.numbers)
+        return account
+
+
+def read_all(ingest: Ingest, outputs: Outputs) -> Iterator[Account]:
+    """Read every source into the outputs, file by file; a source that is sampled is read twice."""
     for source in ingest.sources:
-        files = {path.relative_to(ingest.folder).as_posix(): path for path in files_of(source, Path(ingest.folder))}
-        rows = [row for name, path in files.items() for row in read_source(source, name, read_records(path, source))]
-        good = [row for row in rows if isinstance(row, Pair)]
-        bad = [row for row in rows if isinstance(row, Quarantined)]
-        taken = sample_per_label(good, source.per_label, ingest.seed) if source.per_label else good
-        pairs += taken
-        quarantined += bad
-        account += [account_of(name, good, taken, bad) for name in files]
-    return pairs, quarantined, account
+        files = inputs(source, Path(ingest.folder))
+        chosen = sampled(source, files, ingest.seed)
+        for file in files:
+            yield outputs.take(rows_of(source, file), file, chosen)
 
 
-def account_of(name: str, good: Sequence[Pair], taken: Sequence[Pair], bad: Sequence[Quarantined]) -> dict[str, Any]:
-    """Count what became of the rows of one file."""
-    read, kept, aside = (sum(row.source == name for row in rows) for rows in (good, taken, bad))
-    log.info("ingest: %s: %d rows, %d kept, %d set aside", name, read + aside, kept, aside)
-    return {"file": name, "rows": read + aside, "kept": kept, "quarantined": aside, "not_sampled": read - kept}
+def rows_of(source: Source, file: Input) -> Iterator[Pair | Quarantined]:
+    """Read the rows of a file."""
+    return read_source(source, file.name, read_records(file.path, source, found=file.found))
+
+
+def sampled(source: Source, files: list[Input], seed: int) -> set[Place] | None:
+    """Choose the rows of a source that asks for a sample, over all its files; None chooses all."""
+    if source.per_label is None:
+        return None
+    rows = (row for file in files for row in rows_of(source, file))
+    return sample_per_label((row for row in rows if isinstance(row, Pair)), source.per_label, seed)
+
+
+def need_pairs(ingest: Ingest, accounts: list[Account], reasons: dict[str, int]) -> None:
+    """Refuse to go on without a single pair."""
+    if any(account.kept for account in accounts):
+        return
+    got = "no rows at all"
+    for first in [account.first_aside for account in accounts if account.first_aside][:1]:
+        why = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+        got = f"{why}; first: {first.source} row {first.row}: {first.detail}"
+    raise Problem(
+        f"{ingest.folder}/{', '.join(source.path for source in ingest.sources)}",
+        "not one row is a pair",
+        got=got,
+        do="write them as prompt and completion, messages, conversations, or instruction and output, or name the "
+        "columns in ingest.sources",
+    )
 
 
 def run(ingest: Ingest, data: Path) -> None:
     """Read the sources and write the pairs."""
-    pairs, quarantined, account = read_all(ingest)
-    if not pairs:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in counts(row.reason for row in quarantined).items())
-        first = f"{quarantined[0].source} row {quarantined[0].row}: {quarantined[0].detail}" if quarantined else ""
-        raise Problem(
-            f"{ingest.folder}/{', '.join(source.path for source in ingest.sources)}",
-            "not one row is a pair",
-            got=f"{reasons}; first: {first}" if quarantined else "no rows at all",
-            do="write them as prompt and completion, messages, conversations, or instruction and output, or name the "
-            "columns in ingest.sources",
-        )
     with stage.whole(data / "ingest") as folder:
-        write_pairs(folder / "pairs.parquet", pairs)
-        write_quarantine(folder / "quarantine.parquet", quarantined)
-        write_json(folder / "report.json", {"files": account, "reasons": counts(row.reason for row in quarantined)})
+        with (
+            pair_writer(folder / "pairs.parquet") as pairs,
+            quarantine_writer(folder / "quarantine.parquet") as aside,
+        ):
+            accounts = list(read_all(ingest, Outputs(pairs, aside)))
+        reasons = ranked(sum((account.reasons for account in accounts), Counter()))
+        need_pairs(ingest, accounts, reasons)
+        write_json(folder / "report.json", {"files": [account.summary() for account in accounts], "reasons": reasons})
 
 
 if __name__ == "__main__":

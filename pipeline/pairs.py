@@ -2,15 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from json.encoder import encode_basestring
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 SPLITS = ("train", "validation", "test")
+
+GROUP_ROWS = 10_000
+GROUP_BYTES = 64 << 20
+"""A row group is written when it has so many rows, or when their original bytes are so many."""
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 PAIRS = pa.schema(
@@ -61,8 +69,10 @@ class Pair:
     @property
     def id(self) -> str:
         """Content hash: the same pair has the same id whatever file, format or row it came from."""
-        content = [[m.role, m.content] for m in self.messages], self.completion
-        return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
+        # What json.dumps makes of [messages, completion], in a quarter of its time.
+        turns = ", ".join([f"[{encode_basestring(m.role)}, {encode_basestring(m.content)}]" for m in self.messages])
+        content = f"[[{turns}], {encode_basestring(self.completion)}]"
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property
     def prompt(self) -> str:
@@ -91,21 +101,95 @@ def aside(pair: Pair, reason: str, detail: str) -> Quarantined:
     return Quarantined(pair.source, pair.row, reason, detail, pair.raw)
 
 
+Row = TypeVar("Row", Pair, Quarantined)
+
+
+class Writer(Generic[Row]):
+    """Writes rows as Parquet, a row group at a time, so that never more than one is held.
+
+    Used in a `with`, at whose end the last rows are written. The same rows give the same bytes.
+
+    Args:
+        path: The file.
+        schema: Its columns.
+        columns: Makes the columns of some rows, in the schema's order.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, columns: Callable[[Sequence[Row]], list[Any]]) -> None:
+        self._file = pq.ParquetWriter(path, schema, compression="zstd")
+        self._schema = schema
+        self._columns: Callable[[Sequence[Row]], list[Any]] = columns
+        self._waiting: list[Row] = []
+        self._bytes = 0
+        self._groups = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None and (self._waiting or not self._groups):
+            self._write()
+        self._file.close()
+
+    def add(self, row: Row) -> None:
+        """Take a row, and write those that wait once they are enough."""
+        self._waiting.append(row)
+        self._bytes += len(row.raw)
+        if len(self._waiting) == GROUP_ROWS or self._bytes >= GROUP_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        """Write the rows that wait as one row group."""
+        arrays = [
+            pa.array(column, field.type)
+            for column, field in zip(self._columns(self._waiting), self._schema, strict=True)
+        ]
+        self._file.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._waiting, self._bytes, self._groups = [], 0, self._groups + 1
+
+
+def pair_columns(pairs: Sequence[Pair]) -> list[Any]:
+    """Make the columns of PAIRS."""
+    turns = [message for pair in pairs for message in pair.messages]
+    ends = accumulate((len(pair.messages) for pair in pairs), initial=0)
+    roles, contents = [turn.role for turn in turns], [turn.content for turn in turns]
+    messages = pa.ListArray.from_arrays(
+        pa.array(ends, pa.int32()),
+        pa.StructArray.from_arrays(
+            [pa.array(roles, pa.string()), pa.array(contents, pa.string())], fields=list(MESSAGES.value_type)
+        ),
+    )
+    return [
+        [pair.id for pair in pairs],
+        messages,
+        [pair.completion for pair in pairs],
+        [pair.source for pair in pairs],
+        [pair.row for pair in pairs],
+        [pair.split for pair in pairs],
+        [pair.raw for pair in pairs],
+    ]
+
+
+def aside_columns(rows: Sequence[Quarantined]) -> list[Any]:
+    """Make the columns of QUARANTINE."""
+    return [[getattr(row, name) for row in rows] for name in QUARANTINE.names]
+
+
+def pair_writer(path: Path) -> Writer[Pair]:
+    """Open a file of pairs for writing."""
+    return Writer(path, PAIRS, pair_columns)
+
+
+def quarantine_writer(path: Path) -> Writer[Quarantined]:
+    """Open a file of rows set aside for writing."""
+    return Writer(path, QUARANTINE, aside_columns)
+
+
 def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
     """Write pairs as Parquet; the same pairs give the same bytes."""
-    rows = [
-        {
-            "id": pair.id,
-            "messages": [asdict(message) for message in pair.messages],
-            "completion": pair.completion,
-            "source": pair.source,
-            "row": pair.row,
-            "split": pair.split,
-            "raw": pair.raw,
-        }
-        for pair in pairs
-    ]
-    write_table(path, rows, PAIRS)
+    with pair_writer(path) as out:
+        for pair in pairs:
+            out.add(pair)
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -125,7 +209,9 @@ def read_pairs(path: Path) -> list[Pair]:
 
 def write_quarantine(path: Path, rows: Iterable[Quarantined]) -> None:
     """Write rows set aside as Parquet."""
-    write_table(path, [asdict(row) for row in rows], QUARANTINE)
+    with quarantine_writer(path) as out:
+        for row in rows:
+            out.add(row)
 
 
 def read_quarantine(path: Path) -> list[Quarantined]:
@@ -150,7 +236,9 @@ def read_json(path: Path) -> Any:
 
 def counts(values: Iterable[str]) -> dict[str, int]:
     """How often each value occurs, the commonest first and equals by name."""
-    found: dict[str, int] = {}
-    for value in values:
-        found[value] = found.get(value, 0) + 1
+    return ranked(Counter(values))
+
+
+def ranked(found: Mapping[str, int]) -> dict[str, int]:
+    """Put counts in order, the commonest first and equals by name."""
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))

@@ -2,22 +2,18 @@
 
 import hashlib
 import logging
-import os
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
+from pipeline.cache import checked, fetched_once, place_of
 from pipeline.digests import MANIFEST, file_digests, file_sha256, tree_digest
-from pipeline.pairs import read_json, write_json
+from pipeline.pairs import read_json
 from pipeline.params import HUB, Model, load_params
 from pipeline.problem import Problem
 from pipeline.process import die_with_parent
@@ -40,9 +36,8 @@ class Base:
 
 
 def cache() -> Path:
-    """The cache of base models: TUNESMITH_CACHE, else the user's cache folder."""
-    place = os.environ.get("TUNESMITH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tunesmith"
-    return Path(place).expanduser() / "models"
+    """The cache of base models."""
+    return place_of("models")
 
 
 def fetch(model: Model) -> Base:
@@ -54,16 +49,8 @@ def fetch(model: Model) -> Base:
     if "://" not in model.source:
         return local(Path(model.source))
     folder = cache() / hashlib.sha256(f"{model.source} {model.sha256}".encode()).hexdigest()[:16]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if not (folder / MANIFEST).exists():
-            log.info("base model %s: not in the cache yet, fetching it once", model.source)
-            with scratch(folder.parent) as part:
-                obtain(model, part)
-                write_json(part / MANIFEST, {"source": model.source, "files": file_digests(part)})
-                shutil.rmtree(folder, ignore_errors=True)
-                part.rename(folder)
-    return checked(folder)
+    digests = fetched_once(folder, f"base model {model.source}", lambda into: obtain(model, into))
+    return Base(folder, tree_digest(digests))
 
 
 def find(digest: str) -> Path:
@@ -74,18 +61,9 @@ def find(digest: str) -> Path:
     """
     for manifest in sorted(cache().glob(f"*/{MANIFEST}")):
         if tree_digest(read_json(manifest)["files"]) == digest:
-            return checked(manifest.parent).folder
+            checked(manifest.parent)
+            return manifest.parent
     raise Problem(str(cache()), f"no base model with digest {digest[:12]} here", do="fetch it with `tunesmith run`")
-
-
-@contextmanager
-def scratch(parent: Path) -> Iterator[Path]:
-    """Give a folder beside the final one, removed if anything goes wrong."""
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=parent))
-    try:
-        yield part
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def obtain(model: Model, into: Path) -> None:
@@ -205,20 +183,6 @@ def local(folder: Path) -> Base:
             expected="a folder with config.json and safetensors",
         )
     return Base(folder, tree_digest(file_digests(folder)))
-
-
-def checked(folder: Path) -> Base:
-    """Check a cached model byte by byte against its manifest."""
-    expected = read_json(folder / MANIFEST)["files"]
-    got = file_digests(folder)
-    if got != expected:
-        wrong = sorted(name for name in expected.keys() | got.keys() if expected.get(name) != got.get(name))
-        raise Problem(
-            str(folder),
-            f"changed since it was fetched: {', '.join(wrong)}",
-            do="remove that folder and run again",
-        )
-    return Base(folder, tree_digest(got))
 
 
 def main(arguments: list[str]) -> None:

@@ -38,7 +38,8 @@ def few_intents(tmp_path_factory: pytest.TempPathFactory, defaults: dict[str, An
         lines = (BANKING / name).read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines[1:] if line.rstrip().endswith(FEW_LABELS)]
         (folder / name).write_text("".join([lines[0], *kept]), encoding="utf-8")
-    common = {"format": "auto", "prompt_column": "text", "completion_column": "category"}
+    common = {"format": "auto", "prompt_column": "text", "completion_column": "category", "encoding": None}
+    common |= {"sha256": None, "delimiter": None}
     defaults["ingest"] |= {
         "folder": str(folder),
         "sources": [

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from asked import asked, records_of
 from judged import Found
 
 from pipeline.ingest import read_source
 from pipeline.metrics import keeps
 from pipeline.pairs import Pair, Quarantined, counts
-from pipeline.params import Params, Source, load_params
-from pipeline.sources import read_records
+from pipeline.params import Params, load_params
 from pipeline.suite import KEPT
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -27,8 +27,7 @@ REPLY = (
 
 def rows_of(name: str) -> list[Pair | Quarantined]:
     """Read a demo file as ingest does."""
-    source = Source(path=name, format="auto", split=None, prompt_column=None, completion_column=None, per_label=None)
-    return list(read_source(source, name, read_records(DEMO / name, source)))
+    return list(read_source(asked(), name, records_of(DEMO / name, asked())))
 
 
 def pairs_of(name: str) -> list[Pair]:

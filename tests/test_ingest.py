@@ -5,33 +5,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asked import asked, ingest
 
-from pipeline.ingest import files_of, pair_of, read_all, read_source, run, sample_per_label
+from pipeline.ingest import files_of, pair_of, read_source, run, sample_per_label
 from pipeline.pairs import Message, Pair, Quarantined, counts, read_json, read_pairs, read_quarantine
-from pipeline.params import Ingest, Source
+from pipeline.params import Source
 from pipeline.problem import Problem
 from pipeline.sources import Record
 
 USER, SYSTEM = Message("user", "Why?"), Message("system", "Be brief.")
 ASKED, ANSWERED = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}
+LINES = "JSON lines, since its ending is .jsonl"
 DIALOGUE = (SYSTEM, USER, Message("assistant", "So."), Message("user", "And?"))
-
-
-def asked(**values: Any) -> Source:
-    """A source that asks for nothing special, but for these values."""
-    plain = {"path": "a.jsonl", "format": "auto", "split": None, "prompt_column": None, "completion_column": None}
-    return Source(**{**plain, "per_label": None, **values})
-
-
-def ingest(folder: Path, *sources: Source, seed: int = 1) -> Ingest:
-    """The section for these sources."""
-    return Ingest(folder=str(folder), sources=sources, seed=seed)
 
 
 def write_lines(path: Path, rows: Iterable[Any]) -> None:
     """Write rows as JSON lines; bytes as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join((row if isinstance(row, bytes) else json.dumps(row).encode()) + b"\n" for row in rows))
+
+
+def read(folder: Path, *sources: Source, seed: int = 1) -> tuple[list[Pair], list[Quarantined], list[dict[str, Any]]]:
+    """Run with these sources: the pairs, the rows set aside, and the account of each file."""
+    run(ingest(folder, *sources, seed=seed), folder / "data")
+    out = folder / "data" / "ingest"
+    files = read_json(out / "report.json")["files"]
+    return read_pairs(out / "pairs.parquet"), read_quarantine(out / "quarantine.parquet"), files
+
+
+def sample(pairs: list[Pair], per_label: int, seed: int) -> list[Pair]:
+    """The pairs that a sample takes, in their order."""
+    chosen = sample_per_label(pairs, per_label, seed)
+    return [pair for pair in pairs if (pair.source, pair.row) in chosen]
 
 
 def colours(number: int, label: str, *, start: int = 0) -> list[dict[str, str]]:
@@ -46,7 +51,7 @@ def refusal(tmp_path: Path) -> Callable[..., str]:
     def refused(*sources: Source) -> str:
         with pytest.raises(Problem) as caught:
             run(ingest(tmp_path, *sources), tmp_path / "data")
-        assert not (tmp_path / "data").exists()
+        assert not (tmp_path / "data" / "ingest").exists()
         return str(caught.value).replace(str(tmp_path), "FOLDER")
 
     return refused
@@ -73,6 +78,13 @@ def refusal(tmp_path: Path) -> Callable[..., str]:
         ({"prompt": "Why?", "completion": "So.", "system": "Be brief."}, (SYSTEM, USER), "So."),
         ({"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}],
           "system": "Be brief."}, (SYSTEM, USER), "So."),
+        ({"messages": [{"role": "developer", "content": "Be brief."}, ASKED, ANSWERED]}, (SYSTEM, USER), "So."),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "Wh"}, {"type": "text", "text": "y?"}]},
+                       ANSWERED]}, (USER,), "So."),
+        ({"messages": [ASKED, {**ANSWERED, "weight": 1}], "tools": [], "functions": None}, (USER,), "So."),
+        ({"messages": [{"role": "system", "content": "Be brief."}, ASKED, {**ANSWERED, "weight": 0},
+                       {"role": "user", "content": "And?"}, {"role": "assistant", "content": "No more.", "weight": 1}]},
+         DIALOGUE, "No more."),
         ({"instruction": "Add.", "input": "1 and 1", "output": "2"}, (Message("user", "Add.\n\n1 and 1"),), "2"),
     ],
 )  # fmt: skip
@@ -95,59 +107,6 @@ def test_a_pair_carries_the_side_that_its_source_names(split: str | None) -> Non
     """The side is on the pair, for validate to go by."""
     row = {"prompt": "a", "completion": "b"}
     assert pair_of(Record(1, b"", row), asked(split=split), "a.jsonl").split == split
-
-
-BAD: list[tuple[Any, str, str]] = [
-    (b'{"prompt": "a", "compl', "not_json", "Unterminated string starting at: line 1 column 17 (char 16)"),
-    (b'{"prompt": "caf\xe9", "completion": "b"}', "not_utf8", "byte 15 of the line"),
-    (["a", "b"], "not_an_object", "got list"),
-    ("a", "not_an_object", "got str"),
-    (None, "not_an_object", "got NoneType"),
-    ({}, "no_known_shape", "fields: none"),
-    ({"prompt": "a"}, "no_known_shape", "fields: prompt"),
-    ({"question": "a", "answer": "b"}, "no_known_shape", "fields: answer, question"),
-    ({"instruction": "a"}, "no_known_shape", "fields: instruction"),
-    ({"prompt": 4, "completion": "b"}, "not_text", "the user turn is int"),
-    ({"prompt": "a", "completion": None}, "not_text", "the assistant turn is NoneType"),
-    ({"prompt": ["a"], "completion": "b"}, "not_text", "the user turn is list"),
-    ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}, ANSWERED]},
-     "not_text", "the user turn is list"),
-    ({"messages": [{"role": "user"}, ANSWERED]}, "not_text", "the user turn is NoneType"),
-    ({"instruction": 4, "output": "b"}, "not_text", "the user turn is int"),
-    ({"instruction": "a", "input": {"b": 1}, "output": "b"}, "not_text", "the user turn is dict"),
-    ({"instruction": "a", "output": 4}, "not_text", "the assistant turn is int"),
-    ({"instruction": "a", "output": "b", "history": [["c", "d"]]}, "history",
-     "turns before the instruction; write the row as messages"),
-    ({"messages": [ASKED, {**ANSWERED, "tool_calls": [{"id": "1"}]}]}, "tool_calls",
-     "a turn calls tools, which are not trained on"),
-    ({"messages": "a"}, "bad_turns", "expected a list of turns, got str"),
-    ({"messages": {"role": "user"}}, "bad_turns", "expected a list of turns, got dict"),
-    ({"messages": None}, "bad_turns", "expected a list of turns, got NoneType"),
-    ({"conversations": ["a", "b"]}, "bad_turns", "expected a list of turns, got list"),
-    ({"messages": [{"role": "tool", "content": "a"}, ANSWERED]}, "unknown_role", "got 'tool'"),
-    ({"messages": [{"content": "a"}, ANSWERED]}, "unknown_role", "got None"),
-    ({"messages": [{"role": ["user"], "content": "a"}, ANSWERED]}, "unknown_role", "got ['user']"),
-    ({"conversations": [{"from": "bot", "value": "a"}]}, "unknown_role", "got 'bot'"),
-    ({"messages": [ASKED]}, "no_answer", "the last turn is by 'user', not by the assistant"),
-    ({"messages": [ASKED, ANSWERED, ASKED]}, "no_answer", "the last turn is by 'user', not by the assistant"),
-    ({"messages": []}, "no_answer", "the last turn is by '', not by the assistant"),
-    ({"messages": [ANSWERED]}, "no_question", "no user turn before the answer"),
-    ({"messages": [{"role": "system", "content": "a"}, ANSWERED]}, "no_question", "no user turn before the answer"),
-    (b'{"prompt": "half \\ud83d", "completion": "b"}', "not_unicode", "the user turn has half a character"),
-    (b'{"prompt": "a", "completion": "half \\ud83d"}', "not_unicode", "the assistant turn has half a character"),
-    (b'{"half \\ud83d": "a"}', "no_known_shape", "fields: half \\ud83d"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("row", "reason", "detail"), BAD)
-def test_a_bad_row_is_set_aside_with_its_reason(tmp_path: Path, row: Any, reason: str, detail: str) -> None:
-    """Each way to be no pair has its reason, what stood there, and the very bytes; the row below it is kept."""
-    write_lines(tmp_path / "a.jsonl", [row, {"prompt": "good", "completion": "row"}])
-    run(ingest(tmp_path, asked()), tmp_path / "data")
-    raw = (tmp_path / "a.jsonl").read_bytes().splitlines()[0]
-    set_aside = read_quarantine(tmp_path / "data" / "ingest" / "quarantine.parquet")
-    assert set_aside == [Quarantined("a.jsonl", 1, reason, detail, raw)]
-    assert [pair.row for pair in read_pairs(tmp_path / "data" / "ingest" / "pairs.parquet")] == [2]
 
 
 def test_a_row_without_a_named_column_is_set_aside() -> None:
@@ -179,8 +138,8 @@ def test_the_report_accounts_for_every_row(tmp_path: Path) -> None:
     run(ingest(tmp_path, asked(per_label=3), asked(path="b.jsonl")), tmp_path / "data")
     assert read_json(tmp_path / "data" / "ingest" / "report.json") == {
         "files": [
-            {"file": "a.jsonl", "rows": 14, "kept": 5, "quarantined": 3, "not_sampled": 6},
-            {"file": "b.jsonl", "rows": 5, "kept": 4, "quarantined": 1, "not_sampled": 0},
+            {"file": "a.jsonl", "found": LINES, "rows": 14, "kept": 5, "quarantined": 3, "not_sampled": 6},
+            {"file": "b.jsonl", "found": LINES, "rows": 5, "kept": 4, "quarantined": 1, "not_sampled": 0},
         ],
         "reasons": {"no_known_shape": 2, "not_an_object": 1, "not_json": 1},
     }
@@ -202,7 +161,7 @@ def test_several_sources_come_in_order_each_with_its_side(tmp_path: Path) -> Non
     (tmp_path / "a.csv").write_text("prompt,completion\nblue thing,blue\n", encoding="utf-8")
     write_lines(tmp_path / "m.jsonl", colours(1, "green"))
     sources = asked(path="z.jsonl", split="train"), asked(path="a.csv", split="test"), asked(path="m.jsonl")
-    pairs, _, account = read_all(ingest(tmp_path, *sources))
+    pairs, _, account = read(tmp_path, *sources)
     found = [(pair.source, pair.row, pair.split) for pair in pairs]
     assert found == [("z.jsonl", 1, "train"), ("z.jsonl", 2, "train"), ("a.csv", 2, "test"), ("m.jsonl", 1, None)]
     assert [file["file"] for file in account] == ["z.jsonl", "a.csv", "m.jsonl"]
@@ -225,11 +184,42 @@ def test_a_pattern_finds_its_files_in_one_order(tmp_path: Path, pattern: str, fi
     assert files_of(asked(path=pattern), tmp_path) == [tmp_path / name for name in files]
 
 
+@pytest.mark.parametrize(
+    ("path", "files"),
+    [("sub", ["sub/a.csv", "sub/below/b.JSON.GZ"]), (".", ["a.jsonl", "sub/a.csv", "sub/below/b.JSON.GZ"])],
+)
+def test_a_folder_is_all_files_of_rows_below_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, path: str, files: list[str]
+) -> None:
+    """In the order of their names; hidden ones are left out, and those that are no rows are named in the log."""
+    caplog.set_level("INFO")
+    for name in ("sub/below/b.JSON.GZ", "sub/a.csv", "sub/notes.md", "sub/.hidden/a.csv", "a.jsonl", ".gitignore"):
+        write_lines(tmp_path / name, [])
+    assert files_of(asked(path=path), tmp_path) == [tmp_path / name for name in files]
+    assert caplog.messages[0].endswith(
+        "not read, by their endings: " + ("notes.md" if path == "sub" else "sub/notes.md")
+    )
+
+
+def test_what_was_found_is_said_of_each_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One line a file says what it was taken for and why, before its rows are counted."""
+    caplog.set_level("INFO")
+    write_lines(tmp_path / "a.jsonl", colours(1, "red"))
+    (tmp_path / "b.txt").write_text("prompt;completion\na;b\n", encoding="utf-16")
+    read(tmp_path, asked(), asked(path="b.txt"))
+    assert caplog.messages == [
+        "ingest: a.jsonl: JSON lines, since its ending is .jsonl",
+        "ingest: a.jsonl: 1 rows, 1 kept, 0 set aside",
+        "ingest: b.txt: a table in utf-16-le with ';' between columns, since its first line has 2 columns",
+        "ingest: b.txt: 1 rows, 1 kept, 0 set aside",
+    ]
+
+
 def test_files_of_one_name_in_two_folders_are_told_apart(tmp_path: Path) -> None:
     """A row says which of the files it came from, so that it can be found again."""
     for folder in ("east", "west"):
         write_lines(tmp_path / folder / "a.jsonl", [*colours(1, folder), b"bad"])
-    pairs, set_aside, account = read_all(ingest(tmp_path, asked(path="**/*.jsonl")))
+    pairs, set_aside, account = read(tmp_path, asked(path="**/*.jsonl"))
     names = ["east/a.jsonl", "west/a.jsonl"]
     assert [pair.source for pair in pairs] == [row.source for row in set_aside] == names
     assert [file["file"] for file in account] == names
@@ -240,7 +230,6 @@ def test_files_of_one_name_in_two_folders_are_told_apart(tmp_path: Path) -> None
     [
         ("none.jsonl", "no such file; expected a file in FOLDER; check the name, or `dvc pull` the data"),
         ("*.csv", "no such file; expected a file in FOLDER; check the name, or `dvc pull` the data"),
-        ("sub", "no such file; expected a file in FOLDER; check the name, or `dvc pull` the data"),
         ("../a.jsonl", "leaves ingest.folder; expected a path below FOLDER; copy the file there"),
         ("sub/../../a.jsonl", "leaves ingest.folder; expected a path below FOLDER; copy the file there"),
         ("sub/../a.jsonl", "leaves ingest.folder; expected a path below FOLDER; copy the file there"),
@@ -255,7 +244,7 @@ def test_a_path_that_finds_nothing_or_leaves_the_folder_is_refused(
     assert refusal(asked(path=path)) == f"params.yaml: ingest.sources: {path}: {line}"
 
 
-@pytest.mark.parametrize("path", ["", ".", "**.jsonl", "sub/**.jsonl"])
+@pytest.mark.parametrize("path", ["", "**.jsonl", "sub/**.jsonl"])
 def test_a_path_that_is_no_pattern_is_refused_in_one_line(refusal: Callable[..., str], path: str) -> None:
     """What the file system's patterns do not allow is an error of params, without a traceback."""
     assert refusal(asked(path=path)).startswith(f"params.yaml: ingest.sources: {path}: ".replace("  ", " "))
@@ -303,31 +292,31 @@ def ids(pairs: Iterable[Pair]) -> set[str]:
 def test_a_sample_takes_as_many_rows_of_each_label_as_there_are_up_to_the_number(pairs: list[Pair]) -> None:
     """A label with fewer rows keeps them all, and those chosen stay in the file's order."""
     rare = replace(pairs[0], completion="grey", row=99)
-    chosen = sample_per_label([*pairs, rare], 7, seed=1)
+    chosen = sample([*pairs, rare], 7, seed=1)
     assert counts(pair.completion for pair in chosen) == {"blue": 7, "green": 7, "red": 7, "grey": 1}
     assert chosen == [pair for pair in [*pairs, rare] if pair in chosen]
-    assert sample_per_label(pairs, 1000, seed=1) == pairs
+    assert sample(pairs, 1000, seed=1) == pairs
 
 
 def test_a_sample_hangs_on_its_seed_alone(pairs: list[Pair]) -> None:
     """One seed chooses the same rows in whatever order they stand, and another seed chooses others."""
-    chosen = sample_per_label(pairs, 7, seed=1)
+    chosen = sample(pairs, 7, seed=1)
     turned = [replace(pair, row=row) for row, pair in enumerate(pairs[::-1], start=1)]
-    assert ids(sample_per_label(turned, 7, seed=1)) == ids(chosen)
-    assert ids(sample_per_label(pairs, 7, seed=2)) != ids(chosen)
+    assert ids(sample(turned, 7, seed=1)) == ids(chosen)
+    assert ids(sample(pairs, 7, seed=2)) != ids(chosen)
 
 
 def test_a_larger_sample_holds_the_smaller_one(pairs: list[Pair]) -> None:
     """Asking for more rows adds rows and takes none away."""
-    assert ids(sample_per_label(pairs, 3, seed=1)) < ids(sample_per_label(pairs, 9, seed=1))
+    assert ids(sample(pairs, 3, seed=1)) < ids(sample(pairs, 9, seed=1))
 
 
 def test_new_rows_push_out_no_more_rows_than_they_bring(pairs: list[Pair]) -> None:
     """A sample is stable: rows of another label change nothing, and a new row takes the place of one at most."""
     new = replace(pairs[0], messages=(Message("user", "what colour is the sea?"),), row=99)
-    before = ids(sample_per_label(pairs, 7, seed=1))
-    other = ids(sample_per_label([*pairs, replace(new, completion="grey")], 7, seed=1))
-    same = ids(sample_per_label([*pairs, new], 7, seed=1))
+    before = ids(sample(pairs, 7, seed=1))
+    other = ids(sample([*pairs, replace(new, completion="grey")], 7, seed=1))
+    same = ids(sample([*pairs, new], 7, seed=1))
     assert before < other
     assert len(before - same) <= 1
 
@@ -335,14 +324,14 @@ def test_new_rows_push_out_no_more_rows_than_they_bring(pairs: list[Pair]) -> No
 def test_equal_rows_are_sampled_by_their_place(pairs: list[Pair]) -> None:
     """Copies of one pair do not slip through the number asked for."""
     copies = [replace(pairs[0], row=row) for row in (5, 3, 9)]
-    assert [pair.row for pair in sample_per_label(copies, 2, seed=1)] == [5, 3]
+    assert [pair.row for pair in sample(copies, 2, seed=1)] == [5, 3]
 
 
 def test_a_sample_counts_over_all_files_of_its_source(tmp_path: Path) -> None:
     """A source of several files gives the number of rows that it names, not that number from each file."""
     write_lines(tmp_path / "part1.jsonl", [*colours(9, "red"), *colours(9, "blue")])
     write_lines(tmp_path / "part2.jsonl", [*colours(9, "red", start=9), b"bad"])
-    pairs, set_aside, account = read_all(ingest(tmp_path, asked(path="part*.jsonl", per_label=4)))
+    pairs, set_aside, account = read(tmp_path, asked(path="part*.jsonl", per_label=4))
     assert counts(pair.completion for pair in pairs) == {"blue": 4, "red": 4}
     assert [file["rows"] for file in account] == [18, 10]
     assert all(file["rows"] == file["kept"] + file["quarantined"] + file["not_sampled"] for file in account)
@@ -352,6 +341,6 @@ def test_a_sample_counts_over_all_files_of_its_source(tmp_path: Path) -> None:
 def test_a_sample_goes_by_the_seed_of_its_section(tmp_path: Path) -> None:
     """The seed that chooses is ingest.seed."""
     write_lines(tmp_path / "a.jsonl", colours(40, "red"))
-    chosen = [ids(read_all(ingest(tmp_path, asked(per_label=5), seed=seed))[0]) for seed in (1, 1, 2)]
+    chosen = [ids(read(tmp_path, asked(per_label=5), seed=seed)[0]) for seed in (1, 1, 2)]
     assert chosen[0] == chosen[1]
     assert chosen[0] != chosen[2]

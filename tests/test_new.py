@@ -207,8 +207,8 @@ WRONG = {
     "binary": Wrong(
         {"a.jsonl": b"\x00\x01"},
         (None, None),
-        "ingest: data/raw/a.jsonl: is binary; expected jsonl in UTF-8; export it as text, or name its format in "
-        "ingest.sources",
+        "ingest: data/raw/a.jsonl: is binary; expected jsonl in UTF-8; export it as text, or name its format or its "
+        "encoding in ingest.sources",
     ),
     "test file without pairs": Wrong(
         {"a.jsonl": b'{"prompt": "x", "completion": "a"}\n', "b.jsonl": b'{"what": "ever"}\n'},

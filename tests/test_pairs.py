@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from asked import asked, records_of
 
 from pipeline.ingest import read_source
 from pipeline.pairs import (
@@ -22,8 +23,6 @@ from pipeline.pairs import (
     write_pairs,
     write_quarantine,
 )  # fmt: skip
-from pipeline.params import Source
-from pipeline.sources import read_records
 
 SUM = Pair((Message("user", "What is 2 + 2?"),), "4", "sums.jsonl", 1, None, b"{}")
 ASKED, ANSWERED = 'Wo ist "Köln", bitte?\nUnd Bonn? 🚂', "am Rhein, beide"
@@ -55,10 +54,7 @@ WRITERS = {
 
 def only_pair(path: Path) -> Pair:
     """Read the one pair of a file as ingest does."""
-    source = Source(
-        path=path.name, format="auto", split=None, prompt_column=None, completion_column=None, per_label=None
-    )
-    (pair,) = read_source(source, path.name, read_records(path, source))
+    (pair,) = read_source(asked(), path.name, records_of(path, asked()))
     assert isinstance(pair, Pair)
     return pair
 

@@ -38,6 +38,7 @@ ONE_ROOM = {
 }
 BROUGHT = {
     "numpy": "torch, pandas and scipy are built on it, and speak it with us",
+    "httpx": "huggingface_hub raises its errors",
     "huggingface_hub": "transformers loads every model through it",
     "jinja2": "transformers renders every chat template with it",
 }

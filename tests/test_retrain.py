@@ -35,7 +35,10 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 SOURCE = {
     "path": "colours.jsonl",
+    "sha256": None,
     "format": "auto",
+    "encoding": None,
+    "delimiter": None,
     "split": None,
     "prompt_column": None,
     "completion_column": None,

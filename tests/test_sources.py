@@ -1,5 +1,4 @@
 import csv
-import gzip
 import io
 import json
 from datetime import date
@@ -9,29 +8,22 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from asked import asked, records_of
 
-from pipeline.params import Source
 from pipeline.problem import Problem
-from pipeline.sources import Record, read_records
+from pipeline.sources import Record
 
 ROWS = [{"prompt": "Was it 5 °C?", "completion": "yes"}, {"prompt": 'He said "no", twice', "completion": "no"}]
-KNOWN = "expected .jsonl, .ndjson, .json, .csv, .tsv, .parquet; name its format in ingest.sources"
 MEND = "mend it; for one value a line, call it .jsonl"
 BOM = b"\xef\xbb\xbf"
 DIGITS = b"1" * 5000
 """A number longer than Python converts by itself."""
 
 
-def asked(**values: Any) -> Source:
-    """A source that asks for nothing special, but for these values."""
-    plain = {"path": "any", "format": "auto", "split": None, "prompt_column": None, "completion_column": None}
-    return Source(**{**plain, "per_label": None, **values})
-
-
 def records(path: Path, content: bytes | str, **values: Any) -> list[Record]:
     """Write a file and read its rows."""
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return list(read_records(path, asked(**values)))
+    return records_of(path, asked(**values))
 
 
 def refusal(path: Path, content: bytes | str, **values: Any) -> str:
@@ -108,7 +100,11 @@ def test_a_bad_line_is_a_row_with_its_fault_and_its_bytes(tmp_path: Path) -> Non
     """A line that is not UTF-8 or not JSON comes out with why and as it was, and the lines after it are read."""
     found = records(tmp_path / "a.jsonl", b'{"a": "\xff"}\nhello\n{"a": 1}\n')
     assert found == [
-        Record(1, b'{"a": "\xff"}', fault=("not_utf8", "byte 7 of the line")),
+        Record(
+            1,
+            b'{"a": "\xff"}',
+            fault=("not_utf8", "byte 7 of the line; if the whole file has another encoding, name it in ingest.sources"),
+        ),
         Record(2, b"hello", fault=("not_json", "Expecting value: line 1 column 1 (char 0)")),
         Record(3, b'{"a": 1}', {"a": 1}),
     ]
@@ -186,42 +182,6 @@ def test_values_of_parquet_that_json_lacks_do_not_stop_the_run(tmp_path: Path) -
     assert record.raw == b'{"prompt": "a", "day": "2024-05-01", "blob": "b\'\\\\xff\'"}'
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "values", "line"),
-    [
-        ("a.jsonl", b"", {}, "a.jsonl: is empty; put pairs into it, or take it out of ingest.sources"),
-        ("a.parquet", b"", {}, "a.parquet: is empty; put pairs into it, or take it out of ingest.sources"),
-        ("a.txt", b"x", {},
-         f"a.txt: unknown ending '.txt'; {KNOWN}"),
-        ("noending", b"x", {},
-         f"noending: unknown ending ''; {KNOWN}"),
-        ("a.jsonl.gz", gzip.compress(b"{}", mtime=0), {},
-         f"a.jsonl.gz: unknown ending '.gz'; {KNOWN}"),
-        ("a.jsonl", b"PK\x03\x04\x00\x00", {},
-         "a.jsonl: is binary; expected jsonl in UTF-8; export it as text, or name its format in ingest.sources"),
-        ("a.csv", "prompt,completion\na,b\n".encode("utf-16"), {},
-         "a.csv: is binary; expected csv in UTF-8; export it as text, or name its format in ingest.sources"),
-        ("a.csv", parquet(ROWS), {},
-         "a.csv: is binary; expected csv in UTF-8; export it as text, or name its format in ingest.sources"),
-        ("a.csv", b"prompt,completion\na,b\n\xfc,c\n", {}, "a.csv: line 3 is not UTF-8; save the file as UTF-8"),
-        ("a.json", b'{"prompt": "a"}', {},
-         "a.json: is not a list of rows; got dict; put the rows into one JSON list"),
-        ("a.json", b'"text"', {}, "a.json: is not a list of rows; got str; put the rows into one JSON list"),
-        ("a.json", b"hello", {},
-         f"a.json: is not JSON: Expecting value: line 1 column 1 (char 0); {MEND}"),
-        ("a.json", jsonl(), {},
-         f"a.json: is not JSON: Extra data: line 2 column 1 (char 48); {MEND}"),
-        ("a.json", b"\xff", {},
-         f"a.json: is not JSON: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte; {MEND}"),
-    ],
-)  # fmt: skip
-def test_a_file_that_cannot_be_read_as_a_whole_is_refused_in_one_line(
-    tmp_path: Path, name: str, content: bytes, values: dict[str, Any], line: str
-) -> None:
-    """Empty, binary, of unknown ending, in another encoding or another shape: each says what to do."""
-    assert refusal(tmp_path / name, content, **values) == line
-
-
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
 def test_a_table_with_two_columns_of_one_name_is_refused(tmp_path: Path, name: str) -> None:
     """One of the two would be lost, and nobody could say which was meant."""
@@ -267,5 +227,5 @@ def test_a_damaged_parquet_file_is_refused_in_one_line(tmp_path: Path, content: 
 def test_a_json_file_that_python_cannot_hold_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     """Nesting too deep or a number too long is said of the file, without a traceback."""
     line = refusal(tmp_path / "a.json", content)
-    assert line.startswith("a.json: is not JSON: ")
+    assert line.startswith("a.json: line 1 is not JSON as a list of rows: ")
     assert line.endswith(f"; {MEND}")

@@ -1,13 +1,13 @@
 """params.yaml: its sections, and how it is read."""
 
-from pipeline.params.data import Action, Ingest, Source, Split, Tokenize, Validate
+from pipeline.params.data import DATASET, REMOTE, Action, Ingest, Source, Split, Tokenize, Validate
 from pipeline.params.judging import Evaluate, Prompt, Register, Rule, Task
 from pipeline.params.reading import Params, ParamsProblem, load_params, parse_params, read_yaml
 from pipeline.params.section import Section
 from pipeline.params.training import HUB, Adapter, Finetune, Model
 
 __all__ = [
-    "HUB", "Action", "Adapter", "Evaluate", "Finetune", "Ingest", "Model", "Params", "ParamsProblem", "Prompt",
-    "Register", "Rule", "Section", "Source", "Split", "Task", "Tokenize", "Validate", "load_params", "parse_params",
-    "read_yaml",
+    "DATASET", "HUB", "REMOTE", "Action", "Adapter", "Evaluate", "Finetune", "Ingest", "Model", "Params",
+    "ParamsProblem", "Prompt", "Register", "Rule", "Section", "Source", "Split", "Task", "Tokenize", "Validate",
+    "load_params", "parse_params", "read_yaml",
 ]  # fmt: skip

@@ -1,24 +1,36 @@
 """Sections on the pairs: where they come from, what a good one is, how they are split, how long they may be."""
 
+import codecs
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.params.section import Positive, Section, Seed, Share
+from pipeline.params.section import Positive, Section, Seed, Share, need_commit
 
 Split = Literal["train", "validation", "test"]
 Action = Literal["error", "quarantine", "mask", "warn", "off"]
 Judged = Literal["error", "quarantine", "warn", "off"]
 """What becomes of a row that breaks a check: the run stops, it is set aside, it is only reported, nobody looks."""
 
+REMOTE = re.compile(r"^(https?|s3|gs|az|hf)://.+")
+DATASET = re.compile(r"^hf://datasets/(?P<name>[^/@]+/[^/@]+)@(?P<revision>[^/]+)/(?P<path>[^/].*)$")
+
 
 class Source(Section):
-    """One file, or several by a pattern, of pairs."""
+    """One file of pairs, or several by a folder or a pattern."""
 
     path: str
-    """Relative to `ingest.folder`; `*` and `**` match as in a shell."""
+    """Relative to `ingest.folder`; a folder is all its files of rows, `*` and `**` match as in a shell. Or an address:
+    `https://`, `s3://`, `gs://`, `az://`, `hf://datasets/OWNER/NAME@COMMIT/FILE-OR-SPLIT`."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+    """Digest of a file at an address, which DVC does not see; null for the other kinds."""
     format: Literal["auto", "jsonl", "json", "csv", "parquet"]
-    """`auto` goes by the file's ending."""
+    """`auto` goes by how a file begins, else by its ending."""
+    encoding: str | None
+    """By Python's name (`latin-1`, `cp1252`, `utf-16`); null is UTF-8, or what a mark at the beginning says."""
+    delimiter: Annotated[str, Field(pattern=r"^[^\r\n\"]$")] | None
+    """What stands between the columns of a table; null finds it among `, ; | tab`."""
     split: Split | None
     """Where all its rows go; null lets `validate` split them."""
     prompt_column: str | None
@@ -26,6 +38,44 @@ class Source(Section):
     """Columns of a table whose names do not say what they are; null finds the usual ones."""
     per_label: Positive | None
     """Take at most this many rows for each completion, chosen by `ingest.seed`; null takes all."""
+
+    @field_validator("path")
+    @classmethod
+    def pinned(cls, path: str) -> str:
+        """Refuse an address of an unknown kind, and what may name other rows tomorrow."""
+        if "://" in path and not REMOTE.match(path):
+            raise ValueError("expected a path, or an address of https, s3, gs, az or hf")
+        if path.startswith("hf://"):
+            match = DATASET.fullmatch(path)
+            if not match:
+                raise ValueError("expected hf://datasets/OWNER/NAME@COMMIT/FILE-OR-SPLIT")
+            need_commit(match["revision"])
+        elif REMOTE.match(path) and "*" in path:
+            raise ValueError("an address names one file, which one digest pins")
+        return path
+
+    @field_validator("encoding")
+    @classmethod
+    def known_encoding(cls, encoding: str | None) -> str | None:
+        """Refuse a name that Python does not know as an encoding of text."""
+        if encoding is not None:
+            try:
+                "".encode(encoding)
+                codecs.getincrementaldecoder(encoding)
+            except (LookupError, ValueError) as error:
+                raise ValueError("no encoding of that name; latin-1, cp1252 and utf-16 are some") from error
+        return encoding
+
+    @model_validator(mode="after")
+    def settings_fit_format(self) -> Self:
+        """A setting that would be without effect is one that was meant otherwise."""
+        if self.delimiter is not None and self.format not in ("auto", "csv"):
+            raise ValueError(f"delimiter is for tables; set it to null, or format to csv (format is {self.format})")
+        if self.encoding is not None and self.format == "parquet":
+            raise ValueError("encoding is for text; set it to null (format is parquet)")
+        if self.sha256 is not None and (self.path.startswith("hf://") or not REMOTE.match(self.path)):
+            raise ValueError("sha256 is for a file at an address; DVC pins what is here, and hf:// its commit")
+        return self
 
     @model_validator(mode="after")
     def columns_together(self) -> Self:

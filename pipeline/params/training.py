@@ -5,12 +5,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.params.section import Positive, Section, Seed, Share
+from pipeline.params.section import Positive, Section, Seed, Share, need_commit
 
 Adapter = Literal["lora", "rslora", "dora", "qlora", "full"]
 
 HUB = re.compile(r"^hf://[^/@]+/[^/@]+@(?P<revision>.+)$")
-COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
 class Model(Section):
@@ -33,8 +32,7 @@ class Model(Section):
             match = HUB.fullmatch(source)
             if not match:
                 raise ValueError("expected hf://OWNER/NAME@COMMIT")
-            if not COMMIT.match(match["revision"]):
-                raise ValueError("a branch or tag can move; give the full commit of 40 hex digits after @")
+            need_commit(match["revision"])
         return source
 
     @model_validator(mode="after")

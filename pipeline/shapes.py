@@ -1,0 +1,146 @@
+"""Shapes of rows: OpenAI messages, ShareGPT, Alpaca, prompt and completion; the turns of a row, or why it has none."""
+
+from typing import Any
+
+from pipeline.params import Source
+
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+"""As OpenAI names them; `developer` is what its newer models call the system."""
+SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+TOOL_ROLES = {"tool", "function", "function_call", "function_response", "observation", "ipython"}
+TOOLS = ("tools", "functions", "parallel_tool_calls")
+REJECTED = {"rejected", "rejected_response", "preferred_output", "non_preferred_output"}
+"""Fields of preference data, as TRL, ms-swift and OpenAI name them."""
+
+Turns = list[tuple[str, Any]]
+
+
+class NotAPair(Exception):
+    """A row that cannot be read as a pair: a reason code, and what stood there."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def turns_of(row: dict[str, Any], source: Source) -> Turns:
+    """Find the turns of a row, the answer last, by whichever shape it has.
+
+    Known shapes: columns named in params; OpenAI `messages`; ShareGPT `conversations`; Alpaca `instruction`, `input`,
+    `output`; `prompt` and `completion`.
+
+    Raises:
+        NotAPair: If it has none of them, or holds what is not trained on.
+    """
+    if source.prompt_column is not None and source.completion_column is not None:
+        return [("user", field(row, source.prompt_column)), ("assistant", field(row, source.completion_column))]
+    refuse_other_kinds(row)
+    if "messages" in row:
+        return [*system_of(row), *openai(turn_list(row["messages"]))]
+    if "conversations" in row:
+        return [*system_of(row), *sharegpt(turn_list(row["conversations"]))]
+    if "instruction" in row and "output" in row:
+        return [*system_of(row), ("user", instruction(row)), ("assistant", row["output"])]
+    if "prompt" in row and "completion" in row:
+        return [*system_of(row), ("user", row["prompt"]), ("assistant", row["completion"])]
+    raise NotAPair("no_known_shape", f"fields: {', '.join(sorted(map(str, row))) or 'none'}")
+
+
+def refuse_other_kinds(row: dict[str, Any]) -> None:
+    """Refuse rows that are meant for another kind of training."""
+    if not REJECTED.isdisjoint(row):
+        told = "two answers of which one is preferred, which are not trained on; write the better one as completion"
+        raise NotAPair("preference", told)
+    for name in TOOLS:
+        if row.get(name) not in (None, []):
+            raise NotAPair("tools", f"the row has {name}, which are not trained on")
+
+
+def system_of(row: dict[str, Any]) -> Turns:
+    """Take the system message that stands beside the turns, if there is one."""
+    return [("system", row["system"])] if row.get("system") else []
+
+
+def field(row: dict[str, Any], column: str) -> Any:
+    """Look up a named column."""
+    if column not in row:
+        raise NotAPair("no_such_column", f"no {column!r} among: {', '.join(sorted(map(str, row)))}")
+    return row[column]
+
+
+def instruction(row: dict[str, Any]) -> Any:
+    """Join Alpaca's instruction and input; what is no text is given back, to be named as such."""
+    if row.get("history"):
+        raise NotAPair("history", "turns before the instruction; write the row as messages")
+    parts = [part for part in (row["instruction"], row.get("input")) if part not in ("", None)]
+    odd = [part for part in parts if not isinstance(part, str)]
+    return odd[0] if odd else "\n\n".join(parts)
+
+
+def turn_list(value: Any) -> list[dict[str, Any]]:
+    """Check that a conversation is a list of objects."""
+    if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
+        raise NotAPair("bad_turns", f"expected a list of turns, got {type(value).__name__}")
+    if any(turn.get("tool_calls") or turn.get("function_call") for turn in value):
+        raise NotAPair("tool_calls", "a turn calls tools, which are not trained on")
+    return value
+
+
+def known(role: Any, roles: dict[str, str]) -> str:
+    """Give our name of a role."""
+    if isinstance(role, str) and role in roles:
+        return roles[role]
+    if isinstance(role, str) and role in TOOL_ROLES:
+        raise NotAPair("tool_role", f"a turn is by {role!r}, which is not trained on")
+    raise NotAPair("unknown_role", f"got {role!r}")
+
+
+def openai(turns: list[dict[str, Any]]) -> Turns:
+    """Read turns as OpenAI writes them: parts of text as one text, weights heeded."""
+    found = [(known(turn.get("role"), ROLES), turn) for turn in turns]
+    weights = [weight_of(role, turn["weight"]) for role, turn in found if turn.get("weight") is not None]
+    if weights and turns[-1].get("weight") is not None and not weights[-1]:
+        raise NotAPair("weight_zero", "the last answer has weight 0: it is not to be trained on")
+    return [(role, said(role, turn)) for role, turn in found]
+
+
+def sharegpt(turns: list[dict[str, Any]]) -> Turns:
+    """Read turns as ShareGPT writes them."""
+    return [(known(turn.get("from"), SHAREGPT_ROLES), turn.get("value")) for turn in turns]
+
+
+def weight_of(role: str, weight: Any) -> bool:
+    """Say whether a turn is to be trained on, by its weight."""
+    if role != "assistant":
+        raise NotAPair("bad_weight", f"the {role} turn has a weight; only answers have one")
+    if isinstance(weight, bool) or weight not in (0, 1):
+        raise NotAPair("bad_weight", f"expected 0 or 1, got {weight!r}")
+    return bool(weight)
+
+
+def said(role: str, turn: dict[str, Any]) -> Any:
+    """Take what a turn says, parts of text joined; what is no text is given back, to be named as such."""
+    for name in ("refusal", "audio"):
+        if turn.get(name):
+            raise NotAPair("not_only_text", f"the {role} turn has {name}")
+    content = turn.get("content")
+    if not isinstance(content, list) or not content or not all(isinstance(part, dict) for part in content):
+        return content
+    for part in content:
+        if part.get("type") != "text" or not isinstance(part.get("text"), str):
+            raise NotAPair("not_only_text", f"the {role} turn has a part of type {part.get('type')!r} that is no text")
+    return "".join(part["text"] for part in content)
+
+
+def need_order(roles: list[str]) -> None:
+    """Check that system speaks first if at all, then user and assistant in turn, the assistant last."""
+    if not roles or roles[-1] != "assistant":
+        raise NotAPair("no_answer", f"the last turn is by {roles[-1] if roles else ''!r}, not by the assistant")
+    if "user" not in roles:
+        raise NotAPair("no_question", "no user turn before the answer")
+    first = 1 if roles[0] == "system" else 0
+    for place in range(first, len(roles)):
+        wanted = "assistant" if (place - first) % 2 else "user"
+        if roles[place] != wanted:
+            raise NotAPair("role_order", f"turn {place + 1} is by {roles[place]!r}; expected {wanted!r}")
