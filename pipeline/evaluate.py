@@ -9,10 +9,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline import stage
 from pipeline.champion import Champion, read_champion
@@ -29,6 +30,8 @@ from pipeline.weights import Base, fetch
 log = logging.getLogger(__name__)
 
 BASE, TUNED, CHAMPION = "base", "fine-tuned", "champion"
+
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,18 @@ def metrics_of(
     return found
 
 
+def clean_metrics(
+    task: str, expected: Sequence[str], got: Sequence[str], scores: dict[str, Scores], clean: Flags, evaluate: Evaluate
+) -> dict[str, Metric]:  # fmt: skip
+    """Sum up an arm once more over the test rows that training has nothing like; none if that is all of them."""
+    if clean.all() or not clean.any():
+        return {}
+    rows = np.flatnonzero(clean).tolist()
+    kept = {measure: values[rows] for measure, values in scores.items()}
+    found = metrics_of(task, [expected[row] for row in rows], [got[row] for row in rows], kept, evaluate)
+    return {f"{measure} clean": metric for measure, metric in found.items()}
+
+
 def compared(scores: dict[str, dict[str, Scores]], evaluate: Evaluate, register: Register) -> dict[str, Comparison]:
     """Compare the fine-tuned arm with each other one, on the measure that the gate goes by."""
     tuned = scores[TUNED][register.metric]
@@ -153,6 +168,13 @@ def write_predictions(
     write_table(path, rows, pa.schema([*text, *said, *scored]))
 
 
+def clean_rows(data: Path, test: Sequence[Pair]) -> Flags:
+    """Say which test rows have no near-duplicate that was trained on."""
+    found = pq.read_table(data / "validate" / "overlaps.parquet", columns=["test_id", "trained"]).to_pylist()
+    known = {row["test_id"] for row in found if row["trained"]}
+    return np.array([pair.id not in known for pair in test], bool)
+
+
 def test_rows(data: Path) -> tuple[list[Pair], list[list[int]]]:
     """Read the test rows that tokenize kept, with their prompt tokens."""
     by_id = {pair.id: pair for pair in read_pairs(data / "validate" / "test.parquet")}
@@ -160,18 +182,15 @@ def test_rows(data: Path) -> tuple[list[Pair], list[list[int]]]:
     return [by_id[pair_id] for pair_id, _ in tokens], [encoded.prompt_ids for _, encoded in tokens]
 
 
-def summary(
-    prompt: Prompt, expected: Sequence[str], answers: dict[str, list[str]], scores: dict[str, dict[str, Scores]],
-    evaluate: Evaluate, register: Register,
-) -> dict[str, Any]:  # fmt: skip
-    """Sum up the evaluation as plain values."""
-    arms = {name: metrics_of(prompt.task, expected, got, scores[name], evaluate) for name, got in answers.items()}
+def summed(
+    task: str, expected: Sequence[str], answers: dict[str, list[str]], scores: dict[str, dict[str, Scores]],
+    clean: Flags, evaluate: Evaluate,
+) -> dict[str, dict[str, Metric]]:  # fmt: skip
+    """Sum up every arm, over all test rows and over the clean ones."""
     return {
-        "task": prompt.task,
-        "n": len(expected),
-        "arms": {name: {measure: asdict(metric) for measure, metric in found.items()} for name, found in arms.items()},
-        "comparisons": {name: asdict(found) for name, found in compared(scores, evaluate, register).items()},
-        "confidence": register.confidence,
+        name: metrics_of(task, expected, got, scores[name], evaluate)
+        | clean_metrics(task, expected, got, scores[name], clean, evaluate)
+        for name, got in answers.items()
     }
 
 
@@ -183,18 +202,20 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
     found = {arm.name: answers_of(arm, evaluate) for arm in arms_of(model, prompt, labels, test, prompts, data)}
     scores = {name: scores_of(prompt.task, expected, of_arm, evaluate.rules) for name, of_arm in found.items()}
     answers = {name: [given.text for given in of_arm] for name, of_arm in found.items()}
-    metrics = summary(prompt, expected, answers, scores, evaluate, register)
-    for name, measures in metrics["arms"].items():
-        measure = measures[register.metric]
-        log.info(
-            "evaluate: %s: %s %.3f (%.3f to %.3f), n=%d",
-            name,
-            register.metric,
-            measure["value"],
-            measure["low"],
-            measure["high"],
-            measure["n"],
-        )
+    arms = summed(prompt.task, expected, answers, scores, clean_rows(data, test), evaluate)
+    metrics = {
+        "task": prompt.task,
+        "n": len(expected),
+        "arms": {
+            name: {measure: asdict(metric) for measure, metric in of_arm.items()} for name, of_arm in arms.items()
+        },
+        "comparisons": {name: asdict(found) for name, found in compared(scores, evaluate, register).items()},
+        "confidence": register.confidence,
+    }
+    for name, of_arm in arms.items():
+        metric = of_arm[register.metric]
+        told = f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f}), n={metric.n}"
+        log.info("evaluate: %s: %s %s", name, register.metric, told)
     with stage.whole(data / "evaluate") as folder:
         write_json(folder / "metrics.json", metrics)
         write_predictions(folder / "predictions.parquet", test, answers, scores)

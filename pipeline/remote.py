@@ -57,7 +57,11 @@ def unpinned(address: str) -> Problem:
         file = part / name_of(address)
         download(address, file)
         got = file_sha256(file)
-        fetched_once(folder_of(address, got), address, lambda into: shutil.move(file, into))
+
+        def keep(into: Path) -> None:
+            shutil.move(file, into)
+
+        fetched_once(folder_of(address, got), address, keep)
     return Problem(
         f"params.yaml: ingest.sources: {address}",
         "is not pinned, and may hold other rows tomorrow",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import SYSTEM
@@ -85,6 +86,26 @@ def test_the_metrics_are_those_of_the_predictions(done: Path) -> None:
     wanted = compare("accuracy", tuned, base, resamples=200, seed=1, confidence=0.95)
     assert metrics["comparisons"] == {"base": asdict(wanted)}
     assert wanted.low > 0.3
+
+
+def test_where_training_nearly_has_some_test_rows_the_others_are_summed_up_by_themselves(
+    params: Params, data: Path
+) -> None:
+    """Beside each measure of all rows stands that of the clean ones; the comparison stays that of all."""
+    before = read_json(data / "evaluate" / "metrics.json")
+    test = read_pairs(data / "validate" / "test.parquet")
+    known = [(test[0].id, True), (test[0].id, True), (test[1].id, False), (test[2].id, True)]
+    table = pa.table({"test_id": [pair_id for pair_id, _ in known], "trained": [trained for _, trained in known]})
+    pq.write_table(table, data / "validate" / "overlaps.parquet")
+    run(params, data)
+    metrics, found = read_json(data / "evaluate" / "metrics.json"), columns(data)
+    clean = [row for row in range(len(test)) if row not in (0, 2)]
+    for arm, measures in metrics["arms"].items():
+        assert {name: values for name, values in measures.items() if "clean" not in name} == before["arms"][arm]
+        assert set(measures) - set(before["arms"][arm]) == {"accuracy clean", "free_label clean", "macro_f1 clean"}
+        right = [found[arm][row] == found["expected"][row] for row in clean]
+        assert measures["accuracy clean"] == asdict(share(right))
+    assert metrics["comparisons"] == before["comparisons"]
 
 
 def test_the_same_project_gives_the_same_bytes(params: Params, done: Path, data: Path) -> None:
