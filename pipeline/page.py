@@ -17,7 +17,8 @@ td, th { padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); ver
 .good { color: var(--good); } .bad { color: var(--bad); } .warn { color: var(--warn); }
 code { overflow-wrap: anywhere; font-size: .85em; } .bar { background: var(--bar); height: .7rem; }
 .tiles { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; } .tiles b { display: block; font-size: 1.7rem; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; } .then { white-space: nowrap; }
+.numbers th { text-align: right; padding-right: .6rem; } .numbers th:first-child { text-align: left; }
 """
 
 
@@ -39,7 +40,9 @@ def validation_page(
         + "".join(f"<div><b>{n:,}</b>{escape(name)}</div>" for name, n in tiles.items())
         + "</div>",
         "<h2>Checks</h2>",
-        table(["", "expected of every row", "rows that break it", "then"], map(check_row, report["checks"])),
+        table(
+            ["", "expected of every row", "rows that break it", "then"], map(check_row, worst_first(report["checks"]))
+        ),
         "<h2>Test rows that training nearly has</h2>",
         overlap_part(report["overlap"], overlaps),
     ]
@@ -67,6 +70,11 @@ THEN = {
 }
 
 
+def worst_first(checks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put what is broken before what only warns, and what holds behind both."""
+    return sorted(checks, key=lambda item: (not item["rows"], item["action"] == "warn"))
+
+
 def check_row(item: dict[str, Any]) -> str:
     """Render one check, its outcome, the first rows that break it, and what to do."""
     kind, mark = (
@@ -79,7 +87,7 @@ def check_row(item: dict[str, Any]) -> str:
     more = f"<br><small>{escape(item['first'])}: {escape(item['fix'])}</small>" if item["rows"] else ""
     return (
         f"<tr><td class='{kind}'>{mark}</td><td>{escape(item['expects'])}{more}</td>"
-        f"<td class='n'>{item['rows']:,}</td><td>{THEN[item['action']]}</td></tr>"
+        f"<td class='n'>{item['rows']:,}</td><td class='then'>{THEN[item['action']]}</td></tr>"
     )
 
 
