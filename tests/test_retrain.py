@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "model": {"sha256": None, "threads": 1},
     "prompt": {"task": "labels", "system": "Name the colour."},
     "ingest": {"folder": "data/raw"},
+    "validate": {"near_duplicate": 1.0},
     "finetune": {"rank": 4, "alpha": 8, "epochs": 2, "batch_rows": 4, "learning_rate": 0.03},
     "evaluate": {"batch_rows": 8, "max_new_tokens": 8, "resamples": 200, "rules": []},
     "register": {"name": NAME, "metric": "accuracy", "min_gain": 0.0},
@@ -204,6 +205,47 @@ def changed(checkout: Checkout, rebuilt: Left) -> Left:
     assert rebuilt.done.returncode == 0, rebuilt.done.stderr
     checkout.change(finetune__learning_rate=0.02)
     return left_by(checkout, checkout.tunesmith("run"))
+
+
+@pytest.fixture(scope="module")
+def poisoned(checkout: Checkout, changed: Left) -> tuple[Left, str, Left]:
+    """A run on data of which one row spells its label otherwise, what `data` says then, and one on mended data."""
+    assert changed.done.returncode == 0, changed.done.stderr
+    path = checkout.root / "data" / "raw" / "colours.jsonl"
+    good = path.read_bytes()
+    path.write_bytes(good + b'{"prompt": "what colour is the moss?", "completion": "Green"}\n')
+    bad = left_by(checkout, checkout.tunesmith("run"))
+    told = checkout.tunesmith("data").stdout
+    path.write_bytes(good)
+    return bad, told, left_by(checkout, checkout.tunesmith("run"))
+
+
+def test_poisoned_data_stop_the_run_before_it_costs_anything(poisoned: tuple[Left, str, Left], changed: Left) -> None:
+    """One line, MLflow's run FAILED with the reasons as a table and the page, the champion where it was."""
+    bad, told, _ = poisoned
+    reason = (
+        "validate: validate.checks.label_spelling: 1 rows break it; expected a label is always spelt alike, in case "
+        "and blanks too; got colours.jsonl row 61; spell it as most rows do, or set it to warn"
+    )
+    assert bad.done.returncode == 1
+    assert bad.done.stderr.splitlines()[-1] == f"error: {reason}"
+    assert stages_told(bad.done) == {"ingest": "ran"}
+    assert (bad.run.info.status, bad.run.data.tags["tunesmith.error"]) == ("FAILED", reason)
+    shown = {item.path for item in bad.mlflow.list_artifacts(bad.run.info.run_id, "data")}
+    assert shown == {"data/reasons.json", "data/report.html"}
+    table = json.loads(Path(bad.mlflow.download_artifacts(bad.run.info.run_id, "data/reasons.json")).read_bytes())
+    assert [row[table["columns"].index("reason")] for row in table["data"]] == ["label_spelling", "rare_label"]
+    champions = [left.mlflow.get_model_version_by_alias(NAME, "champion").version for left in (bad, changed)]
+    assert champions[0] == champions[1]
+    assert "label_spelling: 1 rows, the run stops; expected: a label is always spelt alike" in told
+    assert "more: data/validate/refused/report.html" in told
+
+
+def test_mended_data_bring_back_what_was_made_of_them(poisoned: tuple[Left, str, Left], changed: Left) -> None:
+    """Nothing is trained again: every stage comes back from the cache, as it was."""
+    _, _, mended = poisoned
+    assert mended.done.returncode == 0, mended.done.stderr
+    assert mended.lock == changed.lock
 
 
 def stages_told(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
