@@ -28,6 +28,7 @@ GOLDEN = "golden.jsonl"
 KINDS = {"one turn": 2, "own system": 1, "several turns": 2, "unicode": 2, "long": 1}
 """What is looked for in the data, and how many pairs of it are kept."""
 SHOWN_LINES = 60
+BACK = "go back to the tokenizer, template and packages of then; or accept the change with `tunesmith accept-contract`"
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ def hold(contract: Contract | None, now: Terms, tokenizer: Any) -> str:
         return "accepted for another base model, so nothing was held against it; `tunesmith accept-contract` renews it"
     renderer = Renderer(tokenizer, accepted.system)
     for number, before in enumerate(contract.rows, start=1):
-        after = render(before.kind, before, renderer, every_turn=accepted.every_turn)
+        after = rendered_again(number, before, renderer, every_turn=accepted.every_turn)
         if after != before:
             sys.stderr.write("\n".join(difference(number, before, after)) + "\n")
             raise broken(number, before, after)
@@ -190,6 +191,20 @@ def hold(contract: Contract | None, now: Terms, tokenizer: Any) -> str:
     if other:
         told += f", with the {' and '.join(other)} of then; `tunesmith accept-contract` renews it"
     return told
+
+
+def rendered_again(number: int, before: Golden, renderer: Renderer, *, every_turn: bool) -> Golden:
+    """Render a pair of the contract as it is rendered now.
+
+    Raises:
+        Problem: If the template of now refuses it.
+    """
+    try:
+        return render(before.kind, before, renderer, every_turn=every_turn)
+    except Problem as problem:
+        raise Problem(
+            f"data/{GOLDEN} row {number} ({before.kind})", f"cannot be rendered as it was accepted: {problem}", do=BACK
+        ) from problem
 
 
 def broken(number: int, before: Golden, after: Golden) -> Problem:
@@ -201,8 +216,7 @@ def broken(number: int, before: Golden, after: Golden) -> Problem:
     return Problem(
         f"data/{GOLDEN} row {number} ({before.kind})",
         f"its tokens are not those that were accepted: token {place + 1} was {was}, and is {now}",
-        do="go back to the tokenizer, template and packages of then; or accept the change with "
-        "`tunesmith accept-contract`",
+        do=BACK,
     )
 
 
@@ -243,9 +257,13 @@ def accept(params: Params, data: Path) -> list[str]:
     renderer = Renderer(load_tokenizer(base.folder), terms.system)
     chosen = choose(read_pairs(rows), renderer, params.tokenize.max_tokens)
     found = (render(kind, pair, renderer, every_turn=terms.every_turn) for kind, pair in chosen)
-    before, contract = read_contract(path), Contract(terms, tuple(found))
+    contract, unread = Contract(terms, tuple(found)), []
+    try:
+        before = read_contract(path)
+    except Problem as problem:  # it is written anew, whatever it was
+        before, unread = None, [f"what was there is lost: {problem}"]
     write_contract(path, contract)
-    return changes(before, contract)
+    return [*unread, *changes(before, contract)]
 
 
 def main() -> None:

@@ -11,6 +11,13 @@ from jinja2 import TemplateError
 from pipeline.pairs import Message
 from pipeline.problem import Problem
 
+TODAY = (
+    "{%- macro strftime_now(format) -%}"
+    "{{ '2024-07-26' if '-' in format else '26 July 2024' if '%B' in format else '26 Jul 2024' }}"
+    "{%- endmacro -%}"
+)
+"""What a template is told that asks for the day (as Llama 3's do, which take this one if nobody tells them): the tokens
+of a pair must be the same tomorrow, and those of serving the same as those of training."""
 Span = tuple[int, int]
 """Where something begins, and where it has ended."""
 
@@ -73,6 +80,7 @@ class Renderer:
                 do="choose one; a plain base model does not know where a turn ends",
             )
         self.tokenizer = tokenizer
+        self.template = (TODAY if "strftime_now" in tokenizer.chat_template else "") + tokenizer.chat_template
         self.system = system
         self.end_ids, self.end_text = self._end_of_turn()
 
@@ -168,7 +176,7 @@ class Renderer:
             turns = [*turns, {"role": "assistant", "content": answer}]
         try:
             rendered: str = self.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=answer is None
+                turns, chat_template=self.template, tokenize=False, add_generation_prompt=answer is None
             )
         except TemplateError as error:
             raise Problem(

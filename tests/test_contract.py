@@ -221,3 +221,26 @@ def test_without_training_rows_there_is_nothing_to_accept(tmp_path: Path, make_p
         accept(make_params(), tmp_path)
     rows = tmp_path / "validate" / "train.parquet"
     assert str(caught.value) == f"{rows}: no such file; make it with `tunesmith run --until validate`"
+
+
+def test_a_template_that_refuses_what_was_accepted_is_named_with_its_row(
+    contract: Contract, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """The line names the contract and the way out, beside what the template says."""
+    refusal = "{% if messages|length > 3 %}{{ raise_exception('too many turns') }}{% endif %}"
+    with pytest.raises(Problem) as caught:
+        hold(contract, TERMS, with_template(tokenizer, refusal + CHATML))
+    line = str(caught.value)
+    assert line.startswith(
+        "data/golden.jsonl row 3 (several turns): cannot be rendered as it was accepted: model.source: "
+    )
+    assert line.endswith("; or accept the change with `tunesmith accept-contract`")
+
+
+def test_a_contract_that_cannot_be_read_can_be_accepted_anew(data: Path, make_params: Callable[..., Params]) -> None:
+    """What was there is told to be lost."""
+    (data / GOLDEN).write_text("<<<<<<< HEAD\n", encoding="utf-8")
+    lost, first = accept(make_params(), data)
+    assert lost.startswith("what was there is lost: data/golden.jsonl: is not what `tunesmith accept-contract` writes")
+    assert first == "6 pairs accepted for the first time"
+    assert accept(make_params(), data) == ["0 pairs come in, 0 go out, 6 stay"]

@@ -33,6 +33,12 @@ def tokens_of(renderer: Renderer, ids: list[int]) -> list[str]:
     return list(renderer.tokenizer.convert_ids_to_tokens(ids))
 
 
+def test_a_template_that_asks_for_the_day_is_told_the_same_one_every_day(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Else a pair would have other tokens tomorrow, and serving others than training."""
+    dated = "{{ 'Today Date: ' + strftime_now('%d %b %Y') + '\n' }}" + CHATML
+    assert Renderer(with_template(tokenizer, dated), "").text(ASKED).startswith("Today Date: 26 Jul 2024\n")
+
+
 def test_the_tokens_of_a_pair_are_exactly_its_rendered_prompt_its_completion_and_the_end_of_the_turn(
     renderer: Renderer,
 ) -> None:
