@@ -42,7 +42,10 @@ def lines(root: Path) -> Iterator[str]:
     yield f"{rows['in']:,} rows read = {rows['kept']:,} kept + {aside}"
     yield "kept: " + ", ".join(f"{splits[name]:,} {name}" for name in SPLITS)
     yield from overlap_lines(report["overlap"])
-    unread = read_quarantine(root / "data/ingest/quarantine.parquet")
+    place = root / "data/ingest/quarantine.parquet"
+    unread = read_quarantine(place) if place.exists() else []
+    if not place.exists():
+        yield "ingest has not finished since: rows that it could not read are not shown"
     bad = read_quarantine(folder / "quarantine.parquet")
     for reason in sorted({row.reason for row in unread}):
         yield from reason_lines(reason, "not read", [row for row in unread if row.reason == reason])

@@ -97,7 +97,7 @@ def retrain(plan: Plan, say: Say, ready: Callable[[], None]) -> Report:
     plan.folder.mkdir(parents=True)
     close_dead(plan.root, plan.params)
     run = begin(plan.root, plan.params, name)
-    report.run_id = run.id
+    report.run_id, started = run.id, time.time()
     try:
         if plan.stale or plan.force:
             champion.refresh(plan.root, plan.params.register.name)
@@ -107,9 +107,11 @@ def retrain(plan: Plan, say: Say, ready: Callable[[], None]) -> Report:
         verify(plan.root, list(plan.stages))
         finish(plan, run, report)
     except BaseException as error:
-        run.tag({"tunesmith.error": f"{error}" or type(error).__name__})
-        show_refused(run)
-        run.end("FAILED")
+        try:
+            run.tag({"tunesmith.error": f"{error}" or type(error).__name__})
+            show_refused(run, started)
+        finally:
+            run.end("FAILED")
         raise
     finally:
         APILogWorker.drain_all(timeout=10)  # the server may go when this returns

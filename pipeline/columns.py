@@ -4,7 +4,7 @@ Texts pass by in batches and are not kept; what is kept of each pair is a few nu
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from pipeline.near import folded
 from pipeline.pairs import SPLITS
-from pipeline.personal import count_of
+from pipeline.personal import count_of, masked_pairs
 
 Numbers = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -105,6 +105,15 @@ def text_columns(batch: pa.RecordBatch) -> dict[str, Numbers]:
     }
 
 
+def masked(batch: pa.RecordBatch, masks: Collection[str]) -> pa.RecordBatch:
+    """Mask what the checks of these names find in a batch of pairs."""
+    for name in ("secret", "personal_data"):
+        if name in masks:
+            texts = pc.binary_join_element_wise(prompts_of(batch), batch["completion"], "\n")
+            batch = masked_pairs(batch, texts, secrets=name == "secret")
+    return batch
+
+
 def where(texts: pa.Array, pattern: str, count: Callable[[str], int]) -> Numbers:
     """Count with a slow function, and only in texts that a fast pattern finds."""
     found = np.zeros(len(texts), np.int64)
@@ -139,10 +148,12 @@ class Reader:
 
     Args:
         salt: Of the law of the split.
+        masks: The checks whose findings are masked: all but what was counted in the texts is that of the masked pair.
     """
 
-    def __init__(self, salt: str) -> None:
+    def __init__(self, salt: str, masks: Collection[str] = ()) -> None:
         self.salt = salt
+        self.masks = masks
         self.parts: list[dict[str, npt.NDArray[Any]]] = []
         self.answers: dict[str | None, int] = {}
         self.files: dict[str | None, int] = {}
@@ -150,8 +161,9 @@ class Reader:
     def prompts(self, batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
         """Give the prompt of every pair, and keep the columns of each batch that went by."""
         for batch in batches:
-            asked = prompts_of(batch).to_pylist()
-            self.parts.append(text_columns(batch) | self._places(batch) | self._hashes(batch, asked))
+            counted, kept = text_columns(batch), masked(batch, self.masks)
+            asked = prompts_of(kept).to_pylist()
+            self.parts.append(counted | self._places(kept) | self._hashes(kept, asked))
             yield from asked
 
     def _hashes(self, batch: pa.RecordBatch, prompts: list[str]) -> dict[str, npt.NDArray[Any]]:

@@ -143,11 +143,12 @@ def read_contract(path: Path) -> Contract | None:
     Raises:
         Problem: If the file holds something else.
     """
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         return None
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return Contract(Terms(**lines[0]), tuple(map(golden_of, lines[1:]))) if lines else None
+        # Not splitlines: a text may hold ends of lines that only Unicode knows.
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n")]
+        return Contract(Terms(**lines[0]), tuple(map(golden_of, lines[1:])))
     except (KeyError, TypeError, ValueError) as error:
         raise Problem(
             f"data/{path.name}", f"is not what `tunesmith accept-contract` writes: {error}",

@@ -25,8 +25,8 @@ TOGETHER = 20_000
 """Texts whose grams are computed at once."""
 CROWD = 40
 """Of many texts that share a band, each is compared with so many that come after it, and with the first of all."""
-COMPARED = 200_000
-"""Pairs compared at once."""
+COMPARED = 20_000_000
+"""Grams compared at once."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,22 @@ def near_duplicates(texts: Iterable[str], threshold: float) -> Near:
     first, second = candidates(minima)
     del minima
     jaccard = np.concatenate(
-        [np.zeros(0), *(compared(grams, first[at], second[at]) for at in slices(len(first), COMPARED))]
+        [np.zeros(0), *(compared(grams, first[at], second[at]) for at in slices(grams, first, second))]
     )
     kept = jaccard >= threshold
     return Near(first[kept], second[kept], jaccard[kept])
 
 
-def slices(length: int, size: int) -> Iterator[slice]:
-    """Cut a length into slices of a size."""
-    return (slice(start, start + size) for start in range(0, length, size))
+def slices(grams: Grams, first: Ints, second: Ints) -> Iterator[slice]:
+    """Cut pairs into slices of so many grams; one pair at least."""
+    sizes = grams.sizes()
+    behind = np.cumsum(sizes[first] + sizes[second])
+    start = 0
+    while start < len(first):
+        told = behind[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(behind, told + COMPARED, side="right")))
+        yield slice(start, end)
+        start = end
 
 
 def sketched(texts: Iterable[str]) -> tuple[Grams, npt.NDArray[np.uint32]]:

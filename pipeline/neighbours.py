@@ -31,7 +31,7 @@ def neighbour_columns(columns: Columns, near: Near, sides: Numbers) -> dict[str,
     """Compute what hangs on other pairs."""
     answers = columns.completions
     return {
-        "copy": copies(columns.ids, sides == TEST),
+        "copy": copies(columns.ids, sides),
         "in_test": ((sides != TEST) & np.isin(columns.prompts, columns.prompts[sides == TEST])).astype(np.int64),
         "in_validation": (
             (sides == TRAIN) & np.isin(columns.prompts, columns.prompts[sides == VALIDATION])
@@ -42,10 +42,10 @@ def neighbour_columns(columns: Columns, near: Near, sides: Numbers) -> dict[str,
     }  # fmt: skip
 
 
-def copies(ids: Hashes, tested: Flags) -> Numbers:
-    """Count, for each place, the copies of its pair before it; those in the test set come before all others."""
+def copies(ids: Hashes, sides: Numbers) -> Numbers:
+    """Count, for each place, the copies of its pair before it; test comes first, then validation, then training."""
     places = np.arange(len(ids))
-    order = np.lexsort((places, ~tested, ids))
+    order = np.lexsort((places, -sides, ids))
     opens = np.concatenate([[True], ids[order][1:] != ids[order][:-1]]) if len(ids) else np.zeros(0, bool)
     found = np.zeros(len(ids), np.int64)
     found[order] = places - np.maximum.accumulate(np.where(opens, places, 0))
@@ -69,7 +69,7 @@ def across(columns: Columns, near: Near, sides: Numbers) -> dict[str, Numbers]:
     """Count near-duplicates of each pair on a side that must not know it: test, or for training also validation."""
     who, whom = both_ways(near)
     crosses = (sides[whom] == TEST) & (sides[who] != TEST) | (sides[whom] == VALIDATION) & (sides[who] == TRAIN)
-    of_given = crosses & (columns.given[whom] == TEST)
+    of_given = crosses & (columns.given[whom] != DRAWN)
     return {
         "near_test": np.bincount(who[of_given], minlength=len(columns)),
         "near_drawn": np.bincount(who[crosses & ~of_given], minlength=len(columns)),

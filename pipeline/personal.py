@@ -51,9 +51,10 @@ def always(_text: str) -> bool:
 
 KINDS = {
     "secret": Kind(
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bA[KS]IA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}"
-        r"|\bgithub_pat_[A-Za-z0-9_]{40}|\bglpat-[A-Za-z0-9_-]{20}|\bxox[abprs]-[A-Za-z0-9-]{10}"
-        r"|\bsk-[A-Za-z0-9_-]{20}|\bAIza[A-Za-z0-9_-]{35}|\bhf_[A-Za-z]{30}|\b[sr]k_live_[A-Za-z0-9]{20}"
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----|[\s\S]*)"
+        r"|\bA[KS]IA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36,}"
+        r"|\bgithub_pat_[A-Za-z0-9_]{40,}|\bglpat-[A-Za-z0-9_-]{20,}|\bxox[abprs]-[A-Za-z0-9-]{10,}"
+        r"|\bsk-[A-Za-z0-9_-]{20,}|\bAIza[A-Za-z0-9_-]{35}|\bhf_[A-Za-z0-9]{30,}|\b[sr]k_live_[A-Za-z0-9]{20,}"
         r"|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+",
         always, secret=True,
     ),
@@ -67,7 +68,14 @@ KINDS = {
 
 def spans_of(kind: Kind, text: str) -> list[tuple[int, int]]:
     """Find where one kind begins and ends in a text."""
-    return [match.span() for match in re.finditer(kind.pattern, text, re.ASCII) if kind.real(match[0])]
+    found = ((match.start(), real_end(kind, match[0])) for match in re.finditer(kind.pattern, text, re.ASCII))
+    return [(begin, begin + length) for begin, length in found if length]
+
+
+def real_end(kind: Kind, text: str) -> int:
+    """Give how much of a text is one, cutting off what stands behind a blank or a mark; 0 if none of it is."""
+    ends = [match.start() for match in re.finditer(r"[^A-Za-z0-9]+", text)]
+    return next((end for end in [len(text), *reversed(ends)] if text[:end] and kind.real(text[:end])), 0)
 
 
 def kinds_of(*, secrets: bool) -> dict[str, Kind]:
@@ -93,14 +101,14 @@ def masked(text: str, *, secrets: bool) -> str:
     return text
 
 
-def masked_pairs(batch: pa.RecordBatch, places: dict[str, npt.NDArray[np.int64]]) -> pa.RecordBatch:
-    """Mask, at some places of a batch of pairs, what each reason names: `secret` or `personal_data`."""
-    if not any(len(at) for at in places.values()):
+def masked_pairs(batch: pa.RecordBatch, texts: pa.Array, *, secrets: bool) -> pa.RecordBatch:
+    """Mask secrets, or what is personal, in a batch of pairs whose texts are these."""
+    places = np.flatnonzero(count_of(texts, secrets=secrets)).tolist()
+    if not places:
         return batch
     rows = batch.to_pylist()
-    for reason, at in places.items():
-        for place in at.tolist():
-            rows[place] = masked_pair(rows[place], secrets=reason == "secret")
+    for place in places:
+        rows[place] = masked_pair(rows[place], secrets=secrets)
     return pa.RecordBatch.from_pylist(rows, schema=batch.schema)
 
 

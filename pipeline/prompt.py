@@ -80,7 +80,8 @@ class Renderer:
                 do="choose one; a plain base model does not know where a turn ends",
             )
         self.tokenizer = tokenizer
-        self.template = (TODAY if "strftime_now" in tokenizer.chat_template else "") + tokenizer.chat_template
+        template = tokenizer.get_chat_template()  # of several, the default
+        self.template = (TODAY if "strftime_now" in template else "") + template
         self.system = system
         self.end_ids, self.end_text = self._end_of_turn()
 

@@ -57,7 +57,7 @@ def too_many(judged: Judged, limit: float) -> None:
         Problem: If there are more.
     """
     why, unread = judged.why, judged.unread
-    faulty = np.array([found.check.fault for found in judged.findings], bool)
+    faulty = np.array([*(found.check.fault for found in judged.findings), False], bool)  # the last for KEPT
     places = np.flatnonzero(~judged.kept & faulty[why])
     rows, bad = len(why) + len(unread), len(places) + len(unread)
     if bad > limit * rows:

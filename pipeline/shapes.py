@@ -12,6 +12,9 @@ TOOLS = ("tools", "functions", "parallel_tool_calls")
 REJECTED = {"rejected", "rejected_response", "preferred_output", "non_preferred_output"}
 """Fields of preference data, as TRL, ms-swift and OpenAI name them."""
 
+ABSENT: tuple[Any, ...] = (None, False, "", "[]", [])
+"""Values of a field that says nothing, as tables and merged files have them."""
+
 Turns = list[tuple[str, Any]]
 
 
@@ -49,11 +52,11 @@ def turns_of(row: dict[str, Any], source: Source) -> Turns:
 
 def refuse_other_kinds(row: dict[str, Any]) -> None:
     """Refuse rows that are meant for another kind of training."""
-    if not REJECTED.isdisjoint(row):
+    if any(row.get(name) not in ABSENT for name in REJECTED):
         told = "two answers of which one is preferred, which are not trained on; write the better one as completion"
         raise NotAPair("preference", told)
     for name in TOOLS:
-        if row.get(name) not in (None, []):
+        if row.get(name) not in ABSENT:
             raise NotAPair("tools", f"the row has {name}, which are not trained on")
 
 

@@ -137,7 +137,7 @@ def table_parquet(path: Path, source: Source, _found: Found) -> Iterator[Record]
             for row in batch.to_pylist():
                 number += 1
                 yield Record(number, json.dumps(row, ensure_ascii=False, default=str).encode(), row)
-    except (pa.ArrowException, OSError) as error:  # OSError: a damaged footer or page
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a damaged page, text or date
         raise Problem(
             str(path), f"is not Parquet: {error}", do="check the file, or name its format in ingest.sources"
         ) from error

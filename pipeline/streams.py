@@ -132,6 +132,10 @@ def decoded(path: Path, chunks: Iterator[bytes], encoding: str) -> Iterator[str]
         except UnicodeDecodeError as error:
             good = codecs.getincrementaldecoder(encoding)().decode(error.object[: error.start])
             raise not_in(path, line + good.count("\n"), error, encoding) from error
+        except UnicodeError as error:  # UTF-16 or UTF-32 without the mark that says which
+            raise Problem(
+                str(path), f"has no mark that says which {encoding} it is", do=f"name {encoding}-le or {encoding}-be"
+            ) from error
         line += part.count("\n")
         yield part
 

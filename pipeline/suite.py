@@ -117,7 +117,7 @@ def checks_of(validate: Validate) -> list[Check]:
               "take it out of one of them", fault=False),
         Check("also_in_validation", "no training row has the prompt of a validation row", "in_validation", None, 0,
               "take it out of one of them", fault=False),
-        Check("near_test", f"no training row is nearly a row of the given test set (alike by {alike:g})", "near_test",
+        Check("near_test", f"no training row is nearly a row of a given held-out set (alike by {alike:g})", "near_test",
               None, 0, "take it out of one of them: it makes the test easier than the world", fault=False),
         Check("near_drawn", f"no training row is nearly a row drawn for test or validation (alike by {alike:g})",
               "near_drawn", None, 0, "nothing: it is left out so that what is held out stays unseen", fault=False),

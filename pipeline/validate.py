@@ -16,14 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import stage
-from pipeline.columns import Columns, Numbers, Reader
+from pipeline.columns import Columns, Numbers, Reader, masked
 from pipeline.near import Near, near_duplicates
 from pipeline.neighbours import label_columns, neighbour_columns, sides_of
 from pipeline.overlaps import overlaps_of, summed
 from pipeline.page import validation_page
 from pipeline.pairs import PAIRS, QUARANTINE, SPLITS, counts, read_quarantine, write_json
 from pipeline.params import Prompt, Validate
-from pipeline.personal import masked_pairs
 from pipeline.refusal import labels_of, refusal
 from pipeline.suite import KEPT, Finding, Judged, hold, named, reasons_of
 
@@ -67,9 +66,13 @@ def report_of(judged: Judged, *, labels: bool) -> dict[str, Any]:
     }
 
 
+def masks_of(findings: Sequence[Finding]) -> list[str]:
+    """Name the checks whose findings are masked."""
+    return [found.check.reason for found in findings if found.action == "mask"]
+
+
 def write_rows(path: Path, folder: Path, judged: Judged, splits: Sequence[str]) -> None:
     """Write each pair into its split or the quarantine, some at a time; what is to be masked is."""
-    masks = {found.check.reason: found.places for found in judged.findings if found.action == "mask"}
     with ExitStack() as stack:
         places = [stack.enter_context(writer(folder / f"{name}.parquet", PAIRS)) for name in splits]
         quarantine = stack.enter_context(writer(folder / "quarantine.parquet", QUARANTINE))
@@ -78,8 +81,7 @@ def write_rows(path: Path, folder: Path, judged: Judged, splits: Sequence[str]) 
             end = start + len(batch)
             sides, why = judged.sides[start:end], judged.why[start:end]
             quarantine.write_batch(set_aside(batch, why, judged.findings))
-            inside = {reason: at[(at >= start) & (at < end)] - start for reason, at in masks.items()}
-            good = masked_pairs(batch, inside)
+            good = masked(batch, masks_of(judged.findings))
             for number, place in enumerate(places):
                 place.write_batch(good.filter(pa.array((sides == number) & (why == KEPT))))
             start = end
@@ -124,12 +126,15 @@ def run(prompt: Prompt, validate: Validate, data: Path) -> None:
     """
     source, labels = data / "ingest" / "pairs.parquet", prompt.task == "labels"
     unread = read_quarantine(data / "ingest" / "quarantine.parquet")
-    reader = Reader(validate.salt)
+    masks = [name for name, action in validate.checks if action == "mask"]
+    reader = Reader(validate.salt, masks)
     near = near_duplicates(reader.prompts(batches_of(source)), validate.near_duplicate)
     judged = judge(reader.columns(), near, validate, [row.reason for row in unread], labels=labels)
     problem = refusal(judged, validate.max_quarantined, labels=labels)
     report = report_of(judged, labels=labels)
-    overlaps = overlaps_of(batches_of(source), judged.columns, near, judged.sides, judged.kept)
+    overlaps = overlaps_of(
+        (masked(batch, masks) for batch in batches_of(source)), judged.columns, near, judged.sides, judged.kept
+    )
     report["overlap"] = summed(overlaps, report["splits"]["test"])
     kept, left = report["rows"]["kept"], report["rows"]["in"] - report["rows"]["kept"]
     log.info("validate: %d good rows, %d set aside; %s", kept, left, report["splits"])
@@ -139,8 +144,8 @@ def run(prompt: Prompt, validate: Validate, data: Path) -> None:
         write_json(folder / "report.json", report)
         page = validation_page(report, overlaps.to_pylist(), [*unread, *bad])
         (folder / "report.html").write_text(page, encoding="utf-8")
+        pq.write_table(overlaps, folder / "overlaps.parquet", compression="zstd")
         if problem is None:
-            pq.write_table(overlaps, folder / "overlaps.parquet", compression="zstd")
             write_json(folder / "labels.json", labels_of(judged) if labels else [])
     if problem:
         raise problem

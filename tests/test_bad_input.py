@@ -182,7 +182,7 @@ ROWS = [
            "the row has tools, which are not trained on"),
     BadRow(messages(ASKED, ANSWERED, functions=[{"name": "f"}]), "tools",
            "the row has functions, which are not trained on"),
-    BadRow(messages(ASKED, ANSWERED, parallel_tool_calls=False), "tools",
+    BadRow(messages(ASKED, ANSWERED, parallel_tool_calls=True), "tools",
            "the row has parallel_tool_calls, which are not trained on"),
     BadRow(messages(ASKED, {**ANSWERED, "weight": 0}), "weight_zero",
            "the last answer has weight 0: it is not to be trained on"),

@@ -39,9 +39,9 @@ def test_the_side_is_that_of_the_source_or_of_the_point() -> None:
 def test_copies_are_counted_from_the_test_set_on() -> None:
     """The first in the test set is the one that stays, wherever it stands."""
     ids = np.array([1, 2, 1, 1, 2], np.uint64)
-    assert copies(ids, np.array([False] * 5)).tolist() == [0, 0, 1, 2, 1]
-    assert copies(ids, np.array([False, False, False, True, False])).tolist() == [1, 0, 2, 0, 1]
-    assert copies(ids[:0], np.zeros(0, bool)).tolist() == []
+    assert copies(ids, np.full(5, TRAIN)).tolist() == [0, 0, 1, 2, 1]
+    assert copies(ids, np.array([TRAIN, TRAIN, TRAIN, TEST, TRAIN])).tolist() == [1, 0, 2, 0, 1]
+    assert copies(ids[:0], np.zeros(0, int)).tolist() == []
 
 
 def test_a_prompt_has_as_many_answers_as_different_ones() -> None:

@@ -368,7 +368,7 @@ def test_a_run_that_stops_leaves_what_was_there(
     assert str(caught.value).startswith(opening)
     assert {path.name for path in (data / "validate").iterdir()} == {"refused"}
     left = {path.name for path in (data / "validate" / "refused").iterdir()}
-    assert left == {"quarantine.parquet", "report.json", "report.html"}
+    assert left == {"quarantine.parquet", "overlaps.parquet", "report.json", "report.html"}
 
 
 def test_what_was_refused_goes_when_it_is_mended(ingested: Callable[..., Path]) -> None:
@@ -393,3 +393,19 @@ def test_the_same_pairs_give_the_same_bytes(ingested: Callable[..., Path]) -> No
         "train.parquet", "validation.parquet", "test.parquet", "quarantine.parquet", "overlaps.parquet",
         "labels.json", "report.json", "report.html",
     }  # fmt: skip
+
+
+def test_what_is_masked_is_split_as_it_is_trained_on(ingested: Callable[..., Path]) -> None:
+    """Rows that are one pair once they are masked are copies, so that none is trained on and tested on."""
+    mails = [pair(f"write to name{n}@mail{n}.example please", "yes", row=n) for n in range(40)]
+    data = ingested([*questions(40), *mails])
+    checks = LIMITS.checks.model_copy(update={"personal_data": "mask"})
+    run(LABELS, changed(checks=checks, max_quarantined=0.9), data)
+    kept = [row for name in SPLITS for row in read_pairs(data / "validate" / f"{name}.parquet")]
+    assert [row.prompt for row in kept if "mail" in row.prompt] == ["write to [e-mail] please"]
+    aside = read_quarantine(data / "validate" / "quarantine.parquet")
+    assert {(row.reason, b"@" in row.raw) for row in aside} == {("duplicate", True)}
+    (found,) = [
+        check for check in read_json(data / "validate" / "report.json")["checks"] if check["reason"] == "personal_data"
+    ]
+    assert (found["rows"], found["action"]) == (40, "mask")

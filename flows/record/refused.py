@@ -8,10 +8,10 @@ from flows.record.store import client
 from pipeline.pairs import read_json
 
 
-def show_refused(run: Run) -> None:
-    """Put what the checks found into the run, if it was they that stopped it."""
+def show_refused(run: Run, started: float) -> None:
+    """Put what the checks found into the run, if it was they that stopped it, since it started (seconds)."""
     folder = refused(run.root)
-    if folder is None:
+    if folder is None or (folder / "report.json").stat().st_mtime < started:
         return
     broken = [check for check in read_json(folder / "report.json")["checks"] if check["rows"]]
     connected = client(run.root)

@@ -121,7 +121,7 @@ class Checks(Section):
     also_in_test: Judged
     also_in_validation: Judged
     near_test: Judged
-    """Training rows near a row of a test set that a source gives."""
+    """Training rows near a row of a test or validation set that a source gives."""
     near_drawn: Judged
     """Training rows near a row that was drawn for test or validation."""
     near_duplicate: Judged
