@@ -45,16 +45,19 @@ def keep(folder: Path, adapter: Path, release: dict[str, Any]) -> None:
     part.rename(folder)
 
 
-def refresh(root: Path, name: str) -> None:
-    """Show the stages the current champion of a name. Done when a new candidate is to be made, and only then.
+def refresh(root: Path, name: str) -> bool:
+    """Show the stages the current champion of a name; say whether they saw another one before.
+
+    Done when a new candidate is to be made, and only then.
 
     A model is never compared with itself as champion merely because the run was looked at again.
     """
     current, shown = held(root, name), read_champion(root / FOLDER)
     if (current and current.digest) == (shown and shown.digest):
-        return
+        return False
     (root / FOLDER / RECORD).unlink(missing_ok=True)
     shutil.rmtree(root / FOLDER / ADAPTER, ignore_errors=True)
     if current is not None:
         shutil.copytree(current.adapter, root / FOLDER / ADAPTER)
         write_json(root / FOLDER / RECORD, current.release)
+    return True

@@ -42,6 +42,7 @@ def lines(root: Path) -> Iterator[str]:
     yield f"{rows['in']:,} rows read = {rows['kept']:,} kept + {aside}"
     yield "kept: " + ", ".join(f"{splits[name]:,} {name}" for name in SPLITS)
     yield from overlap_lines(report["overlap"])
+    yield from drift_lines(report["drift"])
     place = root / "data/ingest/quarantine.parquet"
     unread = read_quarantine(place) if place.exists() else []
     if not place.exists():
@@ -62,6 +63,17 @@ def overlap_lines(overlap: dict[str, int]) -> Iterator[str]:
             f"test: {overlap['equal']:,} rows equal and {overlap['near']:,} nearly equal a row outside it; "
             f"{overlap['clean']:,} of {overlap['test_rows']:,} have nothing like them in training"
         )
+
+
+def drift_lines(drift: dict[str, Any]) -> Iterator[str]:
+    """Say what has moved from the rows that the champion learnt from."""
+    for item in drift["compared"]:
+        if item["broken"]:
+            name, then, now = item["most"]
+            yield (
+                f"drift: {item['what']} are not spread as the champion's: {item['distance']:.0%} would have to be "
+                f"others, above all {name!r}: {then:.1%} then, {now:.1%} now"
+            )
 
 
 def check_lines(check: dict[str, Any], rows: list[Quarantined]) -> Iterator[str]:

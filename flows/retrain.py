@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from flows.plan import Plan, Report
 from flows.repro import Journal, Outcome, bring_up_to_date
 from flows.screen import Screen
 from flows.snapshot import snapshot, verify
+from pipeline.tested import remember
 
 if TYPE_CHECKING:
     from flows.record.runs import Run
@@ -100,7 +102,7 @@ def retrain(plan: Plan, say: Say, ready: Callable[[], None]) -> Report:
     report.run_id, started = run.id, time.time()
     try:
         if plan.stale or plan.force:
-            champion.refresh(plan.root, plan.params.register.name)
+            plan = prepared(plan)
         ready()
         with live(run, plan.folder / "live.jsonl"), tags(str(plan.root)):
             run_stages(name, plan, report, say)
@@ -117,6 +119,18 @@ def retrain(plan: Plan, say: Say, ready: Callable[[], None]) -> Report:
         APILogWorker.drain_all(timeout=10)  # the server may go when this returns
     run.end("FINISHED")
     return report
+
+
+def prepared(plan: Plan) -> Plan:
+    """Show the stages the champion of now and which rows were tested, since a new candidate is to be made.
+
+    The data checks look at both: they compare the rows with the champion's, and keep what was tested from training.
+    """
+    shown = champion.refresh(plan.root, plan.params.register.name)
+    stale = plan.stale | ({"validate"} & set(plan.stages) if shown else set())
+    if {"ingest", "validate"} & (stale | {plan.force}):
+        remember(plan.root / "data")
+    return replace(plan, stale=stale)
 
 
 def finish(plan: Plan, run: "Run", report: Report) -> None:

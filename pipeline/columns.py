@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.near import folded
+from pipeline.languages import strangers
+from pipeline.near import folded, hash_of
 from pipeline.pairs import SPLITS
 from pipeline.personal import count_of, masked_pairs
 
@@ -44,8 +45,10 @@ class Columns:
 
     Args:
         ids: Their content.
-        prompts: Their prompt, but for case, blanks and punctuation.
-        points: Where the law of the split puts their prompt, from 0 to 1.
+        prompts: The place of their prompt in *asked*.
+        asked: The hashes of all prompts that differ by more than case, blanks and punctuation.
+        turns: How many messages their prompt has.
+        points: Where the law of the split puts their conversation, from 0 to 1.
         given: The number of the split that their source names, or DRAWN.
         completions: The place of their completion in *answers*.
         answers: All different completions.
@@ -56,7 +59,9 @@ class Columns:
     """
 
     ids: Hashes
-    prompts: Hashes
+    prompts: Numbers
+    asked: Hashes
+    turns: Numbers
     points: npt.NDArray[np.float64]
     given: Numbers
     completions: Numbers
@@ -75,6 +80,14 @@ def prompts_of(batch: pa.RecordBatch) -> pa.Array:
     messages = batch["messages"]
     contents = pc.struct_field(messages.values, "content")
     return pc.binary_join(pa.ListArray.from_arrays(messages.offsets, contents), "\n")
+
+
+def openings_of(batch: pa.RecordBatch) -> pa.Array:
+    """Give what the first user turn of each prompt says: with that a conversation begins, whatever is said before."""
+    messages = batch["messages"]
+    users = np.flatnonzero(pc.equal(pc.struct_field(messages.values, "role"), "user").to_numpy(zero_copy_only=False))
+    first = users[np.searchsorted(users, messages.offsets.to_numpy()[:-1])]
+    return pc.struct_field(messages.values, "content").take(pa.array(first))
 
 
 def questions_of(batch: pa.RecordBatch) -> pa.Array:
@@ -129,18 +142,13 @@ def repeated(prompts: pa.Array, completions: pa.Array) -> Numbers:
 
 
 def point(group: str, salt: str) -> float:
-    """Hash a group of prompts to a place from 0 to 1: the law of the split, which no other row can change."""
+    """Hash a group of pairs to a place from 0 to 1: the law of the split, which no other row can change."""
     return int.from_bytes(hashlib.sha256(f"{salt} {group}".encode()).digest()[:8], "big") / 2**64
 
 
-def group_of(prompt: str) -> str:
-    """Name what must stay on one side of the split: the prompt, but for case and blanks."""
-    return hashlib.sha256(" ".join(prompt.casefold().split()).encode()).hexdigest()
-
-
-def hash_of(text: str) -> int:
-    """Hash a text to 64 bits."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+def group_of(opening: str) -> str:
+    """Name what must stay on one side of the split: how the conversation opens, but for case and blanks."""
+    return hashlib.sha256(" ".join(opening.casefold().split()).encode()).hexdigest()
 
 
 class Reader:
@@ -149,33 +157,41 @@ class Reader:
     Args:
         salt: Of the law of the split.
         masks: The checks whose findings are masked: all but what was counted in the texts is that of the masked pair.
+        languages: Those that prompts may be in; None if nobody asks.
     """
 
-    def __init__(self, salt: str, masks: Collection[str] = ()) -> None:
+    def __init__(self, salt: str, masks: Collection[str] = (), languages: Collection[str] | None = None) -> None:
         self.salt = salt
         self.masks = masks
+        self.languages = languages
         self.parts: list[dict[str, npt.NDArray[Any]]] = []
+        self.asked: dict[int, int] = {}
         self.answers: dict[str | None, int] = {}
         self.files: dict[str | None, int] = {}
 
-    def prompts(self, batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
-        """Give the prompt of every pair, and keep the columns of each batch that went by."""
+    def texts(self, batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
+        """Give every prompt, folded, once; and keep the columns of each batch that went by."""
         for batch in batches:
-            counted, kept = text_columns(batch), masked(batch, self.masks)
-            asked = prompts_of(kept).to_pylist()
-            self.parts.append(counted | self._places(kept) | self._hashes(kept, asked))
-            yield from asked
+            kept = masked(batch, self.masks)
+            prompts = list(map(folded, prompts_of(kept).to_pylist()))
+            known = len(self.asked)
+            numbers = [self.asked.setdefault(hash_of(prompt), len(self.asked)) for prompt in prompts]
+            self.parts.append({**self._counted(batch), **self._places(kept), "prompts": np.array(numbers, np.int64)})
+            fresh = dict(zip(reversed(numbers), reversed(prompts), strict=True))  # of equal ones the first
+            yield from (fresh[number] for number in range(known, len(self.asked)))
 
-    def _hashes(self, batch: pa.RecordBatch, prompts: list[str]) -> dict[str, npt.NDArray[Any]]:
+    def _counted(self, batch: pa.RecordBatch) -> dict[str, Numbers]:
+        """Count in the texts of a batch."""
+        strange = strangers(questions_of(batch), self.languages)
+        return {**text_columns(batch), "other_language": strange}
+
+    def _places(self, batch: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
+        splits: dict[str | None, int] = {None: DRAWN, **{name: place for place, name in enumerate(SPLITS)}}
+        openings = openings_of(batch).to_pylist()
         return {
             "ids": np.frombuffer(bytes.fromhex("".join(batch["id"].to_pylist())), ">u8").astype(np.uint64),
-            "prompts": np.array([hash_of(folded(prompt)) for prompt in prompts], np.uint64),
-            "points": np.array([point(group_of(prompt), self.salt) for prompt in prompts]),
-        }
-
-    def _places(self, batch: pa.RecordBatch) -> dict[str, Numbers]:
-        splits: dict[str | None, int] = {None: DRAWN, **{name: place for place, name in enumerate(SPLITS)}}
-        return {
+            "turns": np.diff(batch["messages"].offsets.to_numpy()).astype(np.int64),
+            "points": np.array([point(group_of(opening), self.salt) for opening in openings], np.float64),
             "given": numbered(batch["split"], splits),
             "completions": numbered(batch["completion"], self.answers),
             "sources": numbered(batch["source"], self.files),
@@ -186,11 +202,14 @@ class Reader:
         """Give the columns of all that went by."""
         names = self.parts[0] if self.parts else []
         found = {name: np.concatenate([part[name] for part in self.parts]) for name in names}
-        own = {
-            name: found.pop(name) for name in ("ids", "prompts", "points", "given", "completions", "sources", "rows")
-        }
+        own = {name: found.pop(name) for name in OWN}
         answers, files = (list(map(str, known)) for known in (self.answers, self.files))
-        return Columns(**own, answers=answers, files=files, texts=found)
+        asked = np.array(list(self.asked), np.uint64)
+        return Columns(**own, asked=asked, answers=answers, files=files, texts=found)
+
+
+OWN = ("ids", "prompts", "turns", "points", "given", "completions", "sources", "rows")
+"""Columns that stand for themselves; the others were counted in the texts."""
 
 
 def numbered(values: pa.Array, known: dict[str | None, int]) -> Numbers:

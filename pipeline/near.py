@@ -4,6 +4,7 @@ MinHash and its bands: Broder, "On the resemblance and containment of documents"
 "Mining of Massive Datasets", chapter 3.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ BANDS, BAND = 16, 4
 TOGETHER = 20_000
 """Texts whose grams are computed at once."""
 CROWD = 40
-"""Of many texts that share a band, each is compared with so many that come after it, and with the first of all."""
+"""Of many different texts that share a band, each is compared with so many that come after it, and with the first."""
 COMPARED = 20_000_000
 """Grams compared at once."""
 
@@ -43,6 +44,19 @@ class Grams:
         """How many each text has."""
         return np.diff(self.starts)
 
+    def of(self, start: int, end: int) -> "Grams":
+        """Those of some texts that follow each other."""
+        first, last = self.starts[start], self.starts[end]
+        return Grams(self.hashes[first:last], self.starts[start : end + 1] - first)
+
+
+def joined(parts: Sequence[Grams]) -> Grams:
+    """Put the grams of texts behind those of others."""
+    sizes = [np.zeros(1, np.int64), *(part.sizes() for part in parts)]
+    return Grams(
+        np.concatenate([np.zeros(0, np.uint32), *(part.hashes for part in parts)]), np.cumsum(np.concatenate(sizes))
+    )
+
 
 @dataclass(frozen=True)
 class Near:
@@ -59,24 +73,39 @@ def folded(text: str) -> str:
     return " ".join(PUNCTUATION.sub("", plain).split()) or " ".join(plain.split())
 
 
-def near_duplicates(texts: Iterable[str], threshold: float) -> Near:
+def hash_of(text: str) -> int:
+    """Hash a text to 64 bits."""
+    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "big")
+
+
+def near_duplicates(texts: Iterable[str], threshold: float, others: Grams | None = None) -> Near:
     """Find the pairs of texts whose sets of character grams overlap by at least a threshold.
 
     Args:
-        texts: Any number; a million short ones take about half a gigabyte.
+        texts: Any number, each folded and no two the same; a million short ones take about half a gigabyte.
         threshold: Least Jaccard index (size of the intersection over size of the union), above 0 and at most 1.
+        others: Grams of more texts, whose places count on behind those of *texts*; two of them are no pair.
 
     Returns:
         All such pairs but those that share no band (see BANDS) or meet only in a crowd (see CROWD); none that is not.
     """
-    grams, minima = sketched(texts)
-    first, second = candidates(minima)
-    del minima
+    own = [grams_of(some) for some in some_at_a_time(texts)]
+    number = sum(map(len, own))
+    grams = joined([*own, others] if others else own)
+    first, second = candidates(minima_of(grams))
+    first, second = first[first < number], second[first < number]
     jaccard = np.concatenate(
         [np.zeros(0), *(compared(grams, first[at], second[at]) for at in slices(grams, first, second))]
     )
     kept = jaccard >= threshold
     return Near(first[kept], second[kept], jaccard[kept])
+
+
+def some_at_a_time(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Take texts together whose grams are computed at once, so that only they are ever held twice."""
+    waiting = iter(texts)
+    while some := list(islice(waiting, TOGETHER)):
+        yield some
 
 
 def slices(grams: Grams, first: Ints, second: Ints) -> Iterator[slice]:
@@ -91,25 +120,22 @@ def slices(grams: Grams, first: Ints, second: Ints) -> Iterator[slice]:
         start = end
 
 
-def sketched(texts: Iterable[str]) -> tuple[Grams, npt.NDArray[np.uint32]]:
-    """Compute grams and minima, some texts at a time, so that only they are ever held twice."""
-    hashes, sizes, minima = [np.zeros(0, np.uint32)], [np.zeros(1, np.int64)], [np.zeros((0, BANDS * BAND), np.uint32)]
-    waiting = iter(texts)
-    while some := list(islice(waiting, TOGETHER)):
-        grams = grams_of(some)
-        hashes.append(grams.hashes)
-        sizes.append(grams.sizes())
+def minima_of(grams: Grams) -> npt.NDArray[np.uint32]:
+    """Compute the minima of each text, some texts at a time."""
+    found = [np.zeros((0, BANDS * BAND), np.uint32)]
+    for start in range(0, len(grams), TOGETHER):
+        some = grams.of(start, min(start + TOGETHER, len(grams)))
         digests = RMinHash.digest_matrix_from_flat_token_hashes(
-            grams.hashes.astype(np.uint64), grams.starts.astype(np.uint64), BANDS * BAND, 1
+            some.hashes.astype(np.uint64), some.starts.astype(np.uint64), BANDS * BAND, 1
         )
-        minima.append(np.array(digests.to_rows(), np.uint32))
-    return Grams(np.concatenate(hashes), np.cumsum(np.concatenate(sizes))), np.concatenate(minima)
+        found.append(np.array(digests.to_rows(), np.uint32))
+    return np.concatenate(found)
 
 
 def grams_of(texts: Sequence[str]) -> Grams:
-    """Hash the grams of texts, all at once; a text shorter than a gram is one gram."""
-    joined = "\0".join(folded(text).replace("\0", " ").ljust(GRAM, "\x01") for text in texts) + "\0"
-    letters = np.frombuffer(joined.encode("utf-32-le", errors="surrogatepass"), np.uint32)
+    """Hash the grams of folded texts, all at once; a text shorter than a gram is one gram."""
+    together = "\0".join(text.replace("\0", " ").ljust(GRAM, "\x01") for text in texts) + "\0"
+    letters = np.frombuffer(together.encode("utf-32-le", errors="surrogatepass"), np.uint32)
     ends = np.equal(letters, 0)
     windows = np.lib.stride_tricks.sliding_window_view(letters, GRAM)
     whole: npt.NDArray[np.bool_] = np.asarray(~np.lib.stride_tricks.sliding_window_view(ends, GRAM).any(axis=1))

@@ -1,4 +1,8 @@
-"""What each pair is to the others: copies, conflicts, overlaps between the splits, labels and how they are spelt."""
+"""What each pair is to the others: copies, conflicts, overlaps between the splits, labels and how they are spelt.
+
+Prompts that are the same but for case, blanks and punctuation are one prompt here, and near-duplicates are pairs of
+prompts; so a thousand copies of a row cost no more than one.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,15 +14,22 @@ from pipeline.params import Validate
 Flags = npt.NDArray[np.bool_]
 
 
-def sides_of(columns: Columns, validate: Validate) -> Numbers:
+def sides_of(columns: Columns, validate: Validate, claimed: Flags | None = None) -> Numbers:
     """Say on which side of the split each pair is, as a number of SPLITS.
 
-    By the hash of its prompt, so that it stays there whatever rows come or go, and rows with one prompt stay together.
-    Where a source names its side, that holds; where one is the test set, no other row is drawn into it.
+    By the hash of how its conversation opens, so that it stays there whatever rows come or go, and rows with one prompt
+    stay together. Where a source names its side, that holds; where one is the test set, no other row is drawn into it.
+
+    Args:
+        columns: The pairs.
+        validate: The shares.
+        claimed: The prompts that were tested before, whose rows stay in the test set if it is drawn.
     """
     share = 0.0 if test_given(columns) else validate.test_share
     held_out = np.where(columns.points < share + validate.validation_share, VALIDATION, TRAIN)
     drawn = np.where(columns.points < share, TEST, held_out)
+    if claimed is not None and not test_given(columns):
+        drawn = np.where(claimed[columns.prompts], TEST, drawn)
     return np.where(columns.given == DRAWN, drawn, columns.given)
 
 
@@ -27,19 +38,53 @@ def test_given(columns: Columns) -> bool:
     return bool((columns.given == TEST).any())
 
 
-def neighbour_columns(columns: Columns, near: Near, sides: Numbers) -> dict[str, Numbers]:
-    """Compute what hangs on other pairs."""
-    answers = columns.completions
+def claimed_by(tested: Hashes, columns: Columns, near: Near, sides: Numbers) -> Flags:
+    """Find the prompts that are, or nearly are, ones that were tested before and are no longer in the test set.
+
+    Args:
+        tested: The hashes of the prompts that were tested, in the order of their places in *near*.
+        columns: The pairs.
+        near: Near-duplicates among the prompts, and between them and those that were tested.
+        sides: Where the law of the split puts each pair.
+    """
+    number = len(columns.asked)
+    present = columns.asked[np.unique(columns.prompts[sides == TEST])]
+    absent = ~np.isin(tested, present)
+    before = near.second >= number
+    found = np.isin(columns.asked, tested[absent])
+    found[near.first[before][absent[near.second[before] - number]]] = True
+    return found
+
+
+def among(near: Near, number: int) -> Near:
+    """Leave out what is near a prompt of another time."""
+    kept = near.second < number
+    return Near(near.first[kept], near.second[kept], near.jaccard[kept])
+
+
+def neighbour_columns(columns: Columns, near: Near, sides: Numbers, living: Flags) -> dict[str, Numbers]:
+    """Compute what hangs on other pairs, of those that are *living*: not set aside for themselves."""
+    tested, validated = (prompts_with(columns, living & (sides == side)) for side in (TEST, VALIDATION))
     return {
         "copy": copies(columns.ids, sides),
-        "in_test": ((sides != TEST) & np.isin(columns.prompts, columns.prompts[sides == TEST])).astype(np.int64),
-        "in_validation": (
-            (sides == TRAIN) & np.isin(columns.prompts, columns.prompts[sides == VALIDATION])
-        ).astype(np.int64),
-        "answers": different(columns.prompts, answers),
-        **across(columns, near, sides),
-        **within(columns, near, sides),
-    }  # fmt: skip
+        "in_test": numbers_of((sides != TEST) & tested[columns.prompts]),
+        "in_validation": numbers_of((sides == TRAIN) & validated[columns.prompts]),
+        **across(columns, near, sides, living),
+        **conflicts(columns, near, living),
+        "near_copies": near_copies(columns, near, sides, living),
+    }
+
+
+def numbers_of(flags: Flags) -> Numbers:
+    """Write flags as numbers."""
+    return flags.astype(np.int64)
+
+
+def prompts_with(columns: Columns, rows: Flags) -> Flags:
+    """Say of each prompt whether one of these rows has it."""
+    found = np.zeros(len(columns.asked), bool)
+    found[columns.prompts[rows]] = True
+    return found
 
 
 def copies(ids: Hashes, sides: Numbers) -> Numbers:
@@ -52,65 +97,102 @@ def copies(ids: Hashes, sides: Numbers) -> Numbers:
     return found
 
 
-def different(keys: Hashes, values: Numbers) -> Numbers:
-    """Count, for each place, how many different values its key has."""
-    _, at = np.unique(keys, return_inverse=True)
-    pairs = np.unique(np.stack([at, values]), axis=1)
-    found: Numbers = np.bincount(pairs[0], minlength=1)[at]
-    return found
-
-
 def both_ways(near: Near) -> tuple[Numbers, Numbers]:
     """Give each pair of near-duplicates from both ends: who, and near whom."""
     return np.concatenate([near.first, near.second]), np.concatenate([near.second, near.first])
 
 
-def across(columns: Columns, near: Near, sides: Numbers) -> dict[str, Numbers]:
-    """Count near-duplicates of each pair on a side that must not know it: test, or for training also validation."""
+def near_any(near: Near, prompts: Flags) -> Flags:
+    """Say of each prompt whether it is near one of these."""
     who, whom = both_ways(near)
-    crosses = (sides[whom] == TEST) & (sides[who] != TEST) | (sides[whom] == VALIDATION) & (sides[who] == TRAIN)
-    of_given = crosses & (columns.given[whom] != DRAWN)
-    return {
-        "near_test": np.bincount(who[of_given], minlength=len(columns)),
-        "near_drawn": np.bincount(who[crosses & ~of_given], minlength=len(columns)),
-    }
+    found = np.zeros(len(prompts), bool)
+    found[who[prompts[whom]]] = True
+    return found
 
 
-def within(columns: Columns, near: Near, sides: Numbers) -> dict[str, Numbers]:
-    """Count near-duplicates of each pair that come before it on its side with its answer, and all with another one."""
-    who, whom = both_ways(near)
-    alike = columns.completions[who] == columns.completions[whom]
-    before = alike & (whom < who) & (sides[who] == sides[whom]) & (columns.ids[who] != columns.ids[whom])
-    return {
-        "near_copies": np.bincount(who[before], minlength=len(columns)),
-        "near_conflicts": np.bincount(who[~alike], minlength=len(columns)),
-    }
+def across(columns: Columns, near: Near, sides: Numbers, living: Flags) -> dict[str, Numbers]:
+    """Mark pairs that are near one on a side that they must not know: test, or for training also validation."""
+    found = {}
+    for name, of_kind in {"near_test": columns.given != DRAWN, "near_drawn": columns.given == DRAWN}.items():
+        tested, validated = (
+            near_any(near, prompts_with(columns, living & of_kind & (sides == side)))[columns.prompts]
+            for side in (TEST, VALIDATION)
+        )
+        found[name] = numbers_of(tested & (sides != TEST) | validated & (sides == TRAIN))
+    return found
 
 
-def label_columns(columns: Columns, sides: Numbers, validate: Validate, *, labels: bool) -> dict[str, Numbers]:
-    """Compute what hangs on the labels; where completions are free texts, all is well."""
-    rows, number = len(columns), len(columns.answers)
-    if not labels:
-        good = {"label_unknown": 0, "label_spelling": 0, "label_rows": np.iinfo(np.int64).max, "label_percent": 0}
-        return {name: np.full(rows, value, np.int64) for name, value in good.items()}
-    declared = set(validate.labels or columns.answers)
-    trained = np.bincount(columns.completions[sides == TRAIN], minlength=number)
-    percent = np.ceil(100 * trained / max(trained.sum(), 1)).astype(np.int64)
-    unknown = np.array([answer not in declared for answer in columns.answers], np.int64)
-    return {
-        "label_unknown": unknown[columns.completions],
-        "label_spelling": misspelt(columns.answers, np.bincount(columns.completions, minlength=number))[
-            columns.completions
-        ],
-        "label_rows": trained[columns.completions],
-        "label_percent": percent[columns.completions],
-    }
+def conflicts(columns: Columns, near: Near, living: Flags) -> dict[str, Numbers]:
+    """Count the completions of each pair's prompt, and mark pairs near a prompt that has another completion.
+
+    Prompts of unlike numbers of turns are no conflict: the later one has heard more.
+    """
+    prompts, completions = np.unique(np.stack([columns.prompts, columns.completions])[:, living], axis=1)
+    number = len(columns.asked)
+    answers = np.bincount(prompts, minlength=number)
+    lowest, highest = np.full(number, np.iinfo(np.int64).max), np.full(number, -1)
+    np.minimum.at(lowest, prompts, completions)
+    np.maximum.at(highest, prompts, completions)
+    who, whom = both_ways(alike_in_turns(columns, near))
+    low, high = np.full(number, np.iinfo(np.int64).max), np.full(number, -1)
+    np.minimum.at(low, who, lowest[whom])
+    np.maximum.at(high, who, highest[whom])
+    own = columns.completions
+    other = (low[columns.prompts] < own) | (high[columns.prompts] > own)
+    return {"answers": answers[columns.prompts], "near_conflicts": numbers_of(other)}
 
 
-def misspelt(answers: list[str], rows: Numbers) -> Numbers:
-    """Say of each label whether more rows, or as many with a label that sorts first, spell it otherwise."""
-    best: dict[str, int] = {}
-    keys = [" ".join(answer.casefold().split()) for answer in answers]
-    for place in sorted(range(len(answers)), key=lambda place: (-rows[place], answers[place])):
-        best.setdefault(keys[place], place)
-    return np.array([best[key] != place for place, key in enumerate(keys)], np.int64)
+def alike_in_turns(columns: Columns, near: Near) -> Near:
+    """Leave out pairs of prompts with unlike numbers of turns."""
+    turns = np.zeros(len(columns.asked), np.int64)
+    turns[columns.prompts[::-1]] = columns.turns[::-1]
+    kept = turns[near.first] == turns[near.second]
+    return Near(near.first[kept], near.second[kept], near.jaccard[kept])
+
+
+def near_copies(columns: Columns, near: Near, sides: Numbers, living: Flags) -> Numbers:
+    """Mark pairs that nearly say what an earlier one of their side says, with its completion; exact copies are none.
+
+    What is near a near-copy alone is none: if that were taken out, this would be the only one that says it.
+    """
+    places = np.flatnonzero(living)
+    kinds, first, kind_of = np.unique(
+        kinds_at(columns, columns.prompts, sides, columns.completions)[places], return_index=True, return_inverse=True
+    )  # the rows of one prompt, side and completion: one kind
+    covered = np.zeros(len(kinds), bool)
+    for earlier, later in near_kinds(columns, alike_in_turns(columns, near), kinds, first):
+        covered[later] |= not covered[earlier]
+    found = np.zeros(len(columns), np.int64)
+    alone = first[kind_of] == np.arange(len(places))
+    copy = columns.ids[places] == columns.ids[places][first[kind_of]]
+    found[places] = covered[kind_of] | ~alone & ~copy
+    return found
+
+
+def kinds_at(columns: Columns, prompts: Numbers, sides: Numbers, completions: Numbers) -> Numbers:
+    """Number the kinds of rows by prompt, side and completion, so that those of a prompt follow each other."""
+    found: Numbers = (prompts * 3 + sides) * len(columns.answers) + completions
+    return found
+
+
+def near_kinds(columns: Columns, near: Near, kinds: Numbers, first: Numbers) -> list[tuple[int, int]]:
+    """Pair kinds of one side and completion whose prompts are near, the one that comes first first; in that order."""
+    width = 3 * len(columns.answers)
+    opens, ends = (np.searchsorted(kinds, (near.first + more) * width) for more in (0, 1))
+    own = np.repeat(opens, ends - opens) + within_runs(ends - opens)
+    wanted = kinds[own] + np.repeat(near.second - near.first, ends - opens) * width
+    at = np.searchsorted(kinds, wanted)
+    there = np.zeros(len(wanted), bool)
+    there[at < len(kinds)] = kinds[at[at < len(kinds)]] == wanted[at < len(kinds)]
+    one, two = own[there], at[there]
+    swap = first[one] > first[two]
+    earlier, later = np.where(swap, two, one), np.where(swap, one, two)
+    order = np.argsort(first[later], kind="stable")
+    return list(zip(earlier[order].tolist(), later[order].tolist(), strict=True))
+
+
+def within_runs(lengths: Numbers) -> Numbers:
+    """Count from 0 within each of some runs."""
+    ends = np.cumsum(lengths)
+    found: Numbers = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+    return found

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipeline.columns import TEST, TRAIN, Columns, Numbers, prompts_of
 from pipeline.near import Near, folded
-from pipeline.neighbours import Flags, both_ways
+from pipeline.neighbours import Flags, both_ways, within_runs
 
 OVERLAPS = pa.schema(
     [
@@ -29,11 +29,14 @@ OVERLAPS = pa.schema(
 def overlaps_of(
     batches: Iterable[pa.RecordBatch], columns: Columns, near: Near, sides: Numbers, kept: Flags
 ) -> pa.Table:
-    """Pair each kept test row with the rows of other sides that are nearly it; the most alike first."""
-    who, whom = both_ways(near)
-    jaccard = np.concatenate([near.jaccard, near.jaccard])
-    crosses = (sides[who] == TEST) & kept[who] & (sides[whom] != TEST)
-    who, whom, jaccard = who[crosses], whom[crosses], jaccard[crosses]
+    """Pair each kept test row with a row of another side for each prompt that is nearly its own; most alike first."""
+    tested = np.flatnonzero((sides == TEST) & kept)
+    shown = shown_rows(columns, sides, kept)
+    near = with_equal(near, len(columns.asked))
+    who, whom = pairs_of(columns.prompts[tested], near)
+    there = shown[near.second[whom]] >= 0
+    who, whom = tested[who[there]], whom[there]
+    jaccard, whom = near.jaccard[whom], shown[near.second[whom]]
     order = np.lexsort((whom, who, -jaccard))
     who, whom, jaccard = who[order], whom[order], jaccard[order]
     texts = texts_at(batches, {*who.tolist(), *whom.tolist()})
@@ -51,6 +54,32 @@ def overlaps_of(
         },
         schema=OVERLAPS,
     )
+
+
+def shown_rows(columns: Columns, sides: Numbers, kept: Flags) -> Numbers:
+    """Choose the row that stands for each prompt outside the test set: the first that is trained on, else the first."""
+    found = np.full(len(columns.asked), -1)
+    for rows in (sides != TEST, kept & (sides == TRAIN)):
+        places = np.flatnonzero(rows)[::-1]
+        found[columns.prompts[places]] = places
+    return found
+
+
+def with_equal(near: Near, number: int) -> Near:
+    """Give near-duplicates from both ends in the order of their first prompt, each prompt with itself among them."""
+    who, whom = both_ways(near)
+    every = np.arange(number)
+    who, whom = np.concatenate([every, who]), np.concatenate([every, whom])
+    jaccard = np.concatenate([np.ones(number), near.jaccard, near.jaccard])
+    order = np.argsort(who, kind="stable")
+    return Near(who[order], whom[order], jaccard[order])
+
+
+def pairs_of(prompts: Numbers, near: Near) -> tuple[Numbers, Numbers]:
+    """Give, for each of some prompts, the places in *near* (in the order of its first) that it begins."""
+    opens, ends = (np.searchsorted(near.first, prompts, side=side) for side in ("left", "right"))
+    lengths = ends - opens
+    return np.repeat(np.arange(len(prompts)), lengths), np.repeat(opens, lengths) + within_runs(lengths)
 
 
 def texts_at(batches: Iterable[pa.RecordBatch], places: set[int]) -> dict[int, str]:

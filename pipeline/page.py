@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.pairs import Quarantined
 
 SHOWN = 200
+DOCS = "The same as pages of Great Expectations, styled from the network: data_docs/, beside this page."
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #cf222e; --warn: #9a6700; --bar: #4c78a8; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -43,6 +44,8 @@ def validation_page(
         table(
             ["", "expected of every row", "rows that break it", "then"], map(check_row, worst_first(report["checks"]))
         ),
+        f"<p><small>{DOCS}</small></p>",
+        *drift_part(report["drift"]),
         "<h2>Test rows that training nearly has</h2>",
         overlap_part(report["overlap"], overlaps),
     ]
@@ -89,6 +92,22 @@ def check_row(item: dict[str, Any]) -> str:
         f"<tr><td class='{kind}'>{mark}</td><td>{escape(item['expects'])}{more}</td>"
         f"<td class='n'>{item['rows']:,}</td><td class='then'>{THEN[item['action']]}</td></tr>"
     )
+
+
+def drift_part(found: dict[str, Any]) -> list[str]:
+    """Say how far the training rows are from those of the champion, if there is one."""
+    if not found["compared"]:
+        return []
+    rows = (
+        f"<tr><td class='{'warn' if item['broken'] else 'good'}'>{'moved' if item['broken'] else 'holds'}</td>"
+        f"<td>{escape(item['what'])}</td><td class='n'>{item['distance']:.2f}</td><td class='n'>{item['p_value']:.2g}"
+        f"</td><td>{escape(item['most'][0])}: {item['most'][1]:.1%} → {item['most'][2]:.1%}</td></tr>"
+        for item in found["compared"]
+    )
+    return [
+        "<h2>Against the rows that the champion learnt from</h2>",
+        table(["", "what", "total variation", "p-value", "moved most"], rows),
+    ]
 
 
 def overlap_part(found: dict[str, int], overlaps: Sequence[dict[str, Any]]) -> str:

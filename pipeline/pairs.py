@@ -79,11 +79,6 @@ class Pair:
         """The prompt in one text, for checks and for people."""
         return "\n".join(message.content for message in self.messages)
 
-    @property
-    def group(self) -> str:
-        """What must stay on one side of the split: the prompt, but for case and blanks."""
-        return hashlib.sha256(" ".join(self.prompt.casefold().split()).encode()).hexdigest()
-
 
 @dataclass(frozen=True)
 class Quarantined:

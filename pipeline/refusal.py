@@ -3,24 +3,28 @@
 import numpy as np
 
 from pipeline.columns import TEST, TRAIN
+from pipeline.drift import STILL, Moved
+from pipeline.findings import Judged, named
+from pipeline.neighbours import test_given
 from pipeline.pairs import SPLITS, counts
 from pipeline.problem import Problem
-from pipeline.suite import Judged, named
 
 CROWDED = 0.2
 """Share of the pairs that may be left out as near-duplicates of held-out ones: with more, they are no duplicates."""
 
 
-def refusal(judged: Judged, limit: float, *, labels: bool) -> Problem | None:
+def refusal(judged: Judged, limit: float, moved: Moved = STILL, *, labels: bool) -> Problem | None:
     """Give the first reason for which the run must stop, if there is one.
 
     Args:
         judged: The pairs.
         limit: Share of all rows that may have a fault of their own.
+        moved: How far they are from the champion's.
         labels: Whether completions are labels.
     """
     try:
         refuse(judged)
+        need_nearness(moved)
         too_many(judged, limit)
         need_difference(judged)
         need_rows(judged)
@@ -90,19 +94,36 @@ def need_difference(judged: Judged) -> None:
             )
 
 
+def need_nearness(moved: Moved) -> None:
+    """Stop where params say that the data must be spread as the champion's were.
+
+    Raises:
+        Problem: If they are not.
+    """
+    if moved.action == "error" and moved.broken:
+        raise Problem(
+            "validate.checks.drift",
+            "the training rows are not what the champion learnt from",
+            got=", ".join(map(str, moved.broken)),
+            do="look whether the source still is what it was, or set it to warn",
+        )
+
+
 def need_rows(judged: Judged) -> None:
     """Check that there is something to train on and something to test on.
 
     Raises:
         Problem: If there is not.
     """
-    for name in ("train", "test"):
+    given = test_given(judged.columns)
+    remedies = {
+        "train": "add rows, or lower validate.test_share and validate.validation_share",
+        "test": "look why none of the rows of the test source is good" if given else "add rows, or raise "
+        "validate.test_share",
+    }  # fmt: skip
+    for name, remedy in remedies.items():
         if not (judged.kept & (judged.sides == SPLITS.index(name))).any():
-            raise Problem(
-                f"{judged.kept.sum():,} good rows",
-                f"the {name} split is empty",
-                do=f"add rows, or change validate.{'test_share' if name == 'test' else 'validation_share'}",
-            )
+            raise Problem(f"{judged.kept.sum():,} good rows", f"the {name} split is empty", do=remedy)
 
 
 def labels_of(judged: Judged) -> list[str]:

@@ -74,7 +74,7 @@ def digests(data: Path) -> dict[str, str]:
 def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
     """Decide, and write the release."""
     metrics = read_json(data / "evaluate" / "metrics.json")
-    found = digests(data)
+    found, checked = digests(data), read_json(data / "validate" / "report.json")
     champion = read_champion(data / "champion")
     verdict = decide(
         metrics["comparisons"],
@@ -90,7 +90,8 @@ def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
         "prompt": prompt.model_dump(),
         "labels": read_json(data / "validate" / "labels.json"),
         "metrics": metrics,
-        "rows": read_json(data / "validate" / "report.json")["splits"],
+        "rows": checked["splits"],
+        "profile": checked["profile"],
         "training": read_json(data / "finetune" / "report.json"),
         "environment": read_json(data / "finetune" / "environment.json"),
         "digests": found,

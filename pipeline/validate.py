@@ -16,15 +16,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import stage
-from pipeline.columns import Columns, Numbers, Reader, masked
+from pipeline.champion import read_champion
+from pipeline.checks import balance_checks, neighbour_checks, text_checks
+from pipeline.columns import TEST, Columns, Hashes, Numbers, Reader, masked
+from pipeline.drift import moved_from, profile_of, trained, words_of
+from pipeline.findings import KEPT, Finding, Judged, named, reasons_of
+from pipeline.labels import balance_columns, spelling_columns
 from pipeline.near import Near, near_duplicates
-from pipeline.neighbours import label_columns, neighbour_columns, sides_of
+from pipeline.neighbours import Flags, among, claimed_by, neighbour_columns, sides_of
 from pipeline.overlaps import overlaps_of, summed
 from pipeline.page import validation_page
 from pipeline.pairs import PAIRS, QUARANTINE, SPLITS, counts, read_quarantine, write_json
 from pipeline.params import Prompt, Validate
 from pipeline.refusal import labels_of, refusal
-from pipeline.suite import KEPT, Finding, Judged, hold, named, reasons_of
+from pipeline.suite import data_docs, hold
+from pipeline.tested import FOLDER, Tested, read_tested
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +40,14 @@ BATCH = 20_000
 def batches_of(path: Path) -> Iterator[pa.RecordBatch]:
     """Read pairs some at a time."""
     yield from pq.ParquetFile(path).iter_batches(BATCH)
+
+
+def chosen(path: Path, rows: Flags) -> Iterator[pa.RecordBatch]:
+    """Read some of the pairs."""
+    start = 0
+    for batch in batches_of(path):
+        yield batch.filter(pa.array(rows[start : start + len(batch)]))
+        start += len(batch)
 
 
 def report_of(judged: Judged, *, labels: bool) -> dict[str, Any]:
@@ -106,16 +120,55 @@ def set_aside(batch: pa.RecordBatch, why: Numbers, findings: Sequence[Finding]) 
     return pa.RecordBatch.from_pydict(found, schema=QUARANTINE)
 
 
-def judge(columns: Columns, near: Near, validate: Validate, unread: Sequence[str], *, labels: bool) -> Judged:
-    """Say on which side each pair is, what the checks found, and what becomes of it."""
-    sides = sides_of(columns, validate)
-    numbers = {
-        **columns.texts,
-        **neighbour_columns(columns, near, sides),
-        **label_columns(columns, sides, validate, labels=labels),
+def write_docs(folder: Path, judged: Judged) -> None:
+    """Write Great Expectations' own pages, one for each time that it was asked."""
+    folder.mkdir()
+    for number, result in enumerate(judged.results, start=1):
+        (folder / f"{number}.html").write_text(data_docs(result), encoding="utf-8")
+
+
+def judge(
+    columns: Columns, near: Near, tested: Hashes, validate: Validate, unread: Sequence[str], *, labels: bool
+) -> Judged:
+    """Say on which side each pair is, what the checks found, and what becomes of it.
+
+    First by itself, then among those that are left, last what is left of each label: no row is set aside for one that
+    is set aside itself.
+
+    Args:
+        columns: What is known of each pair.
+        near: Near-duplicates among the prompts, and between them and those that were tested.
+        tested: Hashes of the prompts that were tested before.
+        validate: What is asked.
+        unread: The reasons of rows that ingest set aside.
+        labels: Whether completions are labels.
+    """
+    claimed = claimed_by(tested, columns, near, sides_of(columns, validate))
+    near, sides = among(near, len(columns.asked)), sides_of(columns, validate, claimed)
+    findings, results = hold(columns.texts, text_checks(validate), validate)
+    living = reasons_of(findings, len(columns)) == KEPT
+    others = {
+        **neighbour_columns(columns, near, sides, living),
+        **spelling_columns(columns, validate, living, labels=labels),
+        "tested_before": ((sides != TEST) & claimed[columns.prompts]).astype(np.int64),
     }
-    findings = hold(numbers, validate)
-    return Judged(columns, sides, findings, reasons_of(findings, len(columns)), unread)
+    found, said = hold(others, neighbour_checks(validate), validate, np.flatnonzero(living))
+    findings, results = findings + found, results + said
+    living = reasons_of(findings, len(columns)) == KEPT
+    balance = balance_columns(columns, sides, living, labels=labels)
+    found, said = hold(balance, balance_checks(validate), validate, np.flatnonzero(living))
+    findings, results = findings + found, results + said
+    return Judged(columns, sides, findings, reasons_of(findings, len(columns)), unread, results)
+
+
+def look(
+    source: Path, tested: Tested, validate: Validate, masks: Sequence[str], unread: Sequence[str], *, labels: bool
+) -> tuple[Judged, Near]:
+    """Read the pairs and judge them; give near-duplicates among their prompts too."""
+    reader = Reader(validate.salt, masks, validate.languages)
+    near = near_duplicates(reader.texts(batches_of(source)), validate.near_duplicate, tested.grams)
+    columns = reader.columns()
+    return judge(columns, near, tested.prompts, validate, unread, labels=labels), among(near, len(columns.asked))
 
 
 def run(prompt: Prompt, validate: Validate, data: Path) -> None:
@@ -127,11 +180,14 @@ def run(prompt: Prompt, validate: Validate, data: Path) -> None:
     source, labels = data / "ingest" / "pairs.parquet", prompt.task == "labels"
     unread = read_quarantine(data / "ingest" / "quarantine.parquet")
     masks = [name for name, action in validate.checks if action == "mask"]
-    reader = Reader(validate.salt, masks)
-    near = near_duplicates(reader.prompts(batches_of(source)), validate.near_duplicate)
-    judged = judge(reader.columns(), near, validate, [row.reason for row in unread], labels=labels)
-    problem = refusal(judged, validate.max_quarantined, labels=labels)
-    report = report_of(judged, labels=labels)
+    judged, near = look(
+        source, read_tested(data / FOLDER), validate, masks, [row.reason for row in unread], labels=labels
+    )
+    words = words_of(masked(batch, masks) for batch in chosen(source, trained(judged)))
+    profile = profile_of(judged, words, labels=labels)
+    moved = moved_from(read_champion(data / "champion"), profile, words, validate)
+    problem = refusal(judged, validate.max_quarantined, moved, labels=labels)
+    report = report_of(judged, labels=labels) | {"profile": profile, "drift": moved.summary()}
     overlaps = overlaps_of(
         (masked(batch, masks) for batch in batches_of(source)), judged.columns, near, judged.sides, judged.kept
     )
@@ -145,6 +201,7 @@ def run(prompt: Prompt, validate: Validate, data: Path) -> None:
         page = validation_page(report, overlaps.to_pylist(), [*unread, *bad])
         (folder / "report.html").write_text(page, encoding="utf-8")
         pq.write_table(overlaps, folder / "overlaps.parquet", compression="zstd")
+        write_docs(folder / "data_docs", judged)
         if problem is None:
             write_json(folder / "labels.json", labels_of(judged) if labels else [])
     if problem:

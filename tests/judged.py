@@ -1,16 +1,19 @@
 """Pairs held against all checks, for tests of what becomes of them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from conftest import PROJECT
 
+from pipeline import neighbours
 from pipeline.columns import Reader
+from pipeline.findings import KEPT
 from pipeline.near import near_duplicates
 from pipeline.pairs import PAIRS, SPLITS, Message, Pair
 from pipeline.params import Prompt, Validate, load_params
-from pipeline.suite import KEPT
+from pipeline.tested import Tested, read_tested
 from pipeline.validate import judge
 
 GIVEN = load_params(PROJECT / "params.yaml").validate
@@ -39,22 +42,31 @@ def acting(**actions: str) -> Validate:
     return changed(checks=LIMITS.checks.model_copy(update=actions))
 
 
+def batch_of(pairs: Sequence[Pair]) -> pa.RecordBatch:
+    """Pairs as they stand on disk."""
+    rows = [{**vars(pair), "id": pair.id, "messages": [vars(turn) for turn in pair.messages]} for pair in pairs]
+    return pa.RecordBatch.from_pylist(rows, schema=PAIRS)
+
+
+NOTHING = read_tested(Path("nowhere"))
+
+
 class Found:
     """Pairs held against all checks: what was found, and what becomes of each."""
 
     def __init__(
-        self, pairs: Sequence[Pair], validate: Validate = LIMITS, *, labels: bool = False, unread: Sequence[str] = ()
+        self,
+        pairs: Sequence[Pair],
+        validate: Validate = LIMITS,
+        *,
+        labels: bool = False,
+        unread: Sequence[str] = (),
+        tested: Tested = NOTHING,
     ) -> None:
-        rows = [
-            {"id": pair.id, "messages": [vars(turn) for turn in pair.messages], "completion": pair.completion,
-             "source": pair.source, "row": pair.row, "split": pair.split, "raw": pair.raw}
-            for pair in pairs
-        ]  # fmt: skip
-        reader = Reader(validate.salt)
-        batch = pa.RecordBatch.from_pylist(rows, schema=PAIRS)
-        near = near_duplicates(reader.prompts([batch]), validate.near_duplicate)
+        reader = Reader(validate.salt, (), validate.languages)
+        near = near_duplicates(reader.texts([batch_of(pairs)]), validate.near_duplicate, tested.grams)
         self.pairs = pairs
-        self.judged = judge(reader.columns(), near, validate, unread, labels=labels)
+        self.judged = judge(reader.columns(), near, tested.prompts, validate, unread, labels=labels)
         self.sides, self.findings, self.why = self.judged.sides, self.judged.findings, self.judged.why
 
     @property
@@ -81,9 +93,18 @@ class Found:
         return found.places.tolist()
 
 
+def only(validate: Validate, *reasons: str) -> Validate:
+    """The same, with all checks off but some."""
+    off = dict.fromkeys(set(type(validate.checks).model_fields) - set(reasons), "off")
+    return validate.model_copy(update={"checks": validate.checks.model_copy(update=off)})
+
+
 def sides_of(pairs: Sequence[Pair], validate: Validate = LIMITS) -> dict[str, str]:
-    """The side of each pair, by its id."""
-    return {pair.id: SPLITS[side] for pair, side in zip(pairs, Found(pairs, validate).sides, strict=True)}
+    """The side of each pair, by its id, as the law of the split alone says."""
+    reader = Reader(validate.salt)
+    list(reader.texts([batch_of(pairs)]))
+    sides = neighbours.sides_of(reader.columns(), validate)
+    return {pair.id: SPLITS[side] for pair, side in zip(pairs, sides, strict=True)}
 
 
 LONG = "please tell me when the parcel that I ordered on the first of may will be with me, for it is late"

@@ -3,18 +3,32 @@
 import gzip
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from asked import asked, ingest
+from judged import LIMITS, LONG, changed, pair, questions
 
+from pipeline import validate
 from pipeline.ingest import run
-from pipeline.pairs import Quarantined, read_json, read_pairs, read_quarantine
+from pipeline.pairs import (
+    SPLITS,
+    Pair,
+    Quarantined,
+    read_json,
+    read_pairs,
+    read_quarantine,
+    write_pairs,
+    write_quarantine,
+)  # fmt: skip
+from pipeline.params import Prompt, Validate
 from pipeline.problem import Problem
+from pipeline.tested import add_tested
 
 GOOD = {"prompt": "good", "completion": "row"}
 ASKED, ANSWERED = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}
@@ -257,3 +271,169 @@ def test_of_all_bad_rows_together_none_is_lost(tmp_path: Path) -> None:
     assert {row.row: row.raw for row in [*pairs, *aside]} == dict(enumerate(lines, start=1))
     (file,) = read_json(out / "report.json")["files"]
     assert (file["rows"], file["kept"], file["quarantined"]) == (len(lines), len(ROWS), len(ROWS))
+
+
+@dataclass(frozen=True)
+class BadPair:
+    """A pair that is set aside among good ones: what it says, the reason, and what else is asked or stands there."""
+
+    kind: str
+    prompt: str
+    reason: str
+    completion: str = "yes"
+    beside: tuple[Pair, ...] = ()
+    split: str | None = "train"
+    actions: tuple[tuple[str, str], ...] = ()
+    asked: tuple[tuple[str, Any], ...] = ()
+
+
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----"
+PERSONAL = (("personal_data", "quarantine"),)
+TESTED = (pair(LONG, split="test"),)
+PAIRS = [
+    BadPair("nothing asked", "", "empty_prompt"),
+    BadPair("blanks asked", " \n\t\u00a0", "empty_prompt"),
+    BadPair("only zero-width characters asked", "\u200b\u200d\ufeff", "empty_prompt"),
+    BadPair("nothing answered", "is it open", "empty_completion", ""),
+    BadPair("blanks answered", "is it open", "empty_completion", " \n"),
+    BadPair("a prompt too long", "p" * 1001, "prompt_too_long"),
+    BadPair("a completion too long", "is it open", "completion_too_long", "c" * 51),
+    BadPair("a bell", "is it \x07 open", "control_characters"),
+    BadPair("a zero", "is it open", "control_characters", "y\0es"),
+    BadPair("terminal colours", "\x1b[31mis it open\x1b[0m", "control_characters"),
+    BadPair("what a wrong decoding leaves", "caf\ufffd open?", "control_characters"),
+    BadPair("UTF-8 read as Latin-1", "is the cafÃ© open", "mojibake"),
+    BadPair("UTF-8 read as cp1252", "they said â€œopenâ€\u009d", "control_characters"),
+    BadPair("ChatML within a prompt", "ok<|im_end|>\n<|im_start|>assistant\nyes", "markup"),
+    BadPair("the end of a turn within an answer", "is it open", "markup", "yes<|eot_id|>"),
+    BadPair("Llama 2's instruction", "[INST] say yes [/INST]", "markup"),
+    BadPair("Gemma's turns", "hello<end_of_turn>", "markup"),
+    BadPair("the end of a sequence", "hello</s>", "markup"),
+    BadPair("a private key", KEY, "secret"),
+    BadPair("a cloud key", "my key is AKIAIOSFODNN7EXAMPLE", "secret"),
+    BadPair("a token of a code host", "use ghp_" + "a1B2" * 9, "secret"),
+    BadPair("a web token", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTYifQ.abc-DEF_123", "secret"),
+    BadPair("an e-mail address", "write to ann.lee@mail.example", "personal_data", actions=PERSONAL),
+    BadPair("a telephone number", "call +44 20 7946 0958 please", "personal_data", actions=PERSONAL),
+    BadPair("a card number", "it is 4111 1111 1111 1111", "personal_data", actions=PERSONAL),
+    BadPair("a bank account", "pay to DE89 3704 0044 0532 0130 00", "personal_data", actions=PERSONAL),
+    BadPair("another language", "Wo ist mein Paket, das ich letzte Woche bestellt habe?", "other_language",
+            asked=(("languages", ("en",)),)),
+    BadPair("an answer that stands in its prompt", "the label of this is refund", "answer_in_prompt", "refund",
+            actions=(("answer_in_prompt", "quarantine"),)),
+    BadPair("a label that was not declared", "is it open", "unknown_label", "perhaps",
+            asked=(("labels", ("yes", "no")),)),
+    BadPair("the same pair again", "question 4", "duplicate"),
+    BadPair("the prompt of a test row", LONG, "also_in_test", "no", beside=TESTED),
+    BadPair("the prompt of a test row, spelt otherwise", f"{LONG.upper()}!", "also_in_test", beside=TESTED),
+    BadPair("the prompt of a validation row", LONG, "also_in_validation", "no", beside=(pair(LONG, split="validation"),)),
+    BadPair("nearly a test row", f"{LONG} x", "near_test", beside=TESTED, actions=(("near_test", "quarantine"),)),
+    BadPair("nearly a validation row", f"{LONG} x", "near_test", beside=(pair(LONG, split="validation"),),
+            actions=(("near_test", "quarantine"),)),
+    BadPair("what was tested before", "what I asked last year", "tested_before"),
+    BadPair("nearly what was tested before", "what I asked last years", "tested_before"),
+    BadPair("nearly another row", f"{LONG} x", "near_duplicate", beside=(pair(LONG, split="train"),),
+            actions=(("near_duplicate", "quarantine"),), asked=(("near_duplicate", 0.95),)),
+    BadPair("another answer to the same", "Question 4?", "conflict", "no", actions=(("conflict", "quarantine"),)),
+    BadPair("another answer to nearly the same", f"{LONG} x", "near_conflict", "no",
+            beside=(pair(LONG, split="train"),), actions=(("near_conflict", "quarantine"),),
+            asked=(("near_duplicate", 0.95),)),
+]  # fmt: skip
+
+
+def validated(data: Path, pairs: Sequence[Pair], rules: Validate, *, task: Literal["labels", "text"]) -> Path:
+    """Check pairs as they come from ingest, and give the folder of what is left."""
+    (data / "ingest").mkdir(parents=True)
+    write_pairs(data / "ingest" / "pairs.parquet", pairs)
+    write_quarantine(data / "ingest" / "quarantine.parquet", [])
+    (data / "tested").mkdir()
+    add_tested(data / "tested", ["what I asked last year"])
+    validate.run(Prompt(task=task, system=""), rules, data)
+    return data / "validate"
+
+
+@pytest.mark.parametrize("bad", PAIRS, ids=lambda bad: bad.kind)
+def test_a_bad_pair_is_set_aside_with_its_reason(tmp_path: Path, bad: BadPair) -> None:
+    """It comes out by its first fault with file, row and bytes; no good pair goes with it, and none is lost."""
+    actions = dict.fromkeys(("label_spelling", "rare_label", "common_label", "drift"), "off") | dict(bad.actions)
+    limits = {"near_duplicate": 0.8, "max_quarantined": 0.5, **dict(bad.asked)}
+    rules = changed(checks=LIMITS.checks.model_copy(update=actions), **limits)
+    good = [*questions(40, split="train"), pair("the one that is tested", split="test"), *bad.beside]
+    row = pair(bad.prompt, bad.completion, split=bad.split, row=99)
+    out = validated(tmp_path, [*good, row], rules, task="labels" if bad.reason == "unknown_label" else "text")
+    aside = [(found.row, found.reason, found.raw) for found in read_quarantine(out / "quarantine.parquet")]
+    assert (99, bad.reason, row.raw) in aside
+    kept = [found for split in SPLITS for found in read_pairs(out / f"{split}.parquet")]
+    assert len(kept) + len(aside) == len(good) + 1
+    assert len(aside) == 1 + (bad.reason in ("conflict", "near_conflict"))
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Pairs with which the run must not go on: what else is asked of them, and the line that says why."""
+
+    kind: str
+    pairs: Sequence[Pair]
+    line: str
+    actions: tuple[tuple[str, str], ...] = ()
+    asked: tuple[tuple[str, Any], ...] = ()
+    task: Literal["labels", "text"] = "labels"
+
+
+TRAIN, TEST = questions(40, split="train"), questions(4, split="test", start=900)
+GOOD_SET = [*TRAIN, *TEST]
+STOPS = [
+    Stop("a label spelt in two ways", [*GOOD_SET, pair("is it open", "Yes", split="train", row=7)],
+         "validate.checks.label_spelling: 1 rows break it; expected a label is always spelt alike, in case and blanks "
+         "too; got train.jsonl row 7; also rare_label: 1 rows; spell it as most rows do, or set it to warn",
+         actions=(("rare_label", "error"),)),
+    Stop("a label with few rows", [*GOOD_SET, pair("is it open", "maybe", split="train", row=7)],
+         "validate.checks.rare_label: 1 rows break it; expected each label has at least 5 training rows; got "
+         "train.jsonl row 7; add rows with this label, or merge it with another, or set it to warn",
+         actions=(("rare_label", "error"),)),
+    Stop("a label with nearly all rows", [*questions(40, split="train"), *TEST],
+         "validate.checks.common_label: 44 rows break it; expected no label has more than 40.0% of the training rows"
+         f"; got {', '.join(f'train.jsonl row {n}' for n in range(10))} and others; add rows with other labels, or set "
+         "it to warn",
+         actions=(("common_label", "error"),), asked=(("max_label_share", 0.4),)),
+    Stop("two answers to one prompt", [*GOOD_SET, pair("question 4", "no", split="train", row=77)],
+         "validate.checks.conflict: 2 rows break it; expected one prompt has one completion; got train.jsonl row 4, "
+         "train.jsonl row 77; decide which completion is right, or set it to warn",
+         actions=(("conflict", "error"),)),
+    Stop("a training row that is nearly tested", [*GOOD_SET, *TESTED, pair(f"{LONG} x", split="train", row=77)],
+         "validate.checks.near_test: 1 rows break it; expected no training row is nearly a row of a given held-out set "
+         "(alike by 0.8); got train.jsonl row 77; take it out of one of them: it makes the test easier than the world, "
+         "or set it to warn",
+         actions=(("near_test", "error"),)),
+    Stop("a test label that training lacks", [*GOOD_SET, pair("is it open", "never", split="test")],
+         "the test split: labels that no training row has: 'never' (1 rows); add training rows for them, or set "
+         "prompt.task: text"),
+    Stop("too many bad rows", [*GOOD_SET, *(pair("", row=n, split="train") for n in range(50, 56))],
+         "validate.max_quarantined: 6 of 50 rows are bad: 6 empty_prompt; expected at most 5 (0.1 of them); got "
+         "train.jsonl row 50, train.jsonl row 51, train.jsonl row 52, train.jsonl row 53, train.jsonl row 54, "
+         "train.jsonl row 55; look at them with `tunesmith data`, mend them, or raise the limit"),
+    Stop("prompts that are nearly all the same", [pair(f"{LONG} {n}", row=n) for n in range(60)],
+         "validate.near_duplicate: 47 of 60 rows are nearly the same as a held-out one; expected at most 20%; raise it"
+         "; or, if the prompts share an instruction, move that into prompt.system; or set validate.checks.near_drawn to "
+         "warn"),
+    Stop("nothing to train on", TEST,
+         "4 good rows: the train split is empty; add rows, or lower validate.test_share and "
+         "validate.validation_share"),
+    Stop("nothing to test on", [pair("prompt 4")],
+         "1 good rows: the test split is empty; add rows, or raise validate.test_share"),
+    Stop("a test source without a good row", [*TRAIN, pair("", split="test")],
+         "40 good rows: the test split is empty; look why none of the rows of the test source is good"),
+    Stop("a language that is none", GOOD_SET, "params.yaml: validate.languages: no such language; expected ace, ",
+         asked=(("languages", ("en", "qq")),)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.kind)
+def test_data_with_which_a_run_must_not_go_on_stop_it_with_their_line(tmp_path: Path, stop: Stop) -> None:
+    """Nothing is left that a later stage could take for good data; as any stage that stops, it exits with 1."""
+    actions = dict.fromkeys(("rare_label", "common_label", "drift"), "off") | dict(stop.actions)
+    rules = changed(near_duplicate=0.8, checks=LIMITS.checks.model_copy(update=actions), **dict(stop.asked))
+    with pytest.raises(Problem) as caught:
+        validated(tmp_path, stop.pairs, rules, task=stop.task)
+    assert str(caught.value)[: len(stop.line)] == stop.line
+    assert not list((tmp_path / "validate").glob("*.parquet"))

@@ -1,17 +1,12 @@
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from judged import batch_of
 
 from pipeline.columns import DRAWN, SHORT, TEST, Reader, text_columns
-from pipeline.pairs import PAIRS, Message, Pair
-
-
-def batch_of(*pairs: Pair) -> pa.RecordBatch:
-    """Pairs as they stand on disk."""
-    rows = [{**vars(pair), "id": pair.id, "messages": [vars(turn) for turn in pair.messages]} for pair in pairs]
-    return pa.RecordBatch.from_pylist(rows, schema=PAIRS)
+from pipeline.near import hash_of
+from pipeline.pairs import Message, Pair
 
 
 def pair(prompt: str, completion: str = "yes", **other: Any) -> Pair:
@@ -22,7 +17,7 @@ def pair(prompt: str, completion: str = "yes", **other: Any) -> Pair:
 
 def counted(name: str, prompt: str, completion: str = "yes") -> int:
     """What is counted of one pair."""
-    return int(text_columns(batch_of(pair("another"), pair(prompt, completion)))[name][1])
+    return int(text_columns(batch_of([pair("another"), pair(prompt, completion)]))[name][1])
 
 
 @pytest.mark.parametrize(
@@ -103,7 +98,7 @@ def test_lengths_are_characters_without_the_blanks_round_them() -> None:
 def test_the_question_is_the_last_turn() -> None:
     """A system message does not make up for an empty question; in another row, more turns change nothing."""
     several = (Message("system", "s"), Message("user", "a"), Message("assistant", "b"), Message("user", " "))
-    found = text_columns(batch_of(pair("x"), Pair(several, "c", "a.jsonl", 2, None, b""), pair("y")))
+    found = text_columns(batch_of([pair("x"), Pair(several, "c", "a.jsonl", 2, None, b""), pair("y")]))
     assert found["question_seen"].tolist() == [1, 0, 1]
 
 
@@ -111,8 +106,8 @@ def test_a_reader_keeps_a_number_of_each_pair_whatever_the_batches() -> None:
     """Batches of any size give the same columns, and the prompts come back in order."""
     pairs = [pair(f"Question, {n}", "ab"[n % 2], row=n, split="test" if n == 3 else None) for n in range(7)]
     whole, parts = Reader("salt"), Reader("salt")
-    assert list(whole.prompts([batch_of(*pairs)])) == [f"Question, {n}" for n in range(7)]
-    assert len(list(parts.prompts([batch_of(*pairs[:2]), batch_of(*pairs[2:])]))) == 7
+    assert list(whole.texts([batch_of(pairs)])) == [f"question {n}" for n in range(7)]
+    assert len(list(parts.texts([batch_of(pairs[:2]), batch_of(pairs[2:])]))) == 7
     first, second = whole.columns(), parts.columns()
     for name, column in vars(first).items():
         if isinstance(column, np.ndarray):
@@ -126,7 +121,35 @@ def test_a_reader_keeps_a_number_of_each_pair_whatever_the_batches() -> None:
 def test_prompts_are_equal_but_for_case_blanks_and_punctuation() -> None:
     """Their hashes say so; their place in the split hangs on punctuation too, as it always did."""
     reader = Reader("salt")
-    list(reader.prompts([batch_of(pair("Is it open?"), pair("is  it open"), pair("is it closed"))]))
+    batches = [
+        batch_of([pair("Is it open?"), pair("is  it open")]),
+        batch_of([pair("is it closed"), pair("IS IT OPEN")]),
+    ]
+    assert list(reader.texts(batches)) == ["is it open", "is it closed"]
     found = reader.columns()
-    assert found.prompts[0] == found.prompts[1] != found.prompts[2]
+    assert found.prompts.tolist() == [0, 0, 1, 0]
+    assert found.asked.tolist() == [hash_of("is it open"), hash_of("is it closed")]
     assert len(set(found.points.tolist())) == 3
+
+
+def test_a_conversation_is_split_as_it_opens() -> None:
+    """However long it has become, and whatever the system said before: all its rows have one point."""
+    user, answer, more = Message("user", "Where is it?"), Message("assistant", "There."), Message("user", "Thanks!")
+    rows = [(user,), (user, answer, more), (Message("system", "Be kind."), user), (more,)]
+    reader = Reader("salt")
+    list(reader.texts([batch_of([Pair(turns, "ok", "a.jsonl", n, None, b"") for n, turns in enumerate(rows)])]))
+    found = reader.columns()
+    assert found.points[0] == found.points[1] == found.points[2] != found.points[3]
+    assert found.turns.tolist() == [1, 3, 2, 1]
+
+
+def test_prompts_in_another_language_are_counted_if_somebody_asks() -> None:
+    """The last turn tells; without languages nobody asks."""
+    pairs = [
+        pair("Where is the parcel that I ordered?"),
+        pair("Wo ist mein Paket, das ich letzte Woche bestellt habe?"),
+    ]
+    for languages, strange in {None: [0, 0], ("en",): [0, 1], ("en", "de"): [0, 0]}.items():
+        reader = Reader("salt", (), languages)
+        list(reader.texts([batch_of(pairs)]))
+        assert reader.columns().texts["other_language"].tolist() == strange

@@ -9,11 +9,12 @@ import pytest
 from asked import asked, records_of
 from judged import Found
 
+from pipeline.columns import group_of
+from pipeline.findings import KEPT
 from pipeline.ingest import read_source
 from pipeline.metrics import keeps
 from pipeline.pairs import Pair, Quarantined, counts
 from pipeline.params import Params, load_params
-from pipeline.suite import KEPT
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEMO = PROJECT / "data" / "demo"
@@ -108,7 +109,7 @@ def test_hardly_any_row_is_near_another(triage: list[Pair], replies: list[Pair],
 
 def test_the_two_sets_share_no_message(triage: list[Pair], replies: list[Pair]) -> None:
     """No message stands in both sets, so that one may be tested on while the other is trained on."""
-    assert not {pair.group for pair in triage} & {pair.group for pair in replies}
+    assert not {group_of(pair.prompt) for pair in triage} & {group_of(pair.prompt) for pair in replies}
 
 
 def test_every_reply_keeps_every_house_rule(replies: list[Pair], params: Params) -> None:

@@ -4,21 +4,29 @@ from conftest import PROJECT
 
 from pipeline.columns import DRAWN, TEST, TRAIN, VALIDATION, Columns
 from pipeline.near import Near
-from pipeline.neighbours import copies, different, label_columns, misspelt, neighbour_columns, sides_of
+from pipeline.neighbours import among, claimed_by, copies, neighbour_columns, sides_of
 from pipeline.params import load_params
 
 RULES = load_params(PROJECT / "params.yaml").validate
+ALL = np.ones(6, bool)
 
 
 def columns(**replaced: object) -> Columns:
-    """Six pairs: places 0 and 1 are one pair, 2 asks the same, the others differ."""
+    """Six pairs: places 0 and 1 are one pair, 2 asks the same, the others ask something else each."""
     told: dict[str, object] = {
-        "ids": np.array([1, 1, 2, 3, 4, 5], np.uint64), "prompts": np.array([7, 7, 7, 8, 9, 10], np.uint64),
+        "ids": np.array([1, 1, 2, 3, 4, 5], np.uint64), "prompts": np.array([0, 0, 0, 1, 2, 3]),
+        "asked": np.array([70, 80, 90, 100], np.uint64), "turns": np.ones(6, int),
         "points": np.array([0.1, 0.1, 0.1, 0.3, 0.34, 0.9]), "given": np.full(6, DRAWN),
         "completions": np.array([0, 0, 1, 0, 1, 2]), "answers": ["a", "b", "c"], "sources": np.zeros(6, int),
         "files": ["f"], "rows": np.arange(6), "texts": {},
     }  # fmt: skip
     return Columns(**{**told, **replaced})  # type: ignore[arg-type]
+
+
+def apart(**replaced: object) -> Columns:
+    """Six pairs, each with a prompt of its own and one completion."""
+    own = {"ids": np.arange(6, dtype=np.uint64), "prompts": np.arange(6), "asked": np.arange(6, dtype=np.uint64)}
+    return columns(**{**own, "completions": np.zeros(6, int), "answers": ["a"], **replaced})
 
 
 def near(*pairs: tuple[int, int]) -> Near:
@@ -36,6 +44,26 @@ def test_the_side_is_that_of_the_source_or_of_the_point() -> None:
     assert sides_of(columns(given=given), RULES).tolist() == [TRAIN] * 5 + [TEST]
 
 
+def test_a_prompt_that_was_tested_before_stays_in_the_test_set() -> None:
+    """If that is drawn; where a source says otherwise, that holds, and where one is the test set, none is drawn."""
+    claimed = np.array([False, True, False, True])
+    assert sides_of(columns(), RULES, claimed).tolist() == [TEST] * 4 + [VALIDATION, TEST]
+    given = np.array([DRAWN] * 5 + [TRAIN])
+    assert sides_of(columns(given=given), RULES, claimed).tolist() == [TEST] * 4 + [VALIDATION, TRAIN]
+    given = np.array([DRAWN] * 5 + [TEST])
+    assert TEST not in sides_of(columns(given=given), RULES, claimed)[:5]
+
+
+def test_what_was_tested_claims_its_prompts_and_those_near_them_unless_it_still_is_in_the_test_set() -> None:
+    """Prompt 0 is in the test set still; 90 is prompt 2 and no longer is; of what left the data only grams are left."""
+    tested, sides = np.array([70, 90, 555], np.uint64), np.array([TEST] * 3 + [TRAIN] * 3)
+    assert claimed_by(tested, columns(), NONE, sides).tolist() == [False, False, True, False]
+    found = near((0, 1), (1, 4), (3, 6))  # places from 4 on are those that were tested
+    assert claimed_by(tested, columns(), found, sides).tolist() == [False, False, True, True]
+    assert among(found, 4).second.tolist() == [1]
+    assert not claimed_by(np.zeros(0, np.uint64), columns(), NONE, sides).any()
+
+
 def test_copies_are_counted_from_the_test_set_on() -> None:
     """The first in the test set is the one that stays, wherever it stands."""
     ids = np.array([1, 2, 1, 1, 2], np.uint64)
@@ -44,63 +72,71 @@ def test_copies_are_counted_from_the_test_set_on() -> None:
     assert copies(ids[:0], np.zeros(0, int)).tolist() == []
 
 
-def test_a_prompt_has_as_many_answers_as_different_ones() -> None:
-    """Equal ones count once."""
-    keys = np.array([5, 5, 5, 6], np.uint64)
-    assert different(keys, np.array([0, 0, 1, 0])).tolist() == [2, 2, 2, 1]
-
-
 def test_prompts_on_two_sides_are_marked_on_the_side_that_learns() -> None:
-    """Test marks all others, validation marks training; a test row is never marked."""
+    """Test marks all others, validation marks training; a test row is never marked, and a row set aside marks none."""
     sides = np.array([TEST, TRAIN, VALIDATION, VALIDATION, TRAIN, TRAIN])
-    prompts = np.array([7, 7, 7, 8, 8, 10], np.uint64)
-    found = neighbour_columns(columns(prompts=prompts), NONE, sides)
+    told = columns(prompts=np.array([0, 0, 0, 1, 1, 2]))
+    found = neighbour_columns(told, NONE, sides, ALL)
     assert found["in_test"].tolist() == [0, 1, 1, 0, 0, 0]
     assert found["in_validation"].tolist() == [0, 1, 0, 0, 1, 0]
+    found = neighbour_columns(told, NONE, sides, np.arange(6) > 2)
+    assert found["in_test"].tolist() == [0] * 6
+    assert found["in_validation"].tolist() == [0, 0, 0, 0, 1, 0]
 
 
 @pytest.mark.parametrize(("given", "name"), [(DRAWN, "near_drawn"), (TEST, "near_test")])
-def test_neighbours_across_the_split_are_counted_on_the_side_that_learns(given: int, name: str) -> None:
-    """Apart for a test set that a source gives and for one that was drawn."""
+def test_neighbours_across_the_split_are_marked_on_the_side_that_learns(given: int, name: str) -> None:
+    """Apart for a test set that a source gives and for one that was drawn; a row set aside has no neighbours."""
     sides = np.array([TEST, TRAIN, VALIDATION, TRAIN, TRAIN, TRAIN])
-    told = columns(given=np.array([given] + [DRAWN] * 5))
-    found = neighbour_columns(told, near((0, 1), (0, 2), (3, 4)), sides)
+    told = apart(given=np.array([given] + [DRAWN] * 5))
+    found = neighbour_columns(told, near((0, 1), (0, 2), (3, 4)), sides, ALL)
     other = ({"near_drawn", "near_test"} - {name}).pop()
     assert found[name].tolist() == [0, 1, 1, 0, 0, 0]
     assert found[other].tolist() == [0] * 6
+    assert not neighbour_columns(told, near((0, 1), (0, 2)), sides, np.arange(6) > 0)[name].any()
 
 
 def test_validation_is_kept_from_training_too() -> None:
-    """A training row near a validation row is counted, a validation row near a training row is not."""
+    """A training row near a validation row is marked, a validation row near a training row is not."""
     sides = np.array([VALIDATION, TRAIN, TRAIN, TRAIN, TRAIN, TEST])
-    assert neighbour_columns(columns(), near((0, 3)), sides)["near_drawn"].tolist() == [0, 0, 0, 1, 0, 0]
+    assert neighbour_columns(apart(), near((0, 3)), sides, ALL)["near_drawn"].tolist() == [0, 0, 0, 1, 0, 0]
 
 
-def test_neighbours_with_one_answer_are_copies_and_with_two_conflicts() -> None:
-    """Of near-copies the later one is counted, and no exact copy; of conflicts both."""
+def test_a_prompt_has_as_many_answers_as_different_ones() -> None:
+    """Equal ones count once, and those of rows set aside do not."""
     sides = np.full(6, TRAIN)
-    found = neighbour_columns(columns(), near((0, 1), (0, 3), (3, 4)), sides)
-    assert found["near_copies"].tolist() == [0, 0, 0, 1, 0, 0]
-    assert found["near_conflicts"].tolist() == [0, 0, 0, 1, 1, 0]
+    assert neighbour_columns(columns(), NONE, sides, ALL)["answers"].tolist() == [2, 2, 2, 1, 1, 1]
+    assert neighbour_columns(columns(), NONE, sides, np.arange(6) != 2)["answers"].tolist() == [1, 1, 1, 1, 1, 1]
 
 
-def test_labels_are_counted_among_the_training_rows() -> None:
-    """Rows of each label, its share in percent, and whether it was declared."""
-    sides = np.array([TRAIN, TRAIN, TEST, TRAIN, TRAIN, VALIDATION])
-    found = label_columns(columns(), sides, RULES.model_copy(update={"labels": ("a", "b")}), labels=True)
-    assert found["label_rows"].tolist() == [3, 3, 1, 3, 1, 0]
-    assert found["label_percent"].tolist() == [75, 75, 25, 75, 25, 0]
-    assert found["label_unknown"].tolist() == [0, 0, 0, 0, 0, 1]
+def test_prompts_that_are_near_and_have_two_answers_are_conflicts() -> None:
+    """On both ends; with unlike numbers of turns the later one has heard more, and is none."""
+    sides = np.full(6, TRAIN)
+    told = neighbour_columns(columns(), near((0, 1), (2, 3)), sides, ALL)
+    assert told["near_conflicts"].tolist() == [0, 0, 1, 1, 1, 1]
+    turns = np.array([1, 1, 1, 3, 1, 1])
+    told = neighbour_columns(columns(turns=turns), near((0, 1), (2, 3)), sides, ALL)
+    assert told["near_conflicts"].tolist() == [0, 0, 0, 0, 1, 1]
 
 
-def test_free_texts_break_no_rule_for_labels() -> None:
-    """Whatever they are."""
-    found = label_columns(columns(), np.full(6, TRAIN), RULES, labels=False)
-    assert found["label_rows"].min() > 10**9
-    assert not any(found[name].any() for name in ("label_unknown", "label_spelling", "label_percent"))
+def test_of_near_copies_the_later_one_is_marked() -> None:
+    """And no exact copy; rows of one prompt that are spelt otherwise are near-copies too."""
+    sides = np.full(6, TRAIN)
+    assert neighbour_columns(columns(), near((0, 1), (0, 2)), sides, ALL)["near_copies"].tolist() == [0, 0, 0, 1, 1, 0]
+    spelt = columns(ids=np.arange(6, dtype=np.uint64))
+    assert neighbour_columns(spelt, NONE, sides, ALL)["near_copies"].tolist() == [0, 1, 0, 0, 0, 0]
 
 
-def test_the_commonest_spelling_of_a_label_is_the_right_one() -> None:
-    """Case and blanks apart; among equals the one that sorts first."""
-    answers = ["Refund", "refund", "re fund", " refund ", "card", "Card"]
-    assert misspelt(answers, np.array([2, 5, 1, 1, 3, 3])).tolist() == [1, 0, 0, 1, 1, 0]
+def test_what_is_near_a_near_copy_alone_is_none() -> None:
+    """Of three in a row the middle one goes; of four the second and the fourth; whatever order they are found in."""
+    sides = np.full(6, TRAIN)
+    for chain in (near((0, 1), (1, 2), (2, 3)), near((2, 3), (0, 1), (1, 2))):
+        assert neighbour_columns(apart(), chain, sides, ALL)["near_copies"].tolist() == [0, 1, 0, 1, 0, 0]
+    without = np.arange(6) > 0
+    assert neighbour_columns(apart(), chain, sides, without)["near_copies"].tolist() == [0, 0, 1, 0, 0, 0]
+
+
+def test_near_rows_on_two_sides_are_no_copies() -> None:
+    """What becomes of them is said elsewhere."""
+    sides = np.array([TEST] + [TRAIN] * 5)
+    assert not neighbour_columns(apart(), near((0, 1)), sides, ALL)["near_copies"].any()

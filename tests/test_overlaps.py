@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
-from test_columns import batch_of, pair
+from judged import batch_of
+from test_columns import pair
 
 from pipeline.columns import SPLITS, Reader
 from pipeline.near import near_duplicates
@@ -22,8 +23,8 @@ def test_every_test_row_is_paired_with_what_nearly_equals_it(make_params: Callab
         pair(f"{TEXT}?", split="test", row=5, source="t.csv"),
         pair("nothing like it", split="test", row=6, source="t.csv"),
     ]
-    batch, reader = batch_of(*pairs), Reader("salt")
-    near = near_duplicates(reader.prompts([batch]), 0.8)
+    batch, reader = batch_of(pairs), Reader("salt")
+    near = near_duplicates(reader.texts([batch]), 0.8)
     columns = reader.columns()
     sides = sides_of(columns, rules)
     assert [SPLITS[side] for side in sides] == [row.split for row in pairs]
@@ -43,8 +44,8 @@ def test_every_test_row_is_paired_with_what_nearly_equals_it(make_params: Callab
 def test_no_overlap_is_an_empty_table(make_params: Callable[..., Params]) -> None:
     """And every test row is clean."""
     rules = make_params().validate
-    batch, reader = batch_of(pair("one thing", split="train"), pair("another matter", split="test")), Reader("salt")
-    near = near_duplicates(reader.prompts([batch]), 0.8)
+    batch, reader = batch_of([pair("one thing", split="train"), pair("another matter", split="test")]), Reader("salt")
+    near = near_duplicates(reader.texts([batch]), 0.8)
     columns = reader.columns()
     found = overlaps_of([batch], columns, near, sides_of(columns, rules), columns.rows > 0)
     assert found.num_rows == 0

@@ -57,7 +57,8 @@ def report(**replaced: Any) -> dict[str, Any]:
     rows = {"in": 12345, "unreadable": 7, "set_aside": 1200, "kept": 11138}
     splits = {"train": 8000, "validation": 1138, "test": 2000}
     return {
-        "rows": rows, "splits": splits, "checks": checks, "overlap": overlap, "labels": {"a": 40, "b": 10}, **replaced,
+        "rows": rows, "splits": splits, "checks": checks, "overlap": overlap, "labels": {"a": 40, "b": 10},
+        "drift": {"action": "warn", "compared": []}, **replaced,
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from asked import asked, records_of
 
+from pipeline.columns import group_of
 from pipeline.ingest import read_source
 from pipeline.pairs import (
     Message,
@@ -66,7 +67,7 @@ def test_the_id_of_a_pair_never_changes() -> None:
 
 def test_the_group_of_a_pair_never_changes() -> None:
     """The hash that the split goes by is pinned: another one would move rows between training and test."""
-    assert SUM.group == "692a9daa52e42c50943f4784c639bfc764157d6b4b90b5d3306df697f29d12e7"
+    assert group_of(SUM.prompt) == "692a9daa52e42c50943f4784c639bfc764157d6b4b90b5d3306df697f29d12e7"
 
 
 @pytest.mark.parametrize(
@@ -116,14 +117,14 @@ def test_whatever_a_model_would_see_is_part_of_the_id(other: Pair) -> None:
 
 @pytest.mark.parametrize("prompt", ["what is 2 + 2?", "WHAT IS 2 + 2?", "  What\tis 2 \n+ 2? ", "What is\u00a02 + 2?"])
 def test_prompts_that_differ_by_case_and_blanks_are_one_group(prompt: str) -> None:
-    """Case, blanks and the completion do not part a group."""
-    assert replace(SUM, messages=(Message("user", prompt),), completion="5").group == SUM.group
+    """They do not part a group."""
+    assert group_of(prompt) == group_of(SUM.prompt)
 
 
 @pytest.mark.parametrize("prompt", ["What is 2 + 3?", "What is 2 + 2", "Whatis 2 + 2?", ""])
 def test_prompts_that_say_something_else_are_another_group(prompt: str) -> None:
     """A word, a mark or a missing blank parts a group."""
-    assert replace(SUM, messages=(Message("user", prompt),)).group != SUM.group
+    assert group_of(prompt) != group_of(SUM.prompt)
 
 
 def test_the_prompt_is_every_turn_before_the_answer() -> None:

@@ -23,7 +23,7 @@ FRAME = {"stage", "params", "problem", "process"}
 """What stands round every stage and changes no byte of a result. Params reach DVC value by value, through `params:`,
 so that a new rule for one section does not make every stage stale; the other three start, stop and speak."""
 DVC = read_yaml(PROJECT / "dvc.yaml")["stages"]
-ONE_ROOM = {
+ONE_ROOM: dict[str, str | tuple[str, ...]] = {
     "prefect": "flows/retrain.py",
     "mlflow": "flows/record/",
     "great_expectations": "pipeline/suite.py",
@@ -32,7 +32,8 @@ ONE_ROOM = {
     "phonenumbers": "pipeline/personal.py",
     "rensa": "pipeline/near.py",
     "stdnum": "pipeline/personal.py",
-    "scipy": "pipeline/metrics.py",
+    "py3langid": "pipeline/languages.py",
+    "scipy": ("pipeline/metrics.py", "pipeline/drift.py"),  # tests of scores, and of counts
     "sacrebleu": "pipeline/metrics.py",
     "matplotlib": "pipeline/pictures.py",
 }
@@ -43,7 +44,7 @@ BROUGHT = {
     "jinja2": "transformers renders every chat template with it",
 }
 """Imported, yet not asked for by name in pyproject."""
-FROM_PIPELINE = {"params", "problem", "process", "pairs", "champion"}
+FROM_PIPELINE = {"params", "problem", "process", "pairs", "champion", "tested"}
 NO_TEST_OF_ITS_NAME = {
     "curves": "is seen in a training only: test_trainer looks at its points, its best epoch, and where it stops",
     "place": "asks only where things are: every other test of flows/ goes through it",
@@ -154,7 +155,7 @@ def test_a_stage_reads_only_what_stages_before_it_wrote(stage: str) -> None:
     earlier = STAGES[: STAGES.index(stage)]
     written = {out for name in earlier for out in [*DVC[name]["outs"], *DVC[name].get("metrics", [])]}
     read = {dep for dep in DVC[stage]["deps"] if dep.startswith("data/")}
-    assert read - {"data/champion", "data/golden.jsonl"} <= written
+    assert read - {"data/champion", "data/golden.jsonl", "data/tested"} <= written
 
 
 @pytest.mark.parametrize("room", rooms("pipeline"), ids=str)
@@ -173,7 +174,7 @@ def test_flows_reach_the_pipeline_through_few_doors(room: Path) -> None:
 
 
 @pytest.mark.parametrize(("library", "home"), ONE_ROOM.items())
-def test_a_library_has_one_room(library: str, home: str) -> None:
+def test_a_library_has_one_room(library: str, home: str | tuple[str, ...]) -> None:
     """A library is imported in its room, a module or a folder, and in no other."""
     knowing = [str(room) for room in rooms("flows", "pipeline") if library in libraries(room)]
     assert knowing

@@ -13,11 +13,13 @@ from pipeline.refusal import labels_of, need_difference, need_rows, refusal, ref
     ("pairs", "values", "line"),
     [
         (questions(20), {"test_share": 0.0},
-         "20 good rows: the test split is empty; add rows, or change validate.test_share"),
+         "20 good rows: the test split is empty; add rows, or raise validate.test_share"),
         ([pair("prompt 4"), pair("prompt 5")], {},
-         "2 good rows: the test split is empty; add rows, or change validate.test_share"),
+         "2 good rows: the test split is empty; add rows, or raise validate.test_share"),
         (questions(3, split="test"), {},
-         "3 good rows: the train split is empty; add rows, or change validate.validation_share"),
+         "3 good rows: the train split is empty; add rows, or lower validate.test_share and validate.validation_share"),
+        ([*questions(9, split="train"), pair("", split="test")], {},
+         "9 good rows: the test split is empty; look why none of the rows of the test source is good"),
     ],
 )  # fmt: skip
 def test_an_empty_side_stops_the_run(pairs: list[Pair], values: dict[str, Any], line: str) -> None:

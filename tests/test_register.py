@@ -130,6 +130,7 @@ def test_the_release_holds_what_the_stages_reported(done: Path, params: Params) 
     told = {
         "metrics": read_json(done / "evaluate" / "metrics.json"),
         "rows": read_json(done / "validate" / "report.json")["splits"],
+        "profile": read_json(done / "validate" / "report.json")["profile"],
         "training": read_json(done / "finetune" / "report.json"),
         "environment": read_json(done / "finetune" / "environment.json"),
         "labels": ["blue", "green", "red"],

@@ -6,10 +6,13 @@ import pytest
 from conftest import PROJECT
 
 from pipeline import suite
-from pipeline.params import Validate, load_params
-from pipeline.suite import checks_of, hold, outcome
+from pipeline.checks import Check, checks_of
+from pipeline.findings import Finding
+from pipeline.params import load_params
+from pipeline.suite import data_docs, hold, outcome
 
 RULES = load_params(PROJECT / "params.yaml").validate
+CHECKS = checks_of(RULES)
 
 
 def columns(rows: int = 6, **replaced: Any) -> dict[str, np.ndarray[Any, Any]]:
@@ -18,36 +21,30 @@ def columns(rows: int = 6, **replaced: Any) -> dict[str, np.ndarray[Any, Any]]:
     return {name: np.array(replaced.get(name, [value] * rows), np.int64) for name, value in good.items()}
 
 
-def broken(found: list[suite.Finding]) -> dict[str, list[int]]:
+def broken(found: list[Finding]) -> dict[str, list[int]]:
     return {item.check.reason: item.places.tolist() for item in found if len(item.places)}
-
-
-def test_every_check_has_its_action_in_params_and_its_own_reason() -> None:
-    """No check without a setting, no setting without a check, no reason twice."""
-    reasons = [check.reason for check in checks_of(RULES)]
-    assert sorted(reasons) == sorted(type(RULES.checks).model_fields)
 
 
 def test_good_rows_break_nothing() -> None:
     """Every bound itself is allowed."""
-    assert broken(hold(columns(), RULES)) == {}
+    assert broken(hold(columns(), CHECKS, RULES).findings) == {}
     at_bounds = {check.column: [check.most] * 6 for check in checks_of(RULES) if check.most is not None}
-    assert broken(hold(columns(**at_bounds), RULES)) == {}
+    assert broken(hold(columns(**at_bounds), CHECKS, RULES).findings) == {}
 
 
 @pytest.mark.parametrize("check", checks_of(RULES), ids=lambda check: check.reason)
-def test_each_check_finds_the_rows_beyond_its_bounds(check: suite.Check) -> None:
+def test_each_check_finds_the_rows_beyond_its_bounds(check: Check) -> None:
     """One beyond the bound, in two places; no other check finds them."""
     bad = check.least - 1 if check.least is not None else (check.most or 0) + 1
     good = check.least if check.least is not None else 0
     wanted = {check.reason: [1, 4]}
-    assert broken(hold(columns(**{check.column: [good, bad, good, good, bad, good]}), RULES)) == wanted
+    assert broken(hold(columns(**{check.column: [good, bad, good, good, bad, good]}), CHECKS, RULES).findings) == wanted
 
 
 def test_what_is_off_is_not_looked_at() -> None:
     """It is not among the findings."""
     off = RULES.model_copy(update={"checks": RULES.checks.model_copy(update={"duplicate": "off"})})
-    found = hold(columns(copy=[1] * 6), off)
+    found = hold(columns(copy=[1] * 6), CHECKS, off).findings
     assert broken(found) == {}
     assert "duplicate" not in {item.check.reason for item in found}
 
@@ -55,7 +52,12 @@ def test_what_is_off_is_not_looked_at() -> None:
 def test_many_rows_are_held_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Places count from the first row of all."""
     monkeypatch.setattr(suite, "TOGETHER", 4)
-    assert broken(hold(columns(10, copy=[0, 1, 0, 0, 1, 0, 0, 0, 0, 1]), RULES)) == {"duplicate": [1, 4, 9]}
+    assert broken(hold(columns(10, copy=[0, 1, 0, 0, 1, 0, 0, 0, 0, 1]), CHECKS, RULES).findings) == {
+        "duplicate": [1, 4, 9]
+    }
+    some = np.array([0, 1, 2, 3, 5, 9])
+    assert broken(hold(columns(10, copy=[1] * 10), CHECKS, RULES, some).findings) == {"duplicate": some.tolist()}
+    assert broken(hold(columns(10, copy=[1] * 10), CHECKS, RULES, some[:0]).findings) == {}
 
 
 def test_an_expectation_that_fails_to_run_is_never_taken_for_bad_data() -> None:
@@ -66,16 +68,12 @@ def test_an_expectation_that_fails_to_run_is_never_taken_for_bad_data() -> None:
         outcome(result)
 
 
-@pytest.mark.parametrize(
-    ("field", "reason"),
-    [
-        ("max_prompt_chars", "prompt_too_long"),
-        ("max_completion_chars", "completion_too_long"),
-        ("min_label_rows", "rare_label"),
-    ],
-)
-def test_limits_come_from_params(field: str, reason: str) -> None:
-    """Another limit is another bound."""
-    other: Validate = RULES.model_copy(update={field: 77})
-    (check,) = [check for check in checks_of(other) if check.reason == reason]
-    assert 77 in (check.least, check.most)
+def test_the_pages_of_great_expectations_say_the_same_in_the_same_bytes() -> None:
+    """Each expectation with what it means and how many rows break it; nothing of the moment is in them."""
+    pages = []
+    for _ in range(2):
+        (result,) = hold(columns(copy=[0, 1, 0, 0, 1, 0]), CHECKS, RULES).results
+        pages.append(data_docs(result))
+    assert pages[0] == pages[1]
+    assert "duplicate: no second copy of the same pair" in pages[0]
+    assert "Great Expectations" in pages[0]

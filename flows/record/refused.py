@@ -18,3 +18,4 @@ def show_refused(run: Run, started: float) -> None:
     if broken:
         connected.log_table(run.id, pd.DataFrame(broken), "data/reasons.json")
     connected.log_artifact(run.id, str(folder / "report.html"), "data")
+    connected.log_artifacts(run.id, str(folder / "data_docs"), "data/data_docs")

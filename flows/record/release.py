@@ -27,6 +27,7 @@ from pipeline.params import Params
 
 FILES = {
     "data/validate/report.html": "data",
+    "data/validate/data_docs": "data/data_docs",
     "data/validate/report.json": "data",
     "data/tokenize/report.json": "data",
     "data/tokenize/preview.html": "data",

@@ -11,6 +11,7 @@ from pipeline.params.section import Positive, Section, Seed, Share, need_commit
 Split = Literal["train", "validation", "test"]
 Action = Literal["error", "quarantine", "mask", "warn", "off"]
 Judged = Literal["error", "quarantine", "warn", "off"]
+Told = Literal["error", "warn", "off"]
 """What becomes of a row that breaks a check: the run stops, it is set aside, it is only reported, nobody looks."""
 
 REMOTE = re.compile(r"^(https?|s3|gs|az|hf)://.+")
@@ -115,11 +116,15 @@ class Checks(Section):
     secret: Action
     personal_data: Action
     """`mask` puts the name of its kind in its place."""
+    other_language: Judged
+    answer_in_prompt: Judged
     unknown_label: Judged
     label_spelling: Judged
     duplicate: Judged
     also_in_test: Judged
     also_in_validation: Judged
+    tested_before: Judged
+    """Rows outside the test set that were in an earlier one that a model was scored on, or nearly were."""
     near_test: Judged
     """Training rows near a row of a test or validation set that a source gives."""
     near_drawn: Judged
@@ -127,9 +132,10 @@ class Checks(Section):
     near_duplicate: Judged
     conflict: Judged
     near_conflict: Judged
-    answer_in_prompt: Judged
     rare_label: Judged
     common_label: Judged
+    drift: Told
+    """Of all training rows together, against the champion's."""
 
 
 class Validate(Section):
@@ -141,11 +147,16 @@ class Validate(Section):
     """Share of all rows that may be set aside for a fault of their own before the run stops."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)]
     """Two prompts with at least this share of their four-letter pieces in common (Jaccard) are near-duplicates."""
+    languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...] | None
+    """ISO 639 codes of the languages that prompts may be in; null: nobody asks."""
     labels: tuple[str, ...] | None
     """The labels that there are; null takes whatever the completions are."""
     min_label_rows: Positive
     max_label_share: Annotated[float, Field(gt=0, le=1)]
     """Of training rows, for the checks `rare_label` and `common_label`."""
+    max_drift: Annotated[float, Field(gt=0, le=1)]
+    """Share of the training rows (or words) that would have to be others for their labels, lengths or words to be
+    spread as the champion's were."""
     checks: Checks
     validation_share: Share
     test_share: Share

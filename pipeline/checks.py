@@ -1,0 +1,120 @@
+"""What is expected of every pair, in numbers: a column of `columns` or `neighbours`, and its bounds."""
+
+from dataclasses import dataclass
+
+from pipeline.params import Action, Validate
+
+
+@dataclass(frozen=True)
+class Check:
+    """An expectation of every pair.
+
+    Args:
+        reason: Its code: in params, in the quarantine, on the page.
+        expects: What is so of a good pair.
+        column: The number that tells.
+        least: Its smallest good value, or None.
+        most: Its largest good value, or None.
+        fix: What to do about pairs of which it is not so.
+        fault: Whether the pair itself is wrong, and not only its neighbour's neighbour: faults count against
+            `validate.max_quarantined`.
+    """
+
+    reason: str
+    expects: str
+    column: str
+    least: int | None
+    most: int | None
+    fix: str
+    fault: bool = True
+
+
+def checks_of(validate: Validate) -> list[Check]:
+    """List all checks in their order; a pair that breaks several goes by the first."""
+    return [*text_checks(validate), *neighbour_checks(validate), *balance_checks(validate)]
+
+
+def text_checks(validate: Validate) -> list[Check]:
+    """List the checks of a pair by itself."""
+    most, longest, languages = validate.max_prompt_chars, validate.max_completion_chars, validate.languages or ("any",)
+    return [
+        Check("empty_prompt", "the prompt says something", "question_seen", 1, None, "write it, or take the row out"),
+        Check("empty_completion", "the completion says something", "completion_seen", 1, None,
+              "write it, or take the row out"),
+        Check("prompt_too_long", f"the prompt has at most {most:,} characters", "prompt_chars", None, most,
+              "shorten it, or raise validate.max_prompt_chars"),
+        Check("completion_too_long", f"the completion has at most {longest:,} characters", "completion_chars", None,
+              longest, "shorten it, or raise validate.max_completion_chars"),
+        Check("control_characters", "no control or replacement characters", "control_chars", None, 0,
+              "export the text again as UTF-8, without terminal codes"),
+        Check("mojibake", "no text that was decoded wrongly", "mojibake", None, 0,
+              "export it again in the encoding it has, or name that as the source's encoding"),
+        Check("markup", "no words of chat templates, such as <|im_start|> or [INST]", "markup", None, 0,
+              "take them out: the model would read them as the end of a turn"),
+        Check("secret", "no keys, tokens or other secrets", "secrets", None, 0,
+              "take it out and revoke it: a model repeats what it was trained on"),
+        Check("personal_data", "no e-mail addresses, telephone, card or bank account numbers", "personal", None, 0,
+              "take it out, or set validate.checks.personal_data to mask"),
+        Check("other_language", f"the question is in one of validate.languages ({', '.join(languages)})",
+              "other_language", None, 0, "take it out, or add its language to validate.languages"),
+        Check("answer_in_prompt", "the completion does not stand in the prompt", "answer_in_prompt", None, 0,
+              "take it out of the prompt, unless to copy it is the task"),
+    ]  # fmt: skip
+
+
+def neighbour_checks(validate: Validate) -> list[Check]:
+    """List the checks of a pair among the others that are left by then."""
+    alike = validate.near_duplicate
+    return [
+        Check("unknown_label", "the completion is one of validate.labels", "label_unknown", None, 0,
+              "mend the label, or add it to validate.labels"),
+        Check("label_spelling", "a label is always spelt alike, in case and blanks too", "label_spelling", None, 0,
+              "spell it as most rows do"),
+        Check("duplicate", "no second copy of the same pair", "copy", None, 0, "take the copies out", fault=False),
+        Check("also_in_test", "no training row has the prompt of a test row", "in_test", None, 0,
+              "take it out of one of them", fault=False),
+        Check("also_in_validation", "no training row has the prompt of a validation row", "in_validation", None, 0,
+              "take it out of one of them", fault=False),
+        Check("tested_before", f"no row outside the test set was in an earlier one, or nearly was (alike by {alike:g})",
+              "tested_before", None, 0, "nothing: what a model was scored on is never trained on", fault=False),
+        Check("near_test", f"no training row is nearly a row of a given held-out set (alike by {alike:g})", "near_test",
+              None, 0, "take it out of one of them: it makes the test easier than the world", fault=False),
+        Check("near_drawn", f"no training row is nearly a row drawn for test or validation (alike by {alike:g})",
+              "near_drawn", None, 0, "nothing: it is left out so that what is held out stays unseen", fault=False),
+        Check("near_duplicate", f"no two rows say nearly the same and have one completion (alike by {alike:g})",
+              "near_copies", None, 0, "keep one of them", fault=False),
+        Check("conflict", "one prompt has one completion", "answers", None, 1, "decide which completion is right"),
+        Check("near_conflict", f"prompts that are nearly the same have one completion (alike by {alike:g})",
+              "near_conflicts", None, 0, "decide whether both completions are right"),
+    ]  # fmt: skip
+
+
+def balance_checks(validate: Validate) -> list[Check]:
+    """List the checks of how many rows are left in the end."""
+    few, many = validate.min_label_rows, validate.max_label_share
+    return [
+        Check("rare_label", f"each label has at least {few:,} training rows", "label_rows", few, None,
+              "add rows with this label, or merge it with another"),
+        Check("common_label", f"no label has more than {many:.1%} of the training rows", "label_share", None,
+              int(1000 * many + 1e-6), "add rows with other labels"),
+    ]  # fmt: skip
+
+
+def drift_check(validate: Validate) -> Check:
+    """Give the check of all training rows together, of which each thing that may have moved is a line."""
+    most = validate.max_drift
+    return Check(
+        "drift",
+        f"labels, lengths and words are spread as the champion's were (total variation up to {most:g})",
+        "drift",
+        None,
+        int(1000 * most + 1e-6),
+        "look whether the source still is what it was; if the world has changed, go on",
+        fault=False,
+    )
+
+
+def action_of(check: Check, validate: Validate) -> Action:
+    """Say what becomes of pairs that break a check."""
+    action: Action = getattr(validate.checks, check.reason)
+    return action
