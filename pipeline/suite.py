@@ -83,7 +83,7 @@ def expectation(check: Check, validate: Validate) -> gxe.Expectation:
         min_value=check.least,
         max_value=check.most,
         severity="warning" if action_of(check, validate) == "warn" else "critical",
-        notes=f"{check.reason}: {check.expects}",
+        description=f"{check.reason}: {check.expects}",
         meta={"reason": check.reason},
     )
 

@@ -326,7 +326,8 @@ PAIRS = [
     BadPair("the same pair again", "question 4", "duplicate"),
     BadPair("the prompt of a test row", LONG, "also_in_test", "no", beside=TESTED),
     BadPair("the prompt of a test row, spelt otherwise", f"{LONG.upper()}!", "also_in_test", beside=TESTED),
-    BadPair("the prompt of a validation row", LONG, "also_in_validation", "no", beside=(pair(LONG, split="validation"),)),
+    BadPair("the prompt of a validation row", LONG, "also_in_validation", "no",
+            beside=(pair(LONG, split="validation"),)),
     BadPair("nearly a test row", f"{LONG} x", "near_test", beside=TESTED, actions=(("near_test", "quarantine"),)),
     BadPair("nearly a validation row", f"{LONG} x", "near_test", beside=(pair(LONG, split="validation"),),
             actions=(("near_test", "quarantine"),)),
@@ -414,8 +415,8 @@ STOPS = [
          "train.jsonl row 55; look at them with `tunesmith data`, mend them, or raise the limit"),
     Stop("prompts that are nearly all the same", [pair(f"{LONG} {n}", row=n) for n in range(60)],
          "validate.near_duplicate: 47 of 60 rows are nearly the same as a held-out one; expected at most 20%; raise it"
-         "; or, if the prompts share an instruction, move that into prompt.system; or set validate.checks.near_drawn to "
-         "warn"),
+         "; or, if the prompts share an instruction, move that into prompt.system; or set "
+         "validate.checks.near_drawn to warn"),
     Stop("nothing to train on", TEST,
          "4 good rows: the train split is empty; add rows, or lower validate.test_share and "
          "validate.validation_share"),
