@@ -49,12 +49,12 @@ def pair_of(record: Record, source: Source, name: str) -> Pair:
     if not isinstance(record.value, dict):
         raise NotAPair("not_an_object", f"got {type(record.value).__name__}")
     turns = turns_of(record.value, source)
-    for role, content in turns:
-        need_text(role, content)
-    need_order([role for role, _ in turns])
-    *prompt, (_, completion) = turns
-    messages = tuple([Message(role, content) for role, content in prompt])
-    return Pair(messages, completion, name, record.row, source.split, record.raw)
+    for turn in turns:
+        need_text(turn.role, turn.content)
+    need_order([turn.role for turn in turns])
+    *prompt, answer = turns
+    messages = tuple([Message(*turn) for turn in prompt])
+    return Pair(messages, answer.content, name, record.row, source.split, record.raw)
 
 
 def need_text(role: str, content: Any) -> None:

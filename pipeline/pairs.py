@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from json.encoder import encode_basestring
@@ -19,8 +19,9 @@ SPLITS = ("train", "validation", "test")
 GROUP_ROWS = 10_000
 GROUP_BYTES = 64 << 20
 """A row group is written when it has so many rows, or when their original bytes are so many."""
+READ_ROWS = 1000
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("learn", pa.bool_())]))
 PAIRS = pa.schema(
     [
         ("id", pa.string()),
@@ -45,10 +46,17 @@ QUARANTINE = pa.schema(
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of the prompt."""
+    """One turn of the prompt.
+
+    Args:
+        role: Who speaks.
+        content: What is said.
+        learn: Whether it may be trained on where the answers within prompts are; false for one of weight 0.
+    """
 
     role: str
     content: str
+    learn: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,12 @@ class Pair:
     def id(self) -> str:
         """Content hash: the same pair has the same id whatever file, format or row it came from."""
         # What json.dumps makes of [messages, completion], in a quarter of its time.
-        turns = ", ".join([f"[{encode_basestring(m.role)}, {encode_basestring(m.content)}]" for m in self.messages])
+        turns = ", ".join(
+            [
+                f"[{encode_basestring(turn.role)}, {encode_basestring(turn.content)}{'' if turn.learn else ', false'}]"
+                for turn in self.messages
+            ]
+        )
         content = f"[[{turns}], {encode_basestring(self.completion)}]"
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -147,13 +160,9 @@ def pair_columns(pairs: Sequence[Pair]) -> list[Any]:
     """Make the columns of PAIRS."""
     turns = [message for pair in pairs for message in pair.messages]
     ends = accumulate((len(pair.messages) for pair in pairs), initial=0)
-    roles, contents = [turn.role for turn in turns], [turn.content for turn in turns]
-    messages = pa.ListArray.from_arrays(
-        pa.array(ends, pa.int32()),
-        pa.StructArray.from_arrays(
-            [pa.array(roles, pa.string()), pa.array(contents, pa.string())], fields=list(MESSAGES.value_type)
-        ),
-    )
+    fields = list(MESSAGES.value_type)
+    columns = [pa.array([getattr(turn, field.name) for turn in turns], field.type) for field in fields]
+    messages = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.StructArray.from_arrays(columns, fields=fields))
     return [
         [pair.id for pair in pairs],
         messages,
@@ -189,17 +198,24 @@ def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
 
 def read_pairs(path: Path) -> list[Pair]:
     """Read pairs back, in the order written."""
-    return [
-        Pair(
-            messages=tuple(Message(**message) for message in row["messages"]),
-            completion=row["completion"],
-            source=row["source"],
-            row=row["row"],
-            split=row["split"],
-            raw=row["raw"],
-        )
-        for row in pq.read_table(path).to_pylist()
-    ]
+    return list(each_pair(path))
+
+
+def each_pair(path: Path) -> Iterator[Pair]:
+    """Read pairs back one after the other, so that never more than some are held."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(READ_ROWS):
+            yield from pairs_of(batch)
+
+
+def pairs_of(batch: pa.RecordBatch) -> Iterator[Pair]:
+    """Make pairs of the columns of PAIRS."""
+    turns = batch["messages"]
+    said = [*map(Message, *(turns.values.field(field.name).to_pylist() for field in MESSAGES.value_type))]
+    ends = turns.offsets.to_pylist()
+    others = [batch[name].to_pylist() for name in ("completion", "source", "row", "split", "raw")]
+    for start, end, *other in zip(ends, ends[1:], *others, strict=False):  # one end more than there are rows
+        yield Pair(tuple(said[start:end]), *other)
 
 
 def write_quarantine(path: Path, rows: Iterable[Quarantined]) -> None:

@@ -1,6 +1,6 @@
 """Shapes of rows: OpenAI messages, ShareGPT, Alpaca, prompt and completion; the turns of a row, or why it has none."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.params import Source
 
@@ -15,7 +15,16 @@ REJECTED = {"rejected", "rejected_response", "preferred_output", "non_preferred_
 ABSENT: tuple[Any, ...] = (None, False, "", "[]", [])
 """Values of a field that says nothing, as tables and merged files have them."""
 
-Turns = list[tuple[str, Any]]
+
+class Turn(NamedTuple):
+    """Who speaks, what is said, and whether it may be trained on: not if it is an answer of weight 0."""
+
+    role: str
+    content: Any
+    learn: bool = True
+
+
+Turns = list[Turn]
 
 
 class NotAPair(Exception):
@@ -37,16 +46,16 @@ def turns_of(row: dict[str, Any], source: Source) -> Turns:
         NotAPair: If it has none of them, or holds what is not trained on.
     """
     if source.prompt_column is not None and source.completion_column is not None:
-        return [("user", field(row, source.prompt_column)), ("assistant", field(row, source.completion_column))]
+        return [Turn("user", field(row, source.prompt_column)), Turn("assistant", field(row, source.completion_column))]
     refuse_other_kinds(row)
     if "messages" in row:
         return [*system_of(row), *openai(turn_list(row["messages"]))]
     if "conversations" in row:
         return [*system_of(row), *sharegpt(turn_list(row["conversations"]))]
     if "instruction" in row and "output" in row:
-        return [*system_of(row), ("user", instruction(row)), ("assistant", row["output"])]
+        return [*system_of(row), Turn("user", instruction(row)), Turn("assistant", row["output"])]
     if "prompt" in row and "completion" in row:
-        return [*system_of(row), ("user", row["prompt"]), ("assistant", row["completion"])]
+        return [*system_of(row), Turn("user", row["prompt"]), Turn("assistant", row["completion"])]
     raise NotAPair("no_known_shape", f"fields: {', '.join(sorted(map(str, row))) or 'none'}")
 
 
@@ -62,7 +71,7 @@ def refuse_other_kinds(row: dict[str, Any]) -> None:
 
 def system_of(row: dict[str, Any]) -> Turns:
     """Take the system message that stands beside the turns, if there is one."""
-    return [("system", row["system"])] if row.get("system") else []
+    return [Turn("system", row["system"])] if row.get("system") else []
 
 
 def field(row: dict[str, Any], column: str) -> Any:
@@ -101,20 +110,22 @@ def known(role: Any, roles: dict[str, str]) -> str:
 
 def openai(turns: list[dict[str, Any]]) -> Turns:
     """Read turns as OpenAI writes them: parts of text as one text, weights heeded."""
-    found = [(known(turn.get("role"), ROLES), turn) for turn in turns]
-    weights = [weight_of(role, turn["weight"]) for role, turn in found if turn.get("weight") is not None]
-    if weights and turns[-1].get("weight") is not None and not weights[-1]:
+    roles = [known(turn.get("role"), ROLES) for turn in turns]
+    learnt = [weight_of(role, turn.get("weight")) for role, turn in zip(roles, turns, strict=True)]
+    if not all(learnt[-1:]):
         raise NotAPair("weight_zero", "the last answer has weight 0: it is not to be trained on")
-    return [(role, said(role, turn)) for role, turn in found]
+    return [Turn(role, said(role, turn), learn) for role, turn, learn in zip(roles, turns, learnt, strict=True)]
 
 
 def sharegpt(turns: list[dict[str, Any]]) -> Turns:
     """Read turns as ShareGPT writes them."""
-    return [(known(turn.get("from"), SHAREGPT_ROLES), turn.get("value")) for turn in turns]
+    return [Turn(known(turn.get("from"), SHAREGPT_ROLES), turn.get("value")) for turn in turns]
 
 
 def weight_of(role: str, weight: Any) -> bool:
-    """Say whether a turn is to be trained on, by its weight."""
+    """Say whether a turn may be trained on, by its weight; one without may."""
+    if weight is None:
+        return True
     if role != "assistant":
         raise NotAPair("bad_weight", f"the {role} turn has a weight; only answers have one")
     if isinstance(weight, bool) or weight not in (0, 1):

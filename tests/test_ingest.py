@@ -84,7 +84,7 @@ def refusal(tmp_path: Path) -> Callable[..., str]:
         ({"messages": [ASKED, {**ANSWERED, "weight": 1}], "tools": [], "functions": None}, (USER,), "So."),
         ({"messages": [{"role": "system", "content": "Be brief."}, ASKED, {**ANSWERED, "weight": 0},
                        {"role": "user", "content": "And?"}, {"role": "assistant", "content": "No more.", "weight": 1}]},
-         DIALOGUE, "No more."),
+         (SYSTEM, USER, Message("assistant", "So.", learn=False), Message("user", "And?")), "No more."),
         ({"instruction": "Add.", "input": "1 and 1", "output": "2"}, (Message("user", "Add.\n\n1 and 1"),), "2"),
     ],
 )  # fmt: skip

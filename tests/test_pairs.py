@@ -12,11 +12,13 @@ from asked import asked, records_of
 from pipeline.columns import group_of
 from pipeline.ingest import read_source
 from pipeline.pairs import (
+    READ_ROWS,
     Message,
     Pair,
     Quarantined,
     aside,
     counts,
+    each_pair,
     read_json,
     read_pairs,
     read_quarantine,
@@ -108,10 +110,11 @@ def test_where_a_pair_came_from_is_no_part_of_its_id(other: Pair) -> None:
         replace(SUM, messages=(Message("user", "What is"), Message("user", "2 + 2?"))),
         replace(SUM, messages=(Message("user", "What is 2 + 2?"), Message("user", ""))),
         replace(SUM, messages=(Message("user", "What is 2 + 2?4"),), completion=""),
+        replace(SUM, messages=(Message("user", "What is 2 + 2?", learn=False),)),
     ],
 )
 def test_whatever_a_model_would_see_is_part_of_the_id(other: Pair) -> None:
-    """Each character, role and boundary between turns makes another pair."""
+    """Each character, role and boundary between turns makes another pair, and so does what is not to be learnt."""
     assert other.id != SUM.id
 
 
@@ -136,12 +139,22 @@ def test_the_prompt_is_every_turn_before_the_answer() -> None:
 def test_pairs_come_back_as_they_were_written(tmp_path: Path, pairs: list[Pair]) -> None:
     """Order, turns, odd characters, empty texts, wanted splits and raw bytes survive the file."""
     odd = Pair(
-        (Message("system", ""), Message("user", "naïve 🚂\r\n\t\u2028 'x' \"y\" \\")),
+        (Message("system", ""), Message("user", "naïve 🚂\r\n\t\u2028 'x' \"y\" \\"),
+         Message("assistant", "", learn=False)),
         "", "ä/ö.jsonl", 2**40, "test", b"\xff\x00\xfe",
     )  # fmt: skip
     written = [*pairs[::-1], odd, SUM]
     write_pairs(tmp_path / "pairs.parquet", written)
     assert read_pairs(tmp_path / "pairs.parquet") == written
+
+
+def test_pairs_come_one_after_the_other(tmp_path: Path, pairs: list[Pair]) -> None:
+    """In the order written, over every row group, and from a file that is closed when the last one was given."""
+    path = tmp_path / "pairs.parquet"
+    many = [replace(pairs[number % len(pairs)], row=number) for number in range(2 * READ_ROWS + 1)]
+    write_pairs(path, many)
+    pq.write_table(pq.read_table(path), path, row_group_size=700)
+    assert list(each_pair(path)) == many
 
 
 def test_no_pairs_are_a_file_too(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@ from typing import Any
 import pytest
 from asked import asked
 
-from pipeline.shapes import NotAPair, need_order, turns_of
+from pipeline.shapes import NotAPair, Turn, need_order, turns_of
 
-TURNS = [("user", "Why?"), ("assistant", "So.")]
+TURNS = [Turn("user", "Why?"), Turn("assistant", "So.")]
+SYSTEM = Turn("system", "s")
 MESSAGES = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
 
 
@@ -13,22 +14,23 @@ MESSAGES = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content"
     ("row", "turns"),
     [
         ({"prompt": "Why?", "completion": "So."}, TURNS),
-        ({"system": "s", "prompt": "Why?", "completion": "So."}, [("system", "s"), *TURNS]),
+        ({"system": "s", "prompt": "Why?", "completion": "So."}, [SYSTEM, *TURNS]),
         ({"messages": MESSAGES}, TURNS),
-        ({"messages": [{"role": "developer", "content": "s"}, *MESSAGES]}, [("system", "s"), *TURNS]),
+        ({"messages": [{"role": "developer", "content": "s"}, *MESSAGES]}, [SYSTEM, *TURNS]),
         ({"messages": [MESSAGES[0], {**MESSAGES[1], "weight": 1}]}, TURNS),
-        ({"messages": [MESSAGES[0], {**MESSAGES[1], "weight": 0}, *MESSAGES]}, [*TURNS, *TURNS]),
+        ({"messages": [MESSAGES[0], {**MESSAGES[1], "weight": 0}, *MESSAGES]},
+         [TURNS[0], Turn("assistant", "So.", learn=False), *TURNS]),
         ({"messages": MESSAGES, "tools": [], "functions": None, "parallel_tool_calls": False}, TURNS),
         ({"prompt": "Why?", "completion": "So.", "rejected": None, "tools": "[]"}, TURNS),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "Wh"}, {"type": "text", "text": "y?"}]},
                        MESSAGES[1]]}, TURNS),
         ({"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}]}, TURNS),
         ({"instruction": "Why?", "input": "", "output": "So."}, TURNS),
-        ({"instruction": "Why?", "input": "this", "output": "So."}, [("user", "Why?\n\nthis"), TURNS[1]]),
+        ({"instruction": "Why?", "input": "this", "output": "So."}, [Turn("user", "Why?\n\nthis"), TURNS[1]]),
     ],
 )  # fmt: skip
-def test_every_known_shape_has_its_turns(row: dict[str, Any], turns: list[tuple[str, str]]) -> None:
-    """Roles by one name, parts of text as one text."""
+def test_every_known_shape_has_its_turns(row: dict[str, Any], turns: list[Turn]) -> None:
+    """Roles by one name, parts of text as one text, and which answers may not be trained on."""
     assert turns_of(row, asked()) == turns
 
 
