@@ -10,7 +10,7 @@ tokens are others, nobody has chosen that: the run stops.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from difflib import unified_diff
 from itertools import islice
@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.model import load_tokenizer
-from pipeline.pairs import Message, Pair, read_pairs
+from pipeline.pairs import Message, Pair, each_pair
 from pipeline.params import Model, Params, Prompt, Tokenize, load_params
 from pipeline.problem import Problem
 from pipeline.prompt import Renderer, Span
+from pipeline.samples import KINDS, Smallest, kinds_of
 from pipeline.weights import fetch
 
 GOLDEN = "golden.jsonl"
-KINDS = {"one turn": 2, "own system": 1, "several turns": 2, "unicode": 2, "long": 1}
-"""What is looked for in the data, and how many pairs of it are kept."""
 SHOWN_LINES = 60
 BACK = "go back to the tokenizer, template and packages of then; or accept the change with `tunesmith accept-contract`"
 
@@ -110,31 +109,21 @@ def render(kind: str, pair: Pair | Golden, renderer: Renderer, *, every_turn: bo
     return Golden(kind, pair.id, pair.messages, pair.completion, text, ids, tuple(tokens), spans)
 
 
-def kinds_of(pair: Pair) -> list[str]:
-    """Say which kinds a pair belongs to, but for its length."""
-    roles = [message.role for message in pair.messages]
-    found = {
-        "one turn": roles == ["user"],
-        "own system": "system" in roles,
-        "several turns": "assistant" in roles,
-        "unicode": not (pair.prompt + pair.completion).isascii(),
-    }
-    return [kind for kind, holds in found.items() if holds]
-
-
-def choose(pairs: Sequence[Pair], renderer: Renderer, max_tokens: int) -> list[tuple[str, Pair]]:
-    """Choose the pairs of each kind whose ids are smallest, and the longest pair; none too long, and none twice.
-
-    The ids are hashes of what a pair says, so the choice is as good as drawn, and the same whatever the order.
-    """
-    by_id = sorted(pairs, key=lambda pair: pair.id)
-    by_length = sorted(by_id, key=lambda pair: -len(pair.prompt + pair.completion))
-    found: dict[str, tuple[str, Pair]] = {}
-    for kind, most in KINDS.items():
-        fit = by_length if kind == "long" else [pair for pair in by_id if kind in kinds_of(pair)]
-        short = (pair for pair in fit if len(renderer.encode(pair.messages, pair.completion).input_ids) <= max_tokens)
-        found |= {pair.id: (kind, pair) for pair in islice((pair for pair in short if pair.id not in found), most)}
-    return list(found.values())
+def choose(pairs: Iterable[Pair], renderer: Renderer, max_tokens: int) -> list[tuple[str, Pair]]:
+    """Choose the pairs of each kind whose ids are smallest, and the longest pair; none too long, and none twice."""
+    most = sum(KINDS.values())  # so many are enough of each kind, whatever the other kinds have taken
+    found = {kind: Smallest[Pair](most) for kind in KINDS}
+    for pair in pairs:
+        keys = dict.fromkeys(kinds_of(pair), (0, pair.id)) | {"long": (-len(pair.prompt + pair.completion), pair.id)}
+        wanted = [kind for kind, key in keys.items() if found[kind].wants(key)]
+        if wanted and len(renderer.encode(pair.messages, pair.completion).input_ids) <= max_tokens:
+            for kind in wanted:
+                found[kind].take(keys[kind], pair)
+    chosen: dict[str, tuple[str, Pair]] = {}
+    for kind, number in KINDS.items():
+        fresh = [pair for pair in found[kind].rows if pair.id not in chosen]
+        chosen |= {pair.id: (kind, pair) for pair in fresh[:number]}
+    return list(chosen.values())
 
 
 def read_contract(path: Path) -> Contract | None:
@@ -212,13 +201,13 @@ def broken(number: int, before: Golden, after: Golden) -> Problem:
     """Say where the tokens of a pair differ first."""
     lines = [[*row.lines(), "nothing"] for row in (before, after)]
     pairs = zip(*lines, strict=False)
-    place = next((place for place, (was, now) in enumerate(pairs) if was != now), 0)
-    was, now = (" ".join(line[place].split()) for line in lines)
-    return Problem(
-        f"data/{GOLDEN} row {number} ({before.kind})",
-        f"its tokens are not those that were accepted: token {place + 1} was {was}, and is {now}",
-        do=BACK,
-    )
+    place = next((place for place, (was, now) in enumerate(pairs) if was != now), None)
+    if place is None:
+        what = "its text is not the one that was accepted, though its tokens are"
+    else:
+        was, now = (" ".join(line[place].split()) for line in lines)
+        what = f"its tokens are not those that were accepted: token {place + 1} was {was}, and is {now}"
+    return Problem(f"data/{GOLDEN} row {number} ({before.kind})", what, do=BACK)
 
 
 def difference(number: int, before: Golden, after: Golden) -> list[str]:
@@ -256,7 +245,7 @@ def accept(params: Params, data: Path) -> list[str]:
     base = fetch(params.model)
     terms = terms_of(params.model, params.prompt, params.tokenize, base.digest)
     renderer = Renderer(load_tokenizer(base.folder), terms.system)
-    chosen = choose(read_pairs(rows), renderer, params.tokenize.max_tokens)
+    chosen = choose(each_pair(rows), renderer, params.tokenize.max_tokens)
     found = (render(kind, pair, renderer, every_turn=terms.every_turn) for kind, pair in chosen)
     contract, unread = Contract(terms, tuple(found)), []
     try:

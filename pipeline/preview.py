@@ -1,14 +1,23 @@
 """The page that shows what training sees: sample rows token by token, and how long the rows are."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
+from math import ceil
+from pathlib import Path
 from typing import Any
 
 from pipeline.page import STYLE, table
+from pipeline.pairs import Pair
 from pipeline.prompt import Encoded
+from pipeline.samples import KINDS, Smallest, kinds_of
+from pipeline.tokens import find_tokens
 
 SHARES = {"half have at most": 0.5, "nine in ten": 0.9, "99 in a hundred": 0.99, "all": 1.0}
+BY_LENGTH = {"the shortest": 0.0, "of middling length": 0.5, "the longest": 1.0}
+SPECIAL = ("own system", "several turns", "unicode")
+"""Kinds of pairs that are shown if there are some."""
 DRAWN = 6
 MOST_TOKENS = 1500
 """Of a sample: so many are shown, the first half and the last."""
@@ -36,50 +45,89 @@ class Sample:
     encoded: Encoded
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lengths:
-    """How many tokens the rows of a split have, in the prompt and behind it; too long ones too."""
-
-    prompts: Sequence[int]
-    completions: Sequence[int]
-    too_long: int
-
-
-def lengths_of(rows: Sequence[Encoded], too_long: int) -> Lengths:
-    """Measure the rows of a split."""
-    prompts = [row.completion_start for row in rows]
-    return Lengths(prompts, [len(row.input_ids) - row.completion_start for row in rows], too_long)
-
-
-def choose(rows: Sequence[tuple[str, Encoded]], too_long: Sequence[tuple[str, Encoded]]) -> list[Sample]:
-    """Choose rows to show, whatever their order: by length, by chance (the smallest hashes), and what is special.
+    """How many rows of a split have how many tokens, too long ones too, counted while they go by.
 
     Args:
-        rows: Ids and tokens of rows that are kept.
-        too_long: The same of rows that are not.
+        prompts: Rows by the tokens of their prompt.
+        completions: Rows by the tokens behind it.
+        both: Rows by all of their tokens.
+        too_long: Rows that have too many.
     """
-    by_length = sorted(rows, key=lambda row: (len(row[1].input_ids), row[0]))
-    found = {"the shortest": by_length[:1], "of middling length": by_length[len(by_length) // 2 :][:1]}
-    found["the longest"] = by_length[-1:]
-    found["several answers"] = sorted((row for row in rows if row[1].earlier), key=lambda row: row[0])[:2]
-    found["drawn"] = sorted(rows, key=lambda row: row[0])[:DRAWN]
-    found["too long"] = sorted(too_long, key=lambda row: row[0])[:1]
-    chosen: dict[str, Sample] = {}
-    for why, some in found.items():
-        for pair_id, encoded in some:
-            chosen.setdefault(pair_id, Sample(why, pair_id, encoded))
-    return list(chosen.values())
+
+    prompts: Counter[int] = field(default_factory=Counter)
+    completions: Counter[int] = field(default_factory=Counter)
+    both: Counter[int] = field(default_factory=Counter)
+    too_long: int = 0
+
+    def add(self, row: Encoded) -> int:
+        """Count a row, and give its length."""
+        length = len(row.input_ids)
+        self.prompts[row.completion_start] += 1
+        self.completions[length - row.completion_start] += 1
+        self.both[length] += 1
+        return length
 
 
-def percentile(numbers: Sequence[int], share: float) -> int:
-    """Give the smallest of some numbers that so large a share of them does not exceed; 0 of none."""
-    ordered = sorted(numbers)
-    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)] if ordered else 0
+class Choice:
+    """Chooses rows to show while they go by: by length, by what is special in them, by chance."""
+
+    def __init__(self) -> None:
+        self._lengths: Counter[int] = Counter()
+        self._first: dict[int, str] = {}  # of each length the smallest id
+        self._kinds = {kind: Smallest[str](KINDS[kind]) for kind in SPECIAL}
+        self._drawn = Smallest[str](DRAWN)
+        self._too_long = Smallest[Sample](1)
+
+    def keep(self, pair: Pair, pair_id: str, length: int) -> None:
+        """Look at a row that is kept."""
+        self._lengths[length] += 1
+        self._first[length] = min(pair_id, self._first.get(length, pair_id))
+        self._drawn.take(pair_id, pair_id)
+        for kind in kinds_of(pair):
+            if kind in self._kinds:
+                self._kinds[kind].take(pair_id, pair_id)
+
+    def leave_out(self, pair_id: str, row: Encoded) -> None:
+        """Look at a row that is too long."""
+        self._too_long.take(pair_id, Sample("too long", pair_id, row))
+
+    def samples(self, kept: Path) -> list[Sample]:
+        """Give the rows that were chosen, each once; those that are kept are read from their file."""
+        found = {why: self._of_length(share) for why, share in BY_LENGTH.items()}
+        found |= {kind: some.rows for kind, some in self._kinds.items()}
+        reasons = reasons_of({**found, "drawn": self._drawn.rows})
+        rows = find_tokens(kept, reasons)
+        return [*(Sample(why, row_id, rows[row_id]) for row_id, why in reasons.items()), *self._too_long.rows]
+
+    def _of_length(self, share: float) -> list[str]:
+        """Give the row that so large a share of the rows does not exceed."""
+        return [self._first[percentile(self._lengths, share)]] if self._lengths else []
+
+
+def reasons_of(found: dict[str, list[str]]) -> dict[str, str]:
+    """Say of each row for what it was chosen, each once and in the order that it was."""
+    reasons: dict[str, list[str]] = {}
+    for why, ids in found.items():
+        for row_id in ids:
+            reasons.setdefault(row_id, []).append(why)
+    return {row_id: ", ".join(whys) for row_id, whys in reasons.items()}
+
+
+def percentile(numbers: Counter[int], share: float) -> int:
+    """Give the smallest of some counted numbers that so large a share of them does not exceed; 0 of none."""
+    wanted, seen = ceil(share * numbers.total()), 0
+    for number in sorted(numbers):
+        seen += numbers[number]
+        if seen >= max(1, wanted):
+            return number
+    return 0
 
 
 def preview_page(splits: dict[str, Lengths], samples: Sequence[Sample], tokenizer: Any, max_tokens: int) -> str:
     """Render the lengths of all rows and the tokens of some as one self-contained HTML page."""
-    rows = sum(len(split.prompts) for split in splits.values())
+    rows = sum(split.both.total() for split in splits.values())
     tiles = {"rows": rows, "too long": sum(split.too_long for split in splits.values()), "tokens at most": max_tokens}
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
@@ -98,14 +146,16 @@ def preview_page(splits: dict[str, Lengths], samples: Sequence[Sample], tokenize
 
 def percentile_rows(splits: dict[str, Lengths]) -> list[str]:
     """Render the percentiles of prompts, of completions and of both together."""
-    prompts = [length for split in splits.values() for length in split.prompts]
-    completions = [length for split in splits.values() for length in split.completions]
-    both = [sum(lengths) for lengths in zip(prompts, completions, strict=True)]
+    found = {
+        "prompt": sum((split.prompts for split in splits.values()), Counter()),
+        "completion": sum((split.completions for split in splits.values()), Counter()),
+        "both": sum((split.both for split in splits.values()), Counter()),
+    }
     return [
         f"<tr><td>{name}</td>"
         + "".join(f"<td class='n'>{percentile(lengths, share):,}</td>" for share in SHARES.values())
         + "</tr>"
-        for name, lengths in {"prompt": prompts, "completion": completions, "both": both}.items()
+        for name, lengths in found.items()
     ]
 
 
@@ -113,9 +163,8 @@ def split_row(item: tuple[str, Lengths]) -> str:
     """Render how many rows a split has and how many of them are too long."""
     name, split = item
     kind = "n bad" if split.too_long else "n"
-    return (
-        f"<tr><td>{name}</td><td class='n'>{len(split.prompts):,}</td><td class='{kind}'>{split.too_long:,}</td></tr>"
-    )
+    rows = f"<td class='n'>{split.both.total():,}</td>"
+    return f"<tr><td>{name}</td>{rows}<td class='{kind}'>{split.too_long:,}</td></tr>"
 
 
 def sample_part(sample: Sample, tokenizer: Any, max_tokens: int) -> str:

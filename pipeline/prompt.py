@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from jinja2 import TemplateError
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from pipeline.pairs import Message
 from pipeline.problem import Problem
@@ -20,6 +21,10 @@ TODAY = (
 of a pair must be the same tomorrow, and those of serving the same as those of training."""
 Span = tuple[int, int]
 """Where something begins, and where it has ended."""
+Asked = tuple[Sequence[Message], str]
+"""A prompt, and the completion that is wanted for it."""
+Turns = list[dict[str, str]]
+"""A conversation as templates take it."""
 
 
 @dataclass(frozen=True)
@@ -82,20 +87,21 @@ class Renderer:
         self.tokenizer = tokenizer
         template = tokenizer.get_chat_template()  # of several, the default
         self.template = (TODAY if "strftime_now" in template else "") + template
+        self.words = tokenizer.special_tokens_map
         self.system = system
         self.end_ids, self.end_text = self._end_of_turn()
 
     def text(self, messages: Sequence[Message]) -> str:
         """Render the prompt as text, up to where the answer begins."""
-        return self._template([{"role": m.role, "content": m.content} for m in messages], answer=None)
+        return self._rendered(self._turns(messages), asks=True)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of the prompt, up to where the answer begins."""
-        return self._ids(self.text(messages))
+        return self._ids([self.text(messages)])[0]
 
     def completion(self, completion: str) -> list[int]:
         """Token ids of the answer with the end of its turn: all that is supervised."""
-        return self._ids(completion) + self.end_ids
+        return self._ids([completion])[0] + self.end_ids
 
     def encode(self, messages: Sequence[Message], completion: str, *, every_turn: bool = False) -> Encoded:
         """Token ids of the whole pair, and which of them are supervised.
@@ -106,21 +112,41 @@ class Renderer:
             every_turn: Supervise the answers within the prompt too, each with its end of turn.
 
         Raises:
-            Problem: If the template writes an answer within the prompt otherwise than it stands.
+            Problem: If the template refuses the prompt, or writes an answer within it otherwise than it stands.
         """
-        prompt = self.prompt(messages)
-        earlier = self._earlier(messages) if every_turn else ()
-        return Encoded(prompt + self.completion(completion), len(prompt), earlier)
+        return self.encode_all([(messages, completion)], every_turn=every_turn)[0]
 
-    def _earlier(self, messages: Sequence[Message]) -> tuple[Span, ...]:
-        """Find the tokens of the answers within a prompt, each with its end of turn.
+    def encode_all(self, pairs: Sequence[Asked], *, every_turn: bool = False) -> list[Encoded]:
+        """Token ids of several pairs, each the same as alone; a hundred or more together take half as long.
+
+        Args:
+            pairs: Prompts and the completions that are wanted for them.
+            every_turn: Supervise the answers within the prompts too, each with its end of turn.
+
+        Raises:
+            Problem: If the template refuses a prompt, or writes an answer within it otherwise than it stands.
+        """
+        texts = [self.text(messages) for messages, _ in pairs]
+        prompts = self._ids(texts)
+        answers = list(dict.fromkeys(completion for _, completion in pairs))  # labels come again and again
+        ends = {answer: ids + self.end_ids for answer, ids in zip(answers, self._ids(answers), strict=True)}
+        earlier = [
+            self._earlier(messages, text) if every_turn else ()
+            for (messages, _), text in zip(pairs, texts, strict=True)
+        ]
+        return [
+            Encoded(prompt + ends[completion], len(prompt), spans)
+            for (_, completion), prompt, spans in zip(pairs, prompts, earlier, strict=True)
+        ]
+
+    def _earlier(self, messages: Sequence[Message], text: str) -> tuple[Span, ...]:
+        """Find the tokens of the answers within a rendered prompt that may be trained on, each with its end of turn.
 
         A token that belongs in part to what stands before the answer is not supervised: no answer begins with it.
         """
-        places = [place for place, message in enumerate(messages) if message.role == "assistant"]
+        places = [place for place, turn in enumerate(messages) if turn.role == "assistant" and turn.learn]
         if not places:
             return ()
-        text = self.text(messages)
         starts, ends = self._reach(text)
         found = []
         for place in places:
@@ -165,19 +191,28 @@ class Renderer:
             do="set it to last",
         )
 
-    def _ids(self, text: str) -> list[int]:
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         # The template has already written every special token that belongs there.
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        if not self.tokenizer.is_fast:
+            return [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+        bare = self.tokenizer.backend_tokenizer
+        if bare.truncation or bare.padding:  # as its file or another caller may have set
+            bare.no_truncation()
+            bare.no_padding()
+        return [told.ids for told in bare.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def _template(self, turns: list[dict[str, str]], answer: str | None) -> str:
-        if self.system and (not turns or turns[0]["role"] != "system"):
-            turns = [{"role": "system", "content": self.system}, *turns]
-        if answer is not None:
-            turns = [*turns, {"role": "assistant", "content": answer}]
+    def _turns(self, messages: Sequence[Message]) -> Turns:
+        """Lay out a prompt as templates take it, with the system message unless it brings one."""
+        turns = [{"role": turn.role, "content": turn.content} for turn in messages]
+        if self.system and (not messages or messages[0].role != "system"):
+            turns.insert(0, {"role": "system", "content": self.system})
+        return turns
+
+    def _rendered(self, turns: Turns, *, asks: bool) -> str:
+        """Render a conversation as `apply_chat_template` does, without its second look at every turn."""
         try:
-            rendered: str = self.tokenizer.apply_chat_template(
-                turns, chat_template=self.template, tokenize=False, add_generation_prompt=answer is None
+            (text,), _ = render_jinja_template(
+                [turns], chat_template=self.template, add_generation_prompt=asks, **self.words
             )
         except TemplateError as error:
             raise Problem(
@@ -186,14 +221,14 @@ class Renderer:
                 got=", ".join(turn["role"] for turn in turns),
                 do="leave prompt.system empty if that is what it refuses, or choose another model",
             ) from error
-        return rendered
+        return str(text)
 
     def _end_of_turn(self) -> tuple[list[int], str]:
         """Find what the template writes after an answer, up to its first special token: as tokens, and as text."""
-        answer = "an answer"
-        rendered = self._template([{"role": "user", "content": "a question"}], answer)
+        question, answer = Message("user", "a question"), "an answer"
+        rendered = self._rendered([*self._turns([question]), {"role": "assistant", "content": answer}], asks=False)
         after = rendered[rendered.rindex(answer) + len(answer) :]
-        tail = self._ids(after)
+        (tail,) = self._ids([after])
         special = set(self.tokenizer.all_special_ids)
         for end, token in enumerate(tail, start=1):
             if token in special:

@@ -1,61 +1,125 @@
 """Stage 3. Reads the three splits of data/validate/, the tokenizer of the base model, and data/golden.jsonl.
 
 Computes token ids and which of them are supervised, by the one rendering and the one mask law of `prompt`, once the
-tokens of the contract are those that were accepted.
+tokens of the contract are those that were accepted. Rows go by some at a time, so that memory does not grow with them.
 Writes data/tokenize/: train.arrow, validation.arrow, test.arrow, quarantine.parquet (too long), report.json,
 preview.html (what training sees).
 """
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline import stage
 from pipeline.contract import GOLDEN, hold, read_contract, terms_of
 from pipeline.model import load_tokenizer
-from pipeline.pairs import SPLITS, Pair, Quarantined, aside, read_pairs, write_json, write_quarantine
+from pipeline.pairs import SPLITS, Pair, Quarantined, Writer, aside, each_pair, quarantine_writer, write_json
 from pipeline.params import Model, Prompt, Tokenize
-from pipeline.preview import Lengths, Sample, choose, lengths_of, preview_page
+from pipeline.preview import Choice, Lengths, preview_page
 from pipeline.problem import Problem
 from pipeline.prompt import Encoded, Renderer
-from pipeline.tokens import write_tokens
+from pipeline.tokens import in_batches, write_tokens
 from pipeline.weights import fetch
 
 log = logging.getLogger(__name__)
 
+NAMED = 5
+"""So many of the rows that are too long are named when they stop the run."""
+
 
 def encode_all(
-    pairs: Sequence[Pair], renderer: Renderer, tokenize: Tokenize
-) -> tuple[list[tuple[str, Encoded]], list[tuple[Pair, Encoded]]]:
-    """Encode pairs; one that is too long is set aside whole, since cutting it would cut away its answer."""
-    every_turn, limit = tokenize.supervise == "all", tokenize.max_tokens
-    rows: list[tuple[str, Encoded]] = []
-    too_long: list[tuple[Pair, Encoded]] = []
-    for pair in pairs:
-        encoded = renderer.encode(pair.messages, pair.completion, every_turn=every_turn)
-        if len(encoded.input_ids) > limit:
-            too_long.append((pair, encoded))
-        else:
-            rows.append((pair.id, encoded))
-    return rows, too_long
+    pairs: Iterable[Pair], renderer: Renderer, *, every_turn: bool = False
+) -> Iterator[tuple[Pair, Encoded]]:
+    """Encode pairs, some at a time."""
+    for some in in_batches(pairs):
+        yield from zip(some, encode_some(some, renderer, every_turn=every_turn), strict=True)
 
 
-def aside_of(pair: Pair, encoded: Encoded, limit: int) -> Quarantined:
-    """Set a pair aside that is too long."""
-    return aside(pair, "too_long", f"{len(encoded.input_ids)} tokens, limit {limit}")
+def encode_some(pairs: Sequence[Pair], renderer: Renderer, *, every_turn: bool) -> list[Encoded]:
+    """Encode pairs at once.
+
+    Raises:
+        Problem: If one of them cannot be rendered; it names the row.
+    """
+    try:
+        return renderer.encode_all([(pair.messages, pair.completion) for pair in pairs], every_turn=every_turn)
+    except Problem:
+        for pair in pairs:
+            try:
+                renderer.encode(pair.messages, pair.completion, every_turn=every_turn)
+            except Problem as problem:
+                raise Problem(f"{pair.source} row {pair.row}", f"cannot be rendered: {problem}") from problem
+        raise
 
 
-def describe(rows: Sequence[tuple[str, Encoded]]) -> dict[str, Any]:
-    """Sum up a split: rows, tokens, how many of them are supervised, the longest row."""
-    lengths = [len(encoded.input_ids) for _, encoded in rows]
-    supervised = sum(len(encoded.supervised_ids) for _, encoded in rows)
-    return {
-        "rows": len(rows),
-        "tokens": sum(lengths),
-        "supervised": supervised,
-        "longest": max(lengths, default=0),
-    }
+class Account:
+    """What becomes of the rows of a split, counted while they go by.
+
+    Args:
+        tokenize: How long a row may be.
+        aside: Where rows go that are too long.
+    """
+
+    def __init__(self, tokenize: Tokenize, aside: Writer[Quarantined]) -> None:
+        self.tokenize = tokenize
+        self.lengths = Lengths()
+        self.choice = Choice()
+        self.supervised = 0
+        self.too_long: list[str] = []
+        self._aside = aside
+
+    def kept(self, rows: Iterable[tuple[Pair, Encoded]]) -> Iterator[tuple[str, Encoded]]:
+        """Give each row under its id; one that is too long goes aside whole: cut, it would lose its answer."""
+        for pair, encoded in rows:
+            length, pair_id = self.lengths.add(encoded), pair.id
+            if length <= self.tokenize.max_tokens:
+                self.supervised += len(encoded.supervised_ids)
+                self.choice.keep(pair, pair_id, length)
+                yield pair_id, encoded
+            else:
+                self._set_aside(pair, encoded)
+
+    def _set_aside(self, pair: Pair, encoded: Encoded) -> None:
+        self.lengths.too_long += 1
+        self.choice.leave_out(pair.id, encoded)
+        self._aside.add(aside(pair, "too_long", f"{len(encoded.input_ids)} tokens, limit {self.tokenize.max_tokens}"))
+        if len(self.too_long) < NAMED:
+            self.too_long.append(f"{pair.source} row {pair.row}")
+
+    def summary(self) -> dict[str, int]:
+        """Sum up the rows that were kept: their number, their tokens, how many of those are supervised, the longest."""
+        kept = {length: rows for length, rows in self.lengths.both.items() if length <= self.tokenize.max_tokens}
+        return {
+            "rows": sum(kept.values()),
+            "tokens": sum(length * rows for length, rows in kept.items()),
+            "supervised": self.supervised,
+            "longest": max(kept, default=0),
+            "too_long": self.lengths.too_long,
+        }
+
+    def need_few_too_long(self, split: str) -> None:
+        """Stop when more rows are too long than params allow.
+
+        Raises:
+            Problem: If there are more; it names the first of them.
+        """
+        limit, rows, bad = self.tokenize.max_too_long, self.lengths.both.total(), self.lengths.too_long
+        if bad > limit * rows:
+            raise Problem(
+                "tokenize.max_tokens",
+                f"{bad:,} of {rows:,} {split} rows have more than {self.tokenize.max_tokens:,} tokens",
+                expected=f"at most {int(limit * rows):,} ({limit:g} of them)",
+                got=", ".join(self.too_long) + (", ..." if bad > len(self.too_long) else ""),
+                do="raise it, shorten those rows, or raise tokenize.max_too_long",
+            )
+
+
+def encode_split(source: Path, target: Path, renderer: Renderer, account: Account) -> None:
+    """Encode the pairs of a split into a file."""
+    every_turn = account.tokenize.supervise == "all"
+    rows = encode_all(each_pair(source), renderer, every_turn=every_turn)
+    write_tokens(target, account.kept(rows), every_turn=every_turn)
 
 
 def run(model: Model, prompt: Prompt, tokenize: Tokenize, data: Path) -> None:
@@ -65,30 +129,22 @@ def run(model: Model, prompt: Prompt, tokenize: Tokenize, data: Path) -> None:
     terms = terms_of(model, prompt, tokenize, base.digest)
     held = hold(read_contract(data / GOLDEN), terms, renderer.tokenizer)
     log.info("tokenize: data/%s: %s", GOLDEN, held)
-    report: dict[str, Any] = {"base_digest": base.digest, "contract": held, "splits": {}}
-    aside_all: list[Quarantined] = []
-    lengths: dict[str, Lengths] = {}
-    samples: list[Sample] = []
+    accounts: dict[str, Account] = {}
     with stage.whole(data / "tokenize") as folder:
-        for split in SPLITS:
-            rows, too_long = encode_all(read_pairs(data / "validate" / f"{split}.parquet"), renderer, tokenize)
-            if not rows and split != "validation":
-                limit = tokenize.max_tokens
-                raise Problem(
-                    f"the {split} split", f"no row has at most {limit} tokens", do="raise tokenize.max_tokens"
-                )
-            write_tokens(folder / f"{split}.arrow", rows, every_turn=tokenize.supervise == "all")
-            report["splits"][split] = {**describe(rows), "too_long": len(too_long)}
-            aside_all += [aside_of(pair, encoded, tokenize.max_tokens) for pair, encoded in too_long]
-            found = [encoded for _, encoded in [*rows, *too_long]]
-            lengths[split] = lengths_of(found, len(too_long))
-            samples += choose(rows, [(pair.id, encoded) for pair, encoded in too_long]) if split == "train" else []
-            log.info("tokenize: %s: %d rows, %d too long", split, len(rows), len(too_long))
-        write_quarantine(folder / "quarantine.parquet", aside_all)
-        write_json(folder / "report.json", report)
+        with quarantine_writer(folder / "quarantine.parquet") as too_long:
+            for split in SPLITS:
+                account = accounts[split] = Account(tokenize, too_long)
+                encode_split(data / "validate" / f"{split}.parquet", folder / f"{split}.arrow", renderer, account)
+                account.need_few_too_long(split)
+                log.info("tokenize: %s: %d rows, %d too long", split, *map(account.summary().get, ("rows", "too_long")))
+        splits = {split: account.summary() for split, account in accounts.items()}
+        write_json(folder / "report.json", {"base_digest": base.digest, "contract": held, "splits": splits})
+        lengths = {split: account.lengths for split, account in accounts.items()}
+        samples = accounts["train"].choice.samples(folder / "train.arrow")
         page = preview_page(lengths, samples, renderer.tokenizer, tokenize.max_tokens)
         (folder / "preview.html").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"  # on all cores: nothing forks here, and no id hangs on their number
     stage.main(lambda params, data: run(params.model, params.prompt, params.tokenize, data))

@@ -1,10 +1,12 @@
-"""Encoded pairs on disk: Arrow files of token ids, read without copying."""
+"""Encoded pairs on disk: Arrow files of token ids, written and read some rows at a time."""
 
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.prompt import Encoded, Span
 
@@ -12,10 +14,21 @@ IDS = pa.list_(pa.int32())
 TOKENS = pa.schema([("id", pa.string()), ("input_ids", IDS), ("completion_start", pa.int32())])
 SPANS = pa.field("earlier", IDS)
 """Begin and end of each supervised answer within the prompt, one after the other; a column of files that hold some."""
+BATCH_ROWS = 1000
+"""Rows of a record batch: whoever writes the same rows writes the same batches, however the rows came."""
+
+Row = TypeVar("Row")
 
 
-def write_tokens(path: Path, rows: Sequence[tuple[str, Encoded]], *, every_turn: bool = False) -> None:
-    """Write (pair id, encoded pair) rows; the same rows give the same bytes.
+def in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Give rows some at a time, the last time as many as are left."""
+    waiting = iter(rows)
+    while some := list(islice(waiting, BATCH_ROWS)):
+        yield some
+
+
+def write_tokens(path: Path, rows: Iterable[tuple[str, Encoded]], *, every_turn: bool = False) -> None:
+    """Write (pair id, encoded pair) rows as they come; the same rows give the same bytes.
 
     Args:
         path: Where to.
@@ -24,7 +37,8 @@ def write_tokens(path: Path, rows: Sequence[tuple[str, Encoded]], *, every_turn:
     """
     schema = TOKENS.append(SPANS) if every_turn else TOKENS
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        writer.write_batch(batch_of(rows, schema))
+        for some in in_batches(rows):
+            writer.write_batch(batch_of(some, schema))
 
 
 def batch_of(rows: Sequence[tuple[str, Encoded]], schema: pa.Schema) -> pa.RecordBatch:
@@ -40,12 +54,30 @@ def batch_of(rows: Sequence[tuple[str, Encoded]], schema: pa.Schema) -> pa.Recor
 
 def read_tokens(path: Path) -> list[tuple[str, Encoded]]:
     """Read (pair id, encoded pair) rows back, in the order written."""
-    with pa.memory_map(str(path)) as source:
-        table = pa.ipc.open_file(source).read_all()
-        return [
-            (row["id"], Encoded(row["input_ids"], row["completion_start"], spans_of(row.get("earlier", []))))
-            for row in table.to_pylist()
-        ]
+    return [row for batch in batches_of(path) for row in rows_of(batch)]
+
+
+def find_tokens(path: Path, ids: Collection[str]) -> dict[str, Encoded]:
+    """Read the rows of a few pairs, by their ids."""
+    wanted = pa.array(list(ids), pa.string())
+    return {
+        pair_id: encoded
+        for batch in batches_of(path)
+        for pair_id, encoded in rows_of(batch.filter(pc.is_in(batch["id"], wanted)))
+    }
+
+
+def batches_of(path: Path) -> Iterator[pa.RecordBatch]:
+    """Read the batches of a file, one at a time."""
+    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+        for number in range(file.num_record_batches):
+            yield file.get_batch(number)
+
+
+def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[str, Encoded]]:
+    """Make rows of columns."""
+    for row in batch.to_pylist():
+        yield row["id"], Encoded(row["input_ids"], row["completion_start"], spans_of(row.get("earlier", [])))
 
 
 def spans_of(places: Sequence[int]) -> tuple[Span, ...]:

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import pytest
@@ -216,6 +216,35 @@ def test_the_tokens_are_the_same_whatever_is_learnt_of_them(renderer: Renderer) 
     assert renderer.encode(talk(), "red", every_turn=True) == renderer.encode(talk(), "red")
 
 
+@pytest.mark.parametrize("every_turn", [False, True], ids=["last", "all"])
+def test_a_pair_has_the_same_tokens_in_any_company(name: str, renderer: Renderer, every_turn: bool) -> None:
+    """Pairs encoded together, long and short, of one turn and of several, are those encoded alone."""
+    asked = [talk(), talk("blue"), talk(*ANSWERS), (Message("user", "é🌹 " * 200),), (Message("user", ""),)]
+    if FAMILIES[name].takes_system:
+        asked.append((Message("system", "Be brief."), *talk("red")))
+    pairs = [(messages, said) for messages in asked for said in (*ANSWERS, "")]
+    alone = [renderer.encode(messages, said, every_turn=every_turn) for messages, said in pairs]
+    assert renderer.encode_all(pairs, every_turn=every_turn) == alone
+    assert renderer.encode_all(pairs[::-1], every_turn=every_turn) == alone[::-1]
+
+
+def test_settings_that_others_leave_in_a_tokenizer_change_no_token(renderer: Renderer) -> None:
+    """Padding and cutting, as the file of a tokenizer or a caller may ask for."""
+    bare, before = renderer.tokenizer.backend_tokenizer, renderer.encode(talk("blue"), "red")
+    bare.enable_padding(length=200)
+    bare.enable_truncation(4)
+    assert renderer.encode(talk("blue"), "red") == before
+
+
+def test_an_answer_that_is_not_to_be_learnt_is_only_read(renderer: Renderer) -> None:
+    """The tokens are the same; its span is not among those that are supervised."""
+    messages = talk("blue", "red")
+    unlearnt = tuple(replace(turn, learn=turn.content != "blue") for turn in messages)
+    every, some = (renderer.encode(turns, "green", every_turn=True) for turns in (messages, unlearnt))
+    assert some.input_ids == every.input_ids
+    assert some.spans == every.spans[1:]
+
+
 @pytest.mark.parametrize("name", ["llama", "gemma"])
 def test_an_answer_is_found_without_the_blanks_that_its_template_takes(name: str) -> None:
     """What the template takes from its ends is not in the tokens, so it is not learnt."""
@@ -286,4 +315,8 @@ def test_a_tokenizer_that_does_not_know_its_characters_is_refused() -> None:
         "tokenize.supervise: the tokenizer of model.source cannot say which characters a token stands for; "
         "set it to last, or choose a model with a fast tokenizer"
     )
-    assert Renderer(slow, "").encode(talk("blue"), "red").earlier == ()
+    renderer = Renderer(slow, "")
+    row = renderer.encode(talk("blue"), "red")
+    assert row.earlier == ()
+    assert renderer.encode_all([(talk("blue"), "red"), (talk(), "")]) == [row, renderer.encode(talk(), "")]
+    assert slow.decode(row.supervised_ids) == "red</s>"

@@ -1,22 +1,36 @@
 """Laws of the tokenize stage."""
 
+import copy
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import SYSTEM
 from transformers import PreTrainedTokenizerFast
 
 from pipeline import tokenize
 from pipeline.digests import file_digests
-from pipeline.pairs import SPLITS, Message, Pair, Quarantined, read_json, read_quarantine, write_pairs
+from pipeline.pairs import (
+    SPLITS,
+    Message,
+    Pair,
+    Quarantined,
+    quarantine_writer,
+    read_json,
+    read_pairs,
+    read_quarantine,
+    write_pairs,
+)  # fmt: skip
 from pipeline.params import Params, Tokenize
 from pipeline.problem import Problem
 from pipeline.prompt import Renderer
 from pipeline.tokens import read_tokens
 
 LONG = "a very long answer " * 40
+LIMITS = {"tokenize.max_tokens": 200, "tokenize.max_too_long": 0.1}
 
 
 def long_pair(row: int) -> Pair:
@@ -46,7 +60,7 @@ def test_each_row_is_the_one_rendering_of_its_pair(
     data: Path, pairs: list[Pair], tokenizer: PreTrainedTokenizerFast, make_params: Callable[..., Params]
 ) -> None:
     """The stage writes what the renderer makes of each pair, under its id and in the order of the split."""
-    run(make_params(**{"tokenize.max_tokens": 200}), data)
+    run(make_params(**LIMITS), data)
     renderer = Renderer(tokenizer, SYSTEM)
     expected = [(pair.id, renderer.encode(pair.messages, pair.completion)) for pair in pairs[:30]]
     assert read_tokens(data / "tokenize" / "train.arrow") == expected
@@ -56,7 +70,7 @@ def test_rows_that_are_too_long_are_set_aside_whole_and_never_cut(
     data: Path, tokenizer: PreTrainedTokenizerFast, make_params: Callable[..., Params]
 ) -> None:
     """A pair over the limit goes to the quarantine with its source, row and bytes, and no part of it is trained on."""
-    run(make_params(**{"tokenize.max_tokens": 200}), data)
+    run(make_params(**LIMITS), data)
     renderer = Renderer(tokenizer, SYSTEM)
     lengths = [len(renderer.encode(long_pair(row).messages, LONG).input_ids) for row in (1, 2, 3)]
     assert read_quarantine(data / "tokenize" / "quarantine.parquet") == [
@@ -67,7 +81,7 @@ def test_rows_that_are_too_long_are_set_aside_whole_and_never_cut(
 
 def test_every_row_is_accounted_for(data: Path, make_params: Callable[..., Params]) -> None:
     """In each split the rows kept and the rows too long add up to the rows given, and the tokens are counted right."""
-    run(make_params(**{"tokenize.max_tokens": 200}), data)
+    run(make_params(**LIMITS), data)
     report = read_json(data / "tokenize" / "report.json")
     assert {split: (told["rows"], told["too_long"]) for split, told in report["splits"].items()} == {
         "train": (30, 2), "validation": (0, 0), "test": (10, 1),
@@ -80,17 +94,21 @@ def test_every_row_is_accounted_for(data: Path, make_params: Callable[..., Param
         assert told["longest"] == max((len(row.input_ids) for row in rows), default=0)
 
 
-def test_the_limit_itself_is_not_too_long(tokenizer: PreTrainedTokenizerFast, pairs: list[Pair]) -> None:
+def test_the_limit_itself_is_not_too_long(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, pairs: list[Pair]
+) -> None:
     """A pair of exactly `max_tokens` tokens is kept, one token more is set aside."""
-    renderer = Renderer(tokenizer, SYSTEM)
-    length = len(renderer.encode(pairs[0].messages, pairs[0].completion).input_ids)
-    fits, one_less = (Tokenize(max_tokens=limit, supervise="last") for limit in (length, length - 1))
-    kept, none = tokenize.encode_all(pairs[:1], renderer, fits)
-    nothing, aside = tokenize.encode_all(pairs[:1], renderer, one_less)
-    assert ([pair_id for pair_id, _ in kept], none) == ([pairs[0].id], [])
-    assert (nothing, [pair for pair, _ in aside]) == ([], pairs[:1])
-    details = [tokenize.aside_of(pair, encoded, length - 1).detail for pair, encoded in aside]
-    assert details == [f"{length} tokens, limit {length - 1}"]
+    (row,) = tokenize.encode_all(pairs[:1], Renderer(tokenizer, SYSTEM))
+    length = len(row[1].input_ids)
+    with quarantine_writer(tmp_path / "aside.parquet") as aside:
+        fits, one_less = (
+            tokenize.Account(Tokenize(max_tokens=limit, max_too_long=0, supervise="last"), aside)
+            for limit in (length, length - 1)
+        )
+        assert list(fits.kept([row])) == [(pairs[0].id, row[1])]
+        assert list(one_less.kept([row])) == []
+    (told,) = read_quarantine(tmp_path / "aside.parquet")
+    assert (told.row, told.detail) == (pairs[0].row, f"{length} tokens, limit {length - 1}")
 
 
 @pytest.mark.parametrize("supervise", ["last", "all"])
@@ -109,7 +127,7 @@ def test_every_answer_of_a_conversation_is_supervised_if_params_say_so(
 
 def test_the_same_pairs_give_the_same_bytes(data: Path, make_params: Callable[..., Params]) -> None:
     """A second run over the same splits writes the same files, byte for byte."""
-    params = make_params(**{"tokenize.max_tokens": 200})
+    params = make_params(**LIMITS)
     run(params, data)
     first = file_digests(data / "tokenize")
     run(params, data)
@@ -119,14 +137,83 @@ def test_the_same_pairs_give_the_same_bytes(data: Path, make_params: Callable[..
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_a_split_without_a_row_that_fits_stops_the_run(
-    data: Path, pairs: list[Pair], make_params: Callable[..., Params], split: str
+@pytest.mark.parametrize("share", [0.0625, 0.0624])
+def test_more_rows_that_are_too_long_than_params_allow_stop_the_run(
+    data: Path, make_params: Callable[..., Params], share: float
 ) -> None:
-    """When every row of train or test is too long the stage says so and leaves no folder."""
-    write_pairs(data / "validate" / "train.parquet", pairs[:5])
-    write_pairs(data / "validate" / f"{split}.parquet", [long_pair(1)])
+    """Two of 32 may be too long, or the stage names them and leaves no folder."""
+    write_pairs(data / "validate" / "test.parquet", read_pairs(data / "validate" / "test.parquet")[:10])
+    params = make_params(**LIMITS | {"tokenize.max_too_long": share})
+    if share == 0.0625:
+        run(params, data)
+        return
     with pytest.raises(Problem) as caught:
-        run(make_params(**{"tokenize.max_tokens": 200}), data)
-    assert str(caught.value) == f"the {split} split: no row has at most 200 tokens; raise tokenize.max_tokens"
+        run(params, data)
+    assert str(caught.value) == (
+        "tokenize.max_tokens: 2 of 32 train rows have more than 200 tokens; expected at most 1 (0.0624 of them); "
+        "got long.jsonl row 1, long.jsonl row 2; raise it, shorten those rows, or raise tokenize.max_too_long"
+    )
     assert not (data / "tokenize").exists()
+
+
+def test_of_many_rows_that_are_too_long_the_first_are_named(data: Path, make_params: Callable[..., Params]) -> None:
+    """Five, and that there are more."""
+    write_pairs(data / "validate" / "test.parquet", [long_pair(row) for row in range(1, 8)])
+    with pytest.raises(Problem) as caught:
+        run(make_params(**LIMITS), data)
+    assert str(caught.value) == (
+        "tokenize.max_tokens: 7 of 7 test rows have more than 200 tokens; expected at most 0 (0.1 of them); "
+        "got long.jsonl row 1, long.jsonl row 2, long.jsonl row 3, long.jsonl row 4, long.jsonl row 5, ...; "
+        "raise it, shorten those rows, or raise tokenize.max_too_long"
+    )
+
+
+def test_a_row_that_the_template_refuses_is_named(tokenizer: PreTrainedTokenizerFast, pairs: list[Pair]) -> None:
+    """Among others that it takes, with what it says of it."""
+    picky = copy.deepcopy(tokenizer)
+    refusal = "{% if messages[-1]['content'] == 'no' %}{{ raise_exception('not no') }}{% endif %}"
+    picky.chat_template = refusal + tokenizer.chat_template
+    refused = replace(pairs[2], messages=(Message("user", "no"),))
+    with pytest.raises(Problem) as caught:
+        list(tokenize.encode_all([*pairs[:2], refused, pairs[3]], Renderer(picky, "")))
+    assert str(caught.value) == (
+        "colours.jsonl row 3: cannot be rendered: model.source: its chat template refuses these turns: not no; "
+        "got user; leave prompt.system empty if that is what it refuses, or choose another model"
+    )
+
+
+@pytest.mark.parametrize("group", [1, 7, 5000])
+def test_how_the_splits_are_cut_changes_no_byte(data: Path, make_params: Callable[..., Params], group: int) -> None:
+    """Row groups are for those who read; whatever they are, each file has the same bytes."""
+    params = make_params(**LIMITS)
+    run(params, data)
+    first = file_digests(data / "tokenize")
+    for split in SPLITS:
+        path = data / "validate" / f"{split}.parquet"
+        pq.write_table(pq.read_table(path), path, row_group_size=group)
+    run(params, data)
+    assert file_digests(data / "tokenize") == first
+
+
+def peak(data: Path, pairs: list[Pair], number: int, renderer: Renderer, params: Params) -> int:
+    """Bytes held at most while so many rows are encoded."""
+    source = data / "validate" / "train.parquet"
+    write_pairs(source, (replace(pairs[row % len(pairs)], row=row) for row in range(number)))
+    with quarantine_writer(data / "aside.parquet") as aside:
+        account = tokenize.Account(params.tokenize, aside)
+        tracemalloc.start()
+        tokenize.encode_split(source, data / "train.arrow", renderer, account)
+        told = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert account.summary()["rows"] == number
+    return told
+
+
+def test_memory_does_not_grow_with_the_rows(
+    data: Path, pairs: list[Pair], tokenizer: PreTrainedTokenizerFast, make_params: Callable[..., Params]
+) -> None:
+    """Rows go by some at a time: twice as many rows want no more."""
+    renderer, params = Renderer(tokenizer, SYSTEM), make_params()
+    peak(data, pairs, 100, renderer, params)  # what is made once and kept
+    few, many = (peak(data, pairs, number, renderer, params) for number in (3000, 6000))
+    assert many < 1.1 * few

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.digests import file_sha256
 from pipeline.prompt import Encoded
-from pipeline.tokens import read_tokens, write_tokens
+from pipeline.tokens import BATCH_ROWS, find_tokens, in_batches, read_tokens, write_tokens
 
 ROWS = [
     ("b", Encoded([1, 5, 2], 2)),
@@ -30,6 +30,22 @@ def test_supervised_answers_within_a_prompt_are_kept_where_they_are_asked_for(tm
     assert read_tokens(tmp_path / "turns.arrow") == TURNS
     write_tokens(tmp_path / "rows.arrow", ROWS)
     assert file_sha256(tmp_path / "rows.arrow") == "c162183b00547f6e31c877496e6fe1d89ffc2cdbf4b3b1f38331fe1e069c7e83"
+
+
+def test_rows_are_written_as_they_come(tmp_path: Path) -> None:
+    """More than one batch of them, from a list or one after the other, are the same bytes and the same rows."""
+    rows = [(f"{number:04}", Encoded([number, 7], 1)) for number in range(2 * BATCH_ROWS + 1)]
+    write_tokens(tmp_path / "given", rows)
+    write_tokens(tmp_path / "come", (row for row in rows))
+    assert (tmp_path / "given").read_bytes() == (tmp_path / "come").read_bytes()
+    assert read_tokens(tmp_path / "given") == rows
+    assert find_tokens(tmp_path / "given", ["2000", "0001", "none"]) == {"0001": rows[1][1], "2000": rows[2000][1]}
+
+
+def test_batches_are_full_but_for_the_last() -> None:
+    """Whatever is left is the last one, and of nothing there is none."""
+    assert [len(some) for some in in_batches(range(2 * BATCH_ROWS + 1))] == [BATCH_ROWS, BATCH_ROWS, 1]
+    assert list(in_batches(iter([]))) == []
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:

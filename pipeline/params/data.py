@@ -176,5 +176,7 @@ class Tokenize(Section):
     """How long a rendered pair may be, and what of it is learnt."""
 
     max_tokens: Positive
+    max_too_long: Share
+    """Share of the rows of a split that may have more, and are set aside, before the run stops."""
     supervise: Literal["last", "all"]
     """`last`: the completion; `all`: also the answers that its prompt holds."""

@@ -1,0 +1,52 @@
+"""Rows that stand for all rows: chosen while all go by, the same whatever their order."""
+
+from typing import Any, Generic, TypeVar
+
+from pipeline.pairs import Pair
+
+KINDS = {"one turn": 2, "own system": 1, "several turns": 2, "unicode": 2, "long": 1}
+"""What is looked for among pairs, and how many of it are chosen."""
+
+Row = TypeVar("Row")
+
+
+def kinds_of(pair: Pair) -> list[str]:
+    """Say which kinds a pair belongs to, but for its length."""
+    roles = [message.role for message in pair.messages]
+    found = {
+        "one turn": roles == ["user"],
+        "own system": "system" in roles,
+        "several turns": "assistant" in roles,
+        "unicode": not (pair.completion.isascii() and all(message.content.isascii() for message in pair.messages)),
+    }
+    return [kind for kind, holds in found.items() if holds]
+
+
+class Smallest(Generic[Row]):
+    """Keeps the rows with the smallest keys of all that go by, of each key the first.
+
+    Where keys begin with ids, which are hashes of what a pair says, the rows are as good as drawn.
+
+    Args:
+        most: How many are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: dict[Any, Row] = {}
+
+    def wants(self, key: Any) -> bool:
+        """Say whether a row with this key would be kept."""
+        return key not in self._kept and (len(self._kept) < self._most or key < max(self._kept))
+
+    def take(self, key: Any, row: Row) -> None:
+        """Keep a row if its key is small enough, in place of the one whose key is largest."""
+        if self.wants(key):
+            self._kept[key] = row
+            if len(self._kept) > self._most:
+                del self._kept[max(self._kept)]
+
+    @property
+    def rows(self) -> list[Row]:
+        """Those that are kept, by their keys."""
+        return [self._kept[key] for key in sorted(self._kept)]
