@@ -4,6 +4,7 @@ import hashlib
 import re
 import shutil
 from fnmatch import fnmatch
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from pipeline.cache import fetched_once, place_of, scratch
@@ -15,6 +16,12 @@ from pipeline.streams import ending_of
 
 EXTRAS = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}
 """Kinds of address that need an extra of pyproject, of the same name, and the package that it brings."""
+FAILURES = {
+    "s3": ("botocore.exceptions.BotoCoreError", "botocore.exceptions.ClientError"),
+    "gs": ("google.auth.exceptions.GoogleAuthError", "gcsfs.retry.HttpError"),
+    "az": ("azure.core.exceptions.AzureError", "builtins.ValueError"),  # that of an account that nobody named
+}
+"""What those packages raise that is no OSError."""
 QUIET_SECONDS = 120
 """How long a web server may be silent; a whole file may take as long as it takes."""
 NAMED = 10
@@ -105,11 +112,17 @@ def download(address: str, file: Path) -> None:
             f"cannot be read without {EXTRAS.get(kind, kind)}",
             do=f"install the extra: pip install -c constraints.txt -e '.[{kind}]'",
         ) from error
-    except (OSError, aiohttp.ClientError) as error:
+    except (OSError, aiohttp.ClientError, *failures(kind)) as error:
         why = "no such file" if isinstance(error, FileNotFoundError) else f"{error or type(error).__name__}"
         raise Problem(
             address, f"could not be downloaded: {why}", do="check the address, the rights to it, the network"
         ) from error
+
+
+def failures(kind: str) -> list[type[Exception]]:
+    """List what a cloud's own package raises of its own, besides the errors that all kinds of files have."""
+    names = [name.rpartition(".") for name in FAILURES.get(kind, ())]
+    return [getattr(import_module(module), name) for module, _, name in names]
 
 
 def from_hub(address: str, name: str, commit: str) -> dict[str, Path]:

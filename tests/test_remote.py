@@ -93,7 +93,7 @@ def test_a_file_that_is_not_there_is_named(server: tuple[str, list[str]], tmp_pa
     assert str(caught.value).endswith("; check the address, the rights to it, the network")
 
 
-@pytest.mark.parametrize(("kind", "package"), [("s3", "s3fs"), ("gs", "gcsfs"), ("az", "adlfs")])
+@pytest.mark.parametrize(("kind", "package"), [("gs", "gcsfs"), ("az", "adlfs")])
 def test_a_missing_extra_is_named(kind: str, package: str, tmp_path: Path) -> None:
     """With the command that installs it."""
     try:
@@ -157,3 +157,18 @@ def test_params_refuse_what_could_move_or_would_be_without_effect(values: dict[s
     with pytest.raises(ValueError, match=line):
         asked(**values)
     assert isinstance(asked(), Source)
+
+
+def test_a_cloud_without_rights_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its package has errors of its own, which are not those of files."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(Problem) as caught:
+        download("s3://a-bucket/a.jsonl", tmp_path / "a.jsonl")
+    assert str(caught.value) == (
+        "s3://a-bucket/a.jsonl: could not be downloaded: Unable to locate credentials; check the address, the rights "
+        "to it, the network"
+    )
