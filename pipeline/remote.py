@@ -112,17 +112,19 @@ def download(address: str, file: Path) -> None:
             f"cannot be read without {EXTRAS.get(kind, kind)}",
             do=f"install the extra: pip install -c constraints.txt -e '.[{kind}]'",
         ) from error
-    except (OSError, aiohttp.ClientError, *failures(kind)) as error:
+    except failures(kind) as error:  # asked only now: before, its package may not be there
         why = "no such file" if isinstance(error, FileNotFoundError) else f"{error or type(error).__name__}"
         raise Problem(
             address, f"could not be downloaded: {why}", do="check the address, the rights to it, the network"
         ) from error
 
 
-def failures(kind: str) -> list[type[Exception]]:
-    """List what a cloud's own package raises of its own, besides the errors that all kinds of files have."""
+def failures(kind: str) -> tuple[type[Exception], ...]:
+    """List how reading a kind of address may fail: as any file or web server does, and as its own package says it."""
+    import aiohttp  # noqa: PLC0415 -- see download
+
     names = [name.rpartition(".") for name in FAILURES.get(kind, ())]
-    return [getattr(import_module(module), name) for module, _, name in names]
+    return (OSError, aiohttp.ClientError, *(getattr(import_module(module), name) for module, _, name in names))
 
 
 def from_hub(address: str, name: str, commit: str) -> dict[str, Path]:
