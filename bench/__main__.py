@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.params import Params, load_params
 
-CLAIMS = ("train-short", "train-labels", "evaluate-short", "evaluate-labels", "curves", "memory")
+CLAIMS = ("train-short", "train-labels", "evaluate-short", "evaluate-labels", "curves", "memory", "data")
 
 
 def main() -> None:
@@ -29,8 +29,9 @@ def main() -> None:
 def measured(name: str, params: Params, rounds: int) -> list[str]:
     """Measure a claim; what it needs is imported for it alone, TRL above all."""
     kind = import_module(f"bench.{name.partition('-')[0]}")
-    lines: list[str] = kind.claim(name, params, rounds).lines() if "-" in name else kind.claim(params)
-    return lines
+    if name == "data":
+        return list(kind.claim(params, rounds))
+    return list(kind.claim(name, params, rounds).lines() if "-" in name else kind.claim(params))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ from bench.banking import messages, rows, systems
 from bench.measure import RESULTS
 from pipeline.batches import IGNORED, WindowedSampler, labels_of
 from pipeline.checkpoints import Checkpoints
-from pipeline.model import load_tokenizer, settle, to_train
+from pipeline.model import settle, to_train
 from pipeline.params import Finetune, Model, Params
-from pipeline.prompt import Encoded, Renderer
+from pipeline.prompt import Encoded, Renderer, load_tokenizer
 from pipeline.training import arguments, loss_of, optimizer_steps, train
 from pipeline.weights import fetch
 

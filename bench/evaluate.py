@@ -8,9 +8,9 @@ import torch
 from bench.banking import messages, rows, systems
 from bench.measure import Claim, in_turn
 from pipeline.generate import LabelTrie, Manner, answer, generate
-from pipeline.model import load_base, load_tokenizer, settle
+from pipeline.model import load_base, settle
 from pipeline.params import Params
-from pipeline.prompt import Renderer
+from pipeline.prompt import Renderer, load_tokenizer
 from pipeline.weights import fetch
 
 ROWS = 64

@@ -13,9 +13,9 @@ from bench.banking import messages, rows, systems
 from bench.measure import RESULTS
 from pipeline import forecast
 from pipeline.counts import count
-from pipeline.model import load_tokenizer, settle, to_train
+from pipeline.model import settle, to_train
 from pipeline.params import Params
-from pipeline.prompt import Encoded, Renderer
+from pipeline.prompt import Encoded, Renderer, load_tokenizer
 from pipeline.training import loss_of
 from pipeline.weights import fetch
 

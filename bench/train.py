@@ -23,9 +23,9 @@ from bench.banking import messages, rows, systems
 from bench.measure import Claim, gemm_peak, in_turn
 from pipeline.batches import IGNORED, labels_of, shared_prefix
 from pipeline.checkpoints import Checkpoints
-from pipeline.model import load_base, load_tokenizer, settle, to_train
+from pipeline.model import load_base, settle, to_train
 from pipeline.params import Params
-from pipeline.prompt import Encoded, Renderer
+from pipeline.prompt import Encoded, Renderer, load_tokenizer
 from pipeline.trainer import PairTrainer, Progress, Rows, passes
 from pipeline.training import arguments, loss_of, optimizer_steps
 from pipeline.weights import fetch

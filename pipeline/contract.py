@@ -17,11 +17,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipeline.model import load_tokenizer
 from pipeline.pairs import Message, Pair, each_pair
 from pipeline.params import Model, Params, Prompt, Tokenize, load_params
 from pipeline.problem import Problem
-from pipeline.prompt import Renderer, Span
+from pipeline.prompt import Renderer, Span, load_tokenizer
 from pipeline.samples import KINDS, Smallest, kinds_of
 from pipeline.weights import fetch
 

@@ -19,11 +19,11 @@ from pipeline import stage
 from pipeline.champion import Champion, read_champion
 from pipeline.generate import Answer, Manner, answer
 from pipeline.metrics import Comparison, Metric, Scores, chrf_of_rows, compare, keeps, macro_f1, mean, share
-from pipeline.model import load_base, load_tokenizer, merged, settle
+from pipeline.model import load_base, merged, settle
 from pipeline.pairs import Pair, read_json, read_pairs, write_json, write_table
 from pipeline.params import Evaluate, Model, Prompt, Register, Rule
 from pipeline.pictures import draw_arms, draw_confusion
-from pipeline.prompt import Renderer
+from pipeline.prompt import Renderer, load_tokenizer
 from pipeline.tokens import read_tokens
 from pipeline.weights import Base, fetch
 

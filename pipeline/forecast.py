@@ -19,11 +19,11 @@ from pipeline.batches import PairLoss
 from pipeline.counts import Counts, Step, count
 from pipeline.curves import mean_loss
 from pipeline.generate import Manner, answer
-from pipeline.model import device, load_tokenizer, settle, to_train
+from pipeline.model import device, settle, to_train
 from pipeline.pairs import read_json
 from pipeline.params import Finetune, Params, load_params
 from pipeline.problem import Problem
-from pipeline.prompt import Encoded, Renderer
+from pipeline.prompt import Encoded, Renderer, load_tokenizer
 from pipeline.tokens import read_tokens
 from pipeline.trainer import Share, passes
 from pipeline.training import loss_of, need

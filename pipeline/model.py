@@ -1,4 +1,4 @@
-"""Base model, tokenizer, what trains in it, and seeds: the only room that knows peft."""
+"""Base model, what trains in it, and seeds: the only room that knows peft."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.optimizers import create_loraplus_optimizer
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
 
 from pipeline.pairs import write_json
 from pipeline.params import Finetune, Model
@@ -46,11 +46,6 @@ def settle(model: Model, seed: int) -> None:
 def device() -> torch.device:
     """The GPU if there is one, of several the one of this process; else the CPU."""
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else CPU
-
-
-def load_tokenizer(folder: Path) -> Any:
-    """Load a tokenizer from a local folder."""
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_base(folder: Path, model: Model, *, four_bits: bool = False) -> Any:

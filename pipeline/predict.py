@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.generate import Manner, answer
-from pipeline.model import load_base, load_tokenizer, merged, settle
+from pipeline.model import load_base, merged, settle
 from pipeline.pairs import Message, read_json
 from pipeline.params import Model
 from pipeline.problem import Problem
-from pipeline.prompt import Renderer
+from pipeline.prompt import Renderer, load_tokenizer
 from pipeline.weights import fetch, find
 
 BATCH_ROWS = 16

@@ -171,7 +171,7 @@ def sample_part(sample: Sample, tokenizer: Any, max_tokens: int) -> str:
     """Render the tokens of a row."""
     row, marks = sample.encoded, marks_of(sample.encoded, tokenizer, max_tokens)
     length = len(row.input_ids)
-    told = f"{length:,} tokens, {len(row.supervised_ids):,} learnt"
+    told = f"{length:,} tokens, {row.supervised:,} learnt"
     shown = list(zip(pieces_of(row.input_ids, tokenizer), marks, strict=True))
     tokens = [f"<i class='{mark}'>{visible(piece)}</i>" for piece, mark in shown]
     if length > MOST_TOKENS:

@@ -4,10 +4,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
-from transformers.utils.chat_template_utils import render_jinja_template
+from transformers import AutoTokenizer
+from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from pipeline.pairs import Message
 from pipeline.problem import Problem
@@ -61,6 +63,16 @@ class Encoded:
         """Every supervised token, in order."""
         return [token for start, end in self.spans for token in self.input_ids[start:end]]
 
+    @property
+    def supervised(self) -> int:
+        """How many tokens are supervised."""
+        return sum(end - start for start, end in self.spans)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Load a tokenizer from a local folder."""
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
 
 class Renderer:
     """Renders with one tokenizer and one system message.
@@ -86,8 +98,8 @@ class Renderer:
             )
         self.tokenizer = tokenizer
         template = tokenizer.get_chat_template()  # of several, the default
-        self.template = (TODAY if "strftime_now" in template else "") + template
-        self.words = tokenizer.special_tokens_map
+        self.template = _compile_jinja_template((TODAY if "strftime_now" in template else "") + template)
+        self.words = dict(tokenizer.special_tokens_map)
         self.system = system
         self.end_ids, self.end_text = self._end_of_turn()
 
@@ -209,10 +221,10 @@ class Renderer:
         return turns
 
     def _rendered(self, turns: Turns, *, asks: bool) -> str:
-        """Render a conversation as `apply_chat_template` does, without its second look at every turn."""
+        """Render a conversation as `apply_chat_template` does, which first takes apart whatever it may be given."""
         try:
-            (text,), _ = render_jinja_template(
-                [turns], chat_template=self.template, add_generation_prompt=asks, **self.words
+            text = self.template.render(
+                messages=turns, tools=None, documents=None, add_generation_prompt=asks, **self.words
             )
         except TemplateError as error:
             raise Problem(

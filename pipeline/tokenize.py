@@ -8,22 +8,25 @@ preview.html (what training sees).
 
 import logging
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline import stage
 from pipeline.contract import GOLDEN, hold, read_contract, terms_of
-from pipeline.model import load_tokenizer
 from pipeline.pairs import SPLITS, Pair, Quarantined, Writer, aside, each_pair, quarantine_writer, write_json
 from pipeline.params import Model, Prompt, Tokenize
 from pipeline.preview import Choice, Lengths, preview_page
 from pipeline.problem import Problem
-from pipeline.prompt import Encoded, Renderer
+from pipeline.prompt import Encoded, Renderer, load_tokenizer
 from pipeline.tokens import in_batches, write_tokens
 from pipeline.weights import fetch
 
 log = logging.getLogger(__name__)
 
+AHEAD = 2
+"""So many batches are encoded at once, while those before them are written."""
 NAMED = 5
 """So many of the rows that are too long are named when they stop the run."""
 
@@ -31,9 +34,16 @@ NAMED = 5
 def encode_all(
     pairs: Iterable[Pair], renderer: Renderer, *, every_turn: bool = False
 ) -> Iterator[tuple[Pair, Encoded]]:
-    """Encode pairs, some at a time."""
-    for some in in_batches(pairs):
-        yield from zip(some, encode_some(some, renderer, every_turn=every_turn), strict=True)
+    """Encode pairs, some at a time: while some are rendered, which takes one core, others are tokenized on all."""
+    waiting: deque[tuple[list[Pair], Future[list[Encoded]]]] = deque()
+    with ThreadPoolExecutor(AHEAD) as pool:
+        for some in in_batches(pairs):
+            waiting.append((some, pool.submit(encode_some, some, renderer, every_turn=every_turn)))
+            if len(waiting) > AHEAD:
+                first, encoded = waiting.popleft()
+                yield from zip(first, encoded.result(), strict=True)
+        for left, encoded in waiting:
+            yield from zip(left, encoded.result(), strict=True)
 
 
 def encode_some(pairs: Sequence[Pair], renderer: Renderer, *, every_turn: bool) -> list[Encoded]:
@@ -74,7 +84,7 @@ class Account:
         for pair, encoded in rows:
             length, pair_id = self.lengths.add(encoded), pair.id
             if length <= self.tokenize.max_tokens:
-                self.supervised += len(encoded.supervised_ids)
+                self.supervised += encoded.supervised
                 self.choice.keep(pair, pair_id, length)
                 yield pair_id, encoded
             else:

@@ -8,10 +8,9 @@ from ruamel.yaml import YAML
 
 from pipeline import evaluate, finetune, ingest, register, tokenize, validate
 from pipeline.digests import file_digests
-from pipeline.model import load_tokenizer
 from pipeline.pairs import Message, read_json
 from pipeline.params import Params, parse_params
-from pipeline.prompt import Renderer
+from pipeline.prompt import Renderer, load_tokenizer
 from pipeline.weights import fetch
 
 PROJECT = Path(__file__).resolve().parents[1]

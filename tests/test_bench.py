@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.alone import alone
+from bench.banking import varied
 from bench.measure import Claim, in_turn
 
 
@@ -38,3 +40,26 @@ def test_ours_and_each_peer_do_every_round_in_turn() -> None:
     claim = in_turn("train", "rows", lambda turn: work("ours", turn), {"peer": lambda turn: work("peer", turn)}, 2)
     assert done == [("peer", 0), ("ours", 0), ("peer", 1), ("ours", 1)]
     assert (claim.ours, claim.peers) == ([2.0, 4.0], {"peer": [1.0, 3.0]})
+
+
+def test_varied_rows_are_all_different_and_keep_their_labels() -> None:
+    """As many as are asked for, the same every time, none the row that it was made of."""
+    rows = [("where is my new card", "arrival"), ("why", "other")]
+    made = list(varied(rows, 1000))
+    assert made == list(varied(rows, 1000))
+    assert len({text for text, _ in made}) == 1000
+    assert [label for _, label in made] == ["arrival", "other"] * 500
+    assert not {text for text, _ in made} & {text for text, _ in rows}
+
+
+def test_memory_is_that_of_the_command_alone(tmp_path: Path) -> None:
+    """Neither this process, which is larger, nor the one between counts as the command's."""
+    taken = alone(["-c", "held = bytearray(64 << 20)"], tmp_path)
+    assert 64 < taken.mib < 64 + 40
+    assert 0 < taken.seconds < 20
+
+
+def test_a_command_that_fails_stops_the_benchmark(tmp_path: Path) -> None:
+    """With what it said."""
+    with pytest.raises(SystemExit, match="no such thing"):
+        alone(["-c", "raise SystemExit('no such thing')"], tmp_path)

@@ -16,10 +16,9 @@ from pipeline import evaluate, register
 from pipeline.digests import file_digests
 from pipeline.generate import Answer
 from pipeline.metrics import chrf_of_rows, compare, share
-from pipeline.model import load_tokenizer
 from pipeline.pairs import read_json, read_pairs, write_json
 from pipeline.params import Params
-from pipeline.prompt import Renderer
+from pipeline.prompt import Renderer, load_tokenizer
 from pipeline.tokens import read_tokens, write_tokens
 
 RULES = [{"name": "short", "max_words": 1}, {"name": "no-g", "must_not_match": "g"}]

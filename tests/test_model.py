@@ -16,7 +16,7 @@ from conftest import PROJECT
 
 from pipeline.batches import WindowedSampler
 from pipeline.digests import file_digests
-from pipeline.model import add_adapter, load_base, load_tokenizer, merged, save_adapter, settle, trainable
+from pipeline.model import add_adapter, load_base, merged, save_adapter, settle, trainable
 from pipeline.params import Params
 from pipeline.problem import Problem
 
@@ -153,14 +153,6 @@ def test_the_base_is_loaded_as_params_say(base: Path, make_params: MakeParams, d
     loaded = load_base(base, make_params(**{"model.dtype": dtype, "model.attention": "eager"}).model)
     assert {parameter.dtype for parameter in loaded.parameters()} == {getattr(torch, dtype)}
     assert loaded.config._attn_implementation == "eager"
-
-
-def test_the_tokenizer_comes_back_as_it_was(base: Path, tokenizer: Any) -> None:
-    """The folder's tokenizer gives the same tokens and has the same template as the one saved there."""
-    loaded = load_tokenizer(base)
-    text = "<|im_start|>user\nwhat colour is the é🌹?<|im_end|>\n"
-    assert loaded(text)["input_ids"] == tokenizer(text)["input_ids"]
-    assert loaded.chat_template == tokenizer.chat_template
 
 
 def test_settling_fixes_every_source_of_chance_and_the_threads(make_params: MakeParams) -> None:

@@ -1,6 +1,7 @@
 """Laws of the one rendering and the one mask."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from pipeline.batches import IGNORED, collate
 from pipeline.pairs import Message
 from pipeline.problem import Problem
-from pipeline.prompt import Encoded, Renderer
+from pipeline.prompt import Encoded, Renderer, load_tokenizer
 
 ASKED = (Message("user", "what colour is the sky?"),)
 OPENING = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n"
@@ -31,6 +32,14 @@ def with_template(tokenizer: PreTrainedTokenizerFast, template: str | None) -> A
 
 def tokens_of(renderer: Renderer, ids: list[int]) -> list[str]:
     return list(renderer.tokenizer.convert_ids_to_tokens(ids))
+
+
+def test_the_tokenizer_comes_back_as_it_was(base: Path, tokenizer: Any) -> None:
+    """The folder's tokenizer gives the same tokens and has the same template as the one saved there."""
+    loaded = load_tokenizer(base)
+    text = "<|im_start|>user\nwhat colour is the é🌹?<|im_end|>\n"
+    assert loaded(text)["input_ids"] == tokenizer(text)["input_ids"]
+    assert loaded.chat_template == tokenizer.chat_template
 
 
 def test_a_template_that_asks_for_the_day_is_told_the_same_one_every_day(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -212,8 +212,8 @@ def peak(data: Path, pairs: list[Pair], number: int, renderer: Renderer, params:
 def test_memory_does_not_grow_with_the_rows(
     data: Path, pairs: list[Pair], tokenizer: PreTrainedTokenizerFast, make_params: Callable[..., Params]
 ) -> None:
-    """Rows go by some at a time: twice as many rows want no more."""
+    """Rows go by some at a time, and how many of them at once is for threads to say: not three times as many."""
     renderer, params = Renderer(tokenizer, SYSTEM), make_params()
     peak(data, pairs, 100, renderer, params)  # what is made once and kept
-    few, many = (peak(data, pairs, number, renderer, params) for number in (3000, 6000))
-    assert many < 1.1 * few
+    few, many = (peak(data, pairs, number, renderer, params) for number in (3000, 9000))
+    assert many < 1.5 * few
