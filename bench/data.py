@@ -11,13 +11,13 @@ import platform
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.alone import Taken, alone
-from bench.banking import SHORT, rows, varied
+from bench.banking import SHORT, Row, rows, varied
 from bench.measure import RESULTS, Claim, in_turn
 from pipeline.params import Params
 from pipeline.weights import fetch
@@ -53,8 +53,8 @@ class Runner:
         return statistics.median(taken.mib for taken in self.taken)
 
 
-def lay_out(place: Path, params: Params) -> None:
-    """Make a project of varied Banking77 rows: a file of pairs and its params."""
+def lay_out(place: Path, params: Params, pairs: Iterable[Row]) -> None:
+    """Make a project of rows: a file of pairs and its params."""
     (place / "data" / "raw").mkdir(parents=True)
     source = params.ingest.sources[0].model_copy(update={"path": "pairs.jsonl", "format": "auto", "per_label": None})
     told = {name: section.model_dump(mode="json") for name, section in vars(params).items()}
@@ -62,7 +62,7 @@ def lay_out(place: Path, params: Params) -> None:
     told["ingest"] |= {"folder": "data/raw", "sources": [source.model_dump(mode="json")]}
     (place / "params.yaml").write_text(json.dumps(told), encoding="utf-8")  # JSON is YAML too
     with (place / "data" / "raw" / "pairs.jsonl").open("w", encoding="utf-8") as file:
-        for text, label in varied(rows("train"), PAIRS):
+        for text, label in pairs:
             file.write(json.dumps({"prompt": text, "completion": label}) + "\n")
 
 
@@ -91,7 +91,7 @@ def claim(params: Params, rounds: int) -> list[str]:
     """Measure the claim and put it into lines, one for each stage."""
     lines, kept = [], {}
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
-        lay_out(Path(scratch), params)
+        lay_out(Path(scratch), params, varied(rows("train"), PAIRS))
         for stage, (own, name, peer) in runners(Path(scratch), params).items():
             measured = in_turn(f"data-{stage}", "rows", own, {name: peer}, rounds)
             lines += [f"{line}; {own.mib:,.0f} against {peer.mib:,.0f} MiB" for line in measured.lines()]

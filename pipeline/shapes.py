@@ -11,6 +11,7 @@ TOOL_ROLES = {"tool", "function", "function_call", "function_response", "observa
 TOOLS = ("tools", "functions", "parallel_tool_calls")
 REJECTED = {"rejected", "rejected_response", "preferred_output", "non_preferred_output"}
 """Fields of preference data, as TRL, ms-swift and OpenAI name them."""
+OTHER_KINDS = REJECTED.union(TOOLS)
 
 ABSENT: tuple[Any, ...] = (None, False, "", "[]", [])
 """Values of a field that says nothing, as tables and merged files have them."""
@@ -61,6 +62,8 @@ def turns_of(row: dict[str, Any], source: Source) -> Turns:
 
 def refuse_other_kinds(row: dict[str, Any]) -> None:
     """Refuse rows that are meant for another kind of training."""
+    if OTHER_KINDS.isdisjoint(row):
+        return
     if any(row.get(name) not in ABSENT for name in REJECTED):
         told = "two answers of which one is preferred, which are not trained on; write the better one as completion"
         raise NotAPair("preference", told)

@@ -1,13 +1,18 @@
 """Laws of the benchmarks' bookkeeping: ratios of one round each, their spread, and what is kept of them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bench.alone import alone
 from bench.banking import varied
+from bench.data import lay_out
 from bench.measure import Claim, in_turn
+from pipeline import ingest
+from pipeline.pairs import read_pairs
+from pipeline.params import Params, load_params
 
 
 def test_a_ratio_is_of_one_round() -> None:
@@ -50,6 +55,16 @@ def test_varied_rows_are_all_different_and_keep_their_labels() -> None:
     assert len({text for text, _ in made}) == 1000
     assert [label for _, label in made] == ["arrival", "other"] * 500
     assert not {text for text, _ in made} & {text for text, _ in rows}
+
+
+def test_the_project_of_the_data_claim_is_one_that_stages_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_params: Callable[..., Params]
+) -> None:
+    """Its params load, and name its rows."""
+    monkeypatch.chdir(tmp_path)
+    lay_out(tmp_path, make_params(), varied([("where is my new card", "arrival")], 20))
+    ingest.run(load_params(Path("params.yaml")).ingest, Path("data"))
+    assert [pair.completion for pair in read_pairs(Path("data", "ingest", "pairs.parquet"))] == ["arrival"] * 20
 
 
 def test_memory_is_that_of_the_command_alone(tmp_path: Path) -> None:
