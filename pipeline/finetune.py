@@ -8,7 +8,6 @@ Writes data/finetune/: adapter/ (what was trained), history.jsonl (the curves), 
 import json
 import logging
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from pipeline.checkpoints import checkpoints_of
 from pipeline.compiled import compiler
 from pipeline.curves import Emit
 from pipeline.digests import file_sha256, weights_of
+from pipeline.machine import machine
 from pipeline.model import save_adapter, settle, to_train, trainable
 from pipeline.pairs import write_json
 from pipeline.params import Finetune, Model
@@ -49,16 +49,11 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "token
 
 def environment(model: Model, finetune: Finetune) -> dict[str, Any]:
     """Record what the bytes of the adapter depend on besides code, data and params."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    found = machine()
     return {
-        "device": gpu or "cpu",
-        "cpu": {
-            "machine": platform.machine(),
-            "kernels": torch.backends.cpu.get_cpu_capability(),
-            "threads": model.threads,
-        },
+        **found,
+        "cpu": {**found["cpu"], "threads": model.threads},
         "compiler": compiler() if finetune.compile else None,
-        "python": platform.python_version(),
         "packages": {name: version(name) for name in (*PACKAGES, *FOUR_BITS[finetune.adapter == "qlora"])},
     }
 
