@@ -15,6 +15,9 @@ from pipeline.problem import Problem
 
 REFS = "refs/tunesmith/runs"
 LARGE_BYTES = 20 << 20
+CHAMPION = Path("data/champion")
+POINTER = "wdir: champion\nouts:\n- md5: {md5}\n  hash: md5\n  path: adapter\n"
+"""Of the champion's adapter, beside its folder: the folder is an input of stages, and its bytes must stay theirs."""
 AUTHOR = {
     "GIT_AUTHOR_NAME": "tunesmith",
     "GIT_AUTHOR_EMAIL": "tunesmith@localhost",
@@ -92,15 +95,33 @@ def snapshot(root: Path, run: str) -> Snapshot:
             shutil.copy(root / current, index)
         own = {"GIT_INDEX_FILE": str(index)}
         git(root, "add", "--all", **own)
-        champion = Path("data") / "champion" / "champion.json"
-        if (root / champion).exists():  # what the run was compared with is not in git, yet part of its state
-            git(root, "add", "--force", str(champion), **own)
+        stage_champion(root, Path(place), own)
         tree = git(root, "write-tree", **own)
     if tree == git(root, "rev-parse", f"{base}^{{tree}}"):
         return Snapshot(base, clean=True, commit=base)
     commit = git(root, "commit-tree", tree, "-p", base, "-m", f"state of run {run}", **AUTHOR)
     git(root, "update-ref", f"{REFS}/{run}", commit)
     return Snapshot(base, clean=not differing, commit=commit)
+
+
+def stage_champion(root: Path, place: Path, own: dict[str, str]) -> None:
+    """Put what the run was compared with into an index: git ignores it, yet it is part of the state of the run.
+
+    Its record goes in whole; its weights as a `.dvc` file, since DVC keeps them as what an earlier run left. So
+    `dvc checkout` brings them back, while the tree that the user sees has no such file.
+
+    Args:
+        root: The checkout.
+        place: A folder for what is only needed now.
+        own: The environment that names the index.
+    """
+    if (root / CHAMPION / "champion.json").exists():
+        git(root, "add", "--force", str(CHAMPION / "champion.json"), **own)
+    if (root / CHAMPION / "adapter").exists():
+        pointer = place / "champion.dvc"
+        pointer.write_text(POINTER.format(md5=md5_of(root / CHAMPION / "adapter")), encoding="utf-8")
+        blob = git(root, "hash-object", "-w", str(pointer))
+        git(root, "update-index", "--add", "--cacheinfo", f"100644,{blob},{CHAMPION}.dvc", **own)
 
 
 def outputs(root: Path) -> dict[str, dict[str, str]]:
