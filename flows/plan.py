@@ -14,11 +14,15 @@ from pipeline.problem import Problem
 
 @dataclass
 class Report:
-    """What a run did: the outcome and seconds of each stage, where it is recorded, and as which version."""
+    """What a run did: the outcome and seconds of each stage, where it is recorded, and as which version.
+
+    `remote` is what DVC's remote has of its data.
+    """
 
     stages: dict[str, tuple[Outcome, float]] = field(default_factory=dict)
     run_id: str = ""
     version: str = ""
+    remote: str = "none"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from flows.plan import Plan, Report
 from flows.repro import Journal, Outcome, bring_up_to_date
 from flows.screen import Screen
 from flows.snapshot import snapshot, verify
+from flows.upload import upload
 from pipeline.tested import remember
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ def finish(plan: Plan, run: "Run", report: Report) -> None:
 
     state = snapshot(plan.root, plan.folder.name)
     run.tag({"git.commit": state.head, "git.snapshot": state.commit, "git.clean": state.clean})
+    report.remote = upload(plan.root, state.commit)
+    run.tag({"data.remote": report.remote})
     run.tag({f"stage.{stage}": f"{outcome} {seconds:.1f} s" for stage, (outcome, seconds) in report.stages.items()})
     if plan.complete:
         version = record(run, state)
