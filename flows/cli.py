@@ -69,6 +69,8 @@ def run(
     ran = sum(outcome == "ran" for outcome, _ in report.stages.values())
     recorded = f"MLflow run {report.run_id[:8]}, {report.version or 'no release'}"
     show.console.print(f"\n{ran} of {len(report.stages)} stages run; {recorded}")
+    if report.remote != "none":
+        show.console.print(f"data in DVC's remote: {report.remote}", markup=False)
     if plan.complete:
         show.results(root)
         show.next_steps(root)
@@ -138,6 +140,37 @@ def status() -> None:
     held = champion.held(root, params.register.name)
     named = "none yet" if held is None else f"{held.release['name']}, adapter {held.digest[:12]}"
     show.console.print(f"champion   {named}")
+
+
+@app.command()
+@plain_errors
+def reproduce(
+    what: Annotated[
+        str, typer.Argument(metavar="COMMIT|RUN|VERSION", help="3, NAME/3, NAME@champion, a run's id, or a commit.")
+    ],
+    env: Annotated[
+        bool, typer.Option("--env", help="Install the packages that it pins, and use those: needs the network.")
+    ] = False,
+) -> None:
+    """Make a past model again from its own code and data, and say whether each step came out the same.
+
+    Exit code 0: identical, or within the tolerance that is declared for another kind of machine. 1: it differs, with
+    the first step that does, and why.
+
+    [dim]Examples:[/]
+
+        tunesmith reproduce 3                 version 3 of this project's model
+
+        tunesmith reproduce NAME@champion
+
+        tunesmith reproduce 4f1c2d --env      a run or a commit, with the packages of its time
+    """
+    from flows.reproduce.rebuild import reproduce as make_again
+
+    outcome = make_again(
+        place.root(), what, lambda line: show.console.print(line, markup=False), own_packages=env
+    )  # fmt: skip
+    raise typer.Exit(1 if outcome.result == "differs" else 0)
 
 
 @app.command()

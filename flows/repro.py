@@ -138,26 +138,34 @@ def bring_up_to_date(
     }
     if sys.stderr.isatty():
         more["TUNESMITH_TERMINAL"] = "1"
-    process = subprocess.Popen(
-        command, cwd=root, env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509 -- it calls the kernel only
-    )  # fmt: skip
     if force:
         shutil.rmtree(private(root) / "checkpoints", ignore_errors=True)  # made anew, from the beginning
-    try:
-        output = b""
-        for chunk in chunks(process):
-            output = (output + chunk)[-20_000:]
-            show(chunk)
-        code = process.wait()
-    finally:
-        end_group(process)
+    code, output = follow(command, root, environment(**more), show)
     entries = journal.entries()[before:]
     if code:
         raise StageFailed(stage, words_of(entries, output, code))
     if any(entry["event"] == "start" for entry in entries):
         return "ran"
     return "cached" if b"is cached" in output else "fresh"
+
+
+def follow(command: list[str], folder: Path, env: dict[str, str], show: Callable[[bytes], None]) -> tuple[int, bytes]:
+    """Run a command in a process group of its own to its end: its exit code, and the end of what it printed.
+
+    Whatever ends this early, ends the whole group.
+    """
+    process = subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509 -- it calls the kernel only
+    )  # fmt: skip
+    output = b""
+    try:
+        for chunk in chunks(process):
+            output = (output + chunk)[-20_000:]
+            show(chunk)
+        return process.wait(), output
+    finally:
+        end_group(process)
 
 
 def chunks(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:

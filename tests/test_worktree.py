@@ -52,7 +52,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dvc(root, "remote", "add", "--quiet", "--default", "beside", "../store")
         git(root, "add", "--all")
         git(root, "commit", "--quiet", "-m", "a run")
-        shutil.copytree(root / "data/champion/adapter", root / "earlier")  # what an earlier run left, so that DVC has it
+        shutil.copytree(
+            root / "data/champion/adapter", root / "earlier"
+        )  # what an earlier run left, so that DVC has it
         dvc(root, "add", "--quiet", "earlier")
         dvc(root, "push", "--quiet")
         git(root, "reset", "--quiet", "--hard")

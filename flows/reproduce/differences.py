@@ -1,0 +1,118 @@
+"""What is not now as it was when a run was recorded: data, code, params, packages, machine."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from flows.snapshot import md5_of
+
+Kind = Literal["data", "code", "params", "thread count", "package", "Python", "CPU kind", "device", "base model"]
+
+THREADS = "model.threads"
+SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that differs; `stage` is the first that it can have changed, empty if that may be any."""
+
+    kind: Kind
+    what: str
+    then: str
+    now: str
+    stage: str = ""
+
+    def __str__(self) -> str:
+        """Name it, then and now."""
+        named = f"{self.kind} {self.what}" if self.what else self.kind
+        return f"{named}: {self.then} then, {self.now} now"
+
+
+def input_differences(tree: Path, lock: Mapping[str, Any]) -> Iterator[Difference]:
+    """Compare what the stages read, and no stage wrote, with the digests of dvc.lock.
+
+    Args:
+        tree: A worktree with its data, before any stage runs.
+        lock: The stages of its dvc.lock.
+    """
+    written = {out["path"] for entry in lock.values() for out in entry.get("outs", [])}
+    seen: set[str] = set()
+    for stage, entry in lock.items():
+        for dep in entry.get("deps", []):
+            path = dep["path"]
+            if path in written | seen:
+                continue
+            seen.add(path)
+            found = md5_of(tree / path) if (tree / path).exists() else "missing"
+            if found != dep["md5"]:
+                kind: Kind = "code" if path.startswith("pipeline/") else "data"
+                yield Difference(kind, path, dep["md5"][:12], found[:12], stage)
+
+
+def param_differences(lock: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Difference]:
+    """Compare params.yaml with the values that dvc.lock holds; a stage knows its own sections only."""
+    now, seen = flat(params), set[str]()
+    for stage, entry in lock.items():
+        then = flat(entry.get("params", {}).get("params.yaml", {}))
+        sections = {name.partition(".")[0] for name in then}
+        names = {*then, *(name for name in now if name.partition(".")[0] in sections)} - seen
+        seen |= names
+        for name in sorted(names):
+            if then.get(name) != now.get(name):
+                kind: Kind = "thread count" if name == THREADS else "params"
+                yield Difference(kind, "" if name == THREADS else name, said(then, name), said(now, name), stage)
+
+
+def said(values: Mapping[str, Any], name: str) -> str:
+    """Say a value, cut where it is long."""
+    text = str(values[name]) if name in values else "not there"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Flatten nested values to dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{above}{key}.")
+        else:
+            found[f"{above}{key}"] = value
+    return found
+
+
+def machine_differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+    """Compare device, kind of CPU and Python; both as `data/finetune/environment.json` has them."""
+    if recorded["device"] != now["device"]:
+        yield Difference("device", "", recorded["device"], now["device"])
+    if cpu_kind(recorded) != cpu_kind(now):
+        yield Difference("CPU kind", "", cpu_kind(recorded), cpu_kind(now))
+    if recorded["python"] != now["python"]:
+        yield Difference("Python", "", recorded["python"], now["python"])
+
+
+def cpu_kind(environment: Mapping[str, Any]) -> str:
+    """Say in one word what the kernels of libraries are chosen by."""
+    cpu = environment["cpu"]
+    return " ".join(part for part in (cpu["machine"], cpu.get("vendor", ""), cpu["kernels"]) if part)
+
+
+def package_differences(
+    recorded: Mapping[str, str], pinned: Mapping[str, str], installed: Mapping[str, str]
+) -> Iterator[Difference]:
+    """Compare the packages that are installed with those recorded, and those not recorded with what was pinned.
+
+    Args:
+        recorded: Versions that the training recorded.
+        pinned: Versions that the state's constraints name for what its stages need.
+        installed: What there is now.
+    """
+    for name, then in {**pinned, **recorded}.items():
+        now = installed.get(name, "not installed")
+        if now != then and (name in recorded or now.partition("+")[0] != then):  # a pin names no build, such as +cpu
+            yield Difference("package", name, then, now)
+
+
+def computed(differences: Iterable[Difference]) -> list[str]:
+    """Name what makes this another kind of machine, on which no bytes of computed numbers are promised."""
+    return [str(difference) for difference in differences if difference.kind in ("CPU kind", "device")]
