@@ -115,6 +115,7 @@ def drift_check(validate: Validate) -> Check:
 
 
 def action_of(check: Check, validate: Validate) -> Action:
-    """Say what becomes of pairs that break a check."""
+    """Say what becomes of pairs that break a check; off, if what it compares with was not said."""
+    compared = {"other_language": validate.languages, "unknown_label": validate.labels}
     action: Action = getattr(validate.checks, check.reason)
-    return action
+    return "off" if check.reason in compared and compared[check.reason] is None else action

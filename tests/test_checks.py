@@ -1,7 +1,7 @@
 import pytest
 from conftest import PROJECT
 
-from pipeline.checks import checks_of, drift_check
+from pipeline.checks import action_of, checks_of, drift_check
 from pipeline.params import Validate, load_params
 
 RULES = load_params(PROJECT / "params.yaml").validate
@@ -36,3 +36,11 @@ def test_a_share_itself_is_allowed() -> None:
         ]
         assert check.most == round(1000 * share)
         assert drift_check(RULES.model_copy(update={"max_drift": share})).most == round(1000 * share)
+
+
+def test_what_was_not_said_is_not_compared_with() -> None:
+    """Without languages or labels in params, those two checks are off, whatever is to become of rows."""
+    said = RULES.model_copy(update={"languages": ("en",), "labels": ("a",)})
+    off, on = ({c.reason for c in checks_of(rules) if action_of(c, rules) == "off"} for rules in (RULES, said))
+    assert off == {"other_language", "unknown_label"}
+    assert on == set()
