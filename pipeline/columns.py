@@ -199,9 +199,9 @@ class Reader:
         }
 
     def columns(self) -> Columns:
-        """Give the columns of all that went by."""
-        names = self.parts[0] if self.parts else []
-        found = {name: np.concatenate([part[name] for part in self.parts]) for name in names}
+        """Give the columns of all that went by, once: the parts go as they are put together."""
+        names = list(self.parts[0]) if self.parts else []
+        found = {name: np.concatenate([part.pop(name) for part in self.parts]) for name in names}
         own = {name: found.pop(name) for name in OWN}
         answers, files = (list(map(str, known)) for known in (self.answers, self.files))
         asked = np.array(list(self.asked), np.uint64)

@@ -91,10 +91,11 @@ def near_duplicates(texts: Iterable[str], threshold: float, others: Grams | None
     Returns:
         All such pairs but those that share no band (see BANDS) or meet only in a crowd (see CROWD); none that is not.
     """
-    own = [grams_of(some) for some in some_at_a_time(texts)]
-    number = sum(map(len, own))
-    grams = joined([*own, others] if others else own)
-    first, second = candidates(minima_of(grams))
+    parts = [grams_of(some) for some in some_at_a_time(texts)]
+    number = sum(map(len, parts))
+    grams = joined([*parts, others] if others else parts)
+    del parts
+    first, second = candidates(bands_of(grams))
     first, second = first[first < number], second[first < number]
     jaccard = np.concatenate(
         [np.zeros(0), *(compared(grams, first[at], second[at]) for at in slices(grams, first, second))]
@@ -122,16 +123,18 @@ def slices(grams: Grams, first: Ints, second: Ints) -> Iterator[slice]:
         start = end
 
 
-def minima_of(grams: Grams) -> npt.NDArray[np.uint32]:
-    """Compute the minima of each text, some texts at a time."""
-    found = [np.zeros((0, BANDS * BAND), np.uint32)]
+def bands_of(grams: Grams) -> Hashes:
+    """Hash the minima of each band of each text, some texts at a time."""
+    found = np.empty((len(grams), BANDS), np.uint64)
     for start in range(0, len(grams), TOGETHER):
         some = grams.of(start, min(start + TOGETHER, len(grams)))
         digests = RMinHash.digest_matrix_from_flat_token_hashes(
             some.hashes.astype(np.uint64), some.starts.astype(np.uint64), BANDS * BAND, 1
         )
-        found.append(np.array(digests.to_rows(), np.uint32))
-    return np.concatenate(found)
+        minima = np.array(digests.to_rows(), np.uint32).reshape(-1, BAND)
+        keys = mixed(minima) << np.uint64(32) | mixed(minima[:, ::-1])
+        found[start : start + len(some)] = keys.reshape(-1, BANDS)
+    return found
 
 
 def grams_of(texts: Sequence[str]) -> Grams:
@@ -163,15 +166,13 @@ def mixed(letters: npt.NDArray[np.uint32]) -> Hashes:
     return found >> np.uint64(32)
 
 
-def candidates(minima: npt.NDArray[np.uint32]) -> tuple[Ints, Ints]:
-    """Find the pairs of rows that have all minima of some band in common."""
+def candidates(bands: Hashes) -> tuple[Ints, Ints]:
+    """Find the pairs of rows that have some band in common."""
     found = np.zeros(0, np.int64)
-    for band in range(BANDS):
-        rows = minima[:, band * BAND : (band + 1) * BAND]
-        keys = mixed(rows) << np.uint64(32) | mixed(rows[:, ::-1])
+    for keys in bands.T:
         order = np.argsort(keys, kind="stable")
-        found = different(np.concatenate([found, met(keys[order], order, len(rows))]))
-    return np.divmod(found, max(len(minima), 1))
+        found = different(np.concatenate([found, met(keys[order], order, len(keys))]))
+    return np.divmod(found, max(len(bands), 1))
 
 
 def met(keys: Hashes, order: Ints, rows: int) -> Ints:
