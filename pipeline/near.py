@@ -30,6 +30,12 @@ CROWD = 40
 """Of many different texts that share a band, each is compared with so many that come after it, and with the first."""
 COMPARED = 4_000_000
 """Grams compared at once."""
+MARKS = 8
+"""Words of 64 bits, of which each gram of a text sets one bit."""
+ROUNDING = 1e-9
+"""So that a pair right at the threshold is looked at."""
+BOUNDED = 500_000
+"""Pairs whose marks are compared at once."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,8 @@ def near_duplicates(texts: Iterable[str], threshold: float, others: Grams | None
     del parts
     first, second = candidates(bands_of(grams))
     first, second = first[first < number], second[first < number]
+    likely = possible(grams, first, second, threshold)
+    first, second = first[likely], second[likely]
     jaccard = np.concatenate(
         [np.zeros(0), *(compared(grams, first[at], second[at]) for at in slices(grams, first, second))]
     )
@@ -189,6 +197,38 @@ def met(keys: Hashes, order: Ints, rows: int) -> Ints:
         pairs.append(np.stack([alike, alike + apart]))
     first, second = np.sort(order[np.concatenate(pairs, axis=1)], axis=0)
     found: Ints = (first * rows + second)[first != second]
+    return found
+
+
+def possible(grams: Grams, first: Ints, second: Ints, threshold: float) -> npt.NDArray[np.bool_]:
+    """Say of which pairs the Jaccard index may reach a threshold; most are told apart without looking at their grams.
+
+    Each bit that one text has marked and the other has not stands for a gram of its own at least, so what is left is as
+    much as they can share. Long texts mark nearly every bit and all pass.
+    """
+    sizes, marks = grams.sizes(), marks_of(grams)
+    found = np.empty(len(first), bool)
+    for start in range(0, len(first), BOUNDED):
+        one, two = first[start : start + BOUNDED], second[start : start + BOUNDED]
+        shared = np.minimum(own(marks, sizes, one, two), own(marks, sizes, two, one))
+        found[start : start + BOUNDED] = shared >= threshold * (sizes[one] + sizes[two] - shared) * (1 - ROUNDING)
+    return found
+
+
+def own(marks: Hashes, sizes: Ints, one: Ints, two: Ints) -> Ints:
+    """Say how many grams of a text another one can have at most."""
+    alone: Ints = np.bitwise_count(marks[one] & ~marks[two]).sum(axis=1, dtype=np.int64)
+    return sizes[one] - alone
+
+
+def marks_of(grams: Grams) -> Hashes:
+    """Set, for each text, a bit for each of its grams."""
+    found = np.zeros((len(grams), MARKS), np.uint64)
+    for start in range(0, len(grams), TOGETHER):
+        some = grams.of(start, min(start + TOGETHER, len(grams)))
+        texts = np.repeat(np.arange(start, start + len(some)), some.sizes())
+        bits = np.uint64(1) << (some.hashes & np.uint32(63)).astype(np.uint64)
+        np.bitwise_or.at(found, (texts, (some.hashes >> np.uint32(6)) % MARKS), bits)
     return found
 
 

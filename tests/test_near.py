@@ -1,11 +1,12 @@
 import csv
 import random
+from itertools import combinations
 
 import numpy as np
 import pytest
 from conftest import PROJECT
 
-from pipeline.near import Near, folded, grams_of, hash_of, joined, near_duplicates
+from pipeline.near import Near, compared, folded, grams_of, hash_of, joined, near_duplicates, possible
 
 BANKING = PROJECT.parent / "shared" / "data" / "banking77"
 WORDS = ["card", "bank", "money", "transfer", "account", "lost", "stolen", "payment", "refund", "cash", "fee", "pin"]
@@ -129,3 +130,15 @@ def test_the_near_duplicates_of_banking77() -> None:
     near = {(every[a], every[b]) for a, b in paired(found)}
     whom = {a for a, b in near if b in trained} | {b for a, b in near if a in trained} | trained
     assert len([text for text in texts["test"] if folded(text) in whom]) == 176
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.7, 0.8, 1.0])
+def test_what_is_told_apart_beforehand_is_below_the_threshold(threshold: float) -> None:
+    """No pair that reaches it is lost, also right at it; of short texts most of the others go."""
+    texts = list(dict.fromkeys([*sentences(40), *(f"{text} a pin" for text in sentences(40)), "a" * 9, "ab" * 900]))
+    grams = grams_of(texts)
+    first, second = (np.array(places) for places in zip(*combinations(range(len(texts)), 2), strict=True))
+    exact = compared(grams, first, second)
+    passed = possible(grams, first, second, threshold)
+    assert passed[exact >= threshold].all()
+    assert passed.sum() < max((exact >= threshold).sum() * 2, 0.9 * len(passed))
