@@ -135,15 +135,15 @@ def prepared(plan: Plan) -> Plan:
 
 
 def finish(plan: Plan, run: "Run", report: Report) -> None:
-    """Keep the state of the tree, and record the release if the run went that far."""
+    """Keep the state of the tree, record the release if the run went that far, push the data if there is a remote."""
     from flows.record.release import record  # noqa: PLC0415
 
     state = snapshot(plan.root, plan.folder.name)
     run.tag({"git.commit": state.head, "git.snapshot": state.commit, "git.clean": state.clean})
-    report.remote = upload(plan.root, state.commit)
-    run.tag({"data.remote": report.remote})
     run.tag({f"stage.{stage}": f"{outcome} {seconds:.1f} s" for stage, (outcome, seconds) in report.stages.items()})
     if plan.complete:
         version = record(run, state)
         report.version = f"{version.name} version {version.number}"
         mark(plan.root)
+    report.remote = upload(plan.root, state.commit)
+    run.tag({"data.remote": report.remote})

@@ -23,8 +23,8 @@ def upload(root: Path, commit: str) -> str:
     """
     if default_remote(root) is None:
         return "none"
-    tree = add_worktree(root, commit, TREE)
     try:
+        tree = add_worktree(root, commit, TREE)
         dvc(tree, "push")
         missing = data_status(tree, "--not-in-remote").get("not_in_remote", [])
     except Problem as problem:
