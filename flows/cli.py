@@ -93,6 +93,30 @@ def data() -> None:
 
 @app.command()
 @plain_errors
+def diff(
+    rev: Annotated[
+        str | None,
+        typer.Argument(metavar="[REV]", help="A commit, tag or run; else what the champion was made from."),
+    ] = None,
+) -> None:
+    """Say what changed in the pairs, row by row, and what it calls for by the rules in params.yaml.
+
+    Nothing is run or left behind. The same is recorded with every run.
+
+    [dim]Examples:[/]
+
+        tunesmith diff           since the champion, else since the last run
+
+        tunesmith diff HEAD~3    since an earlier commit
+    """
+    from flows.difference import compare, lines
+
+    for line in lines(*compare(place.root(), rev)):
+        show.console.print(line, markup=False)
+
+
+@app.command()
+@plain_errors
 def plan() -> None:
     """Say what a run will cost: tokens, steps, time, memory and disk, measured on a few steps that are not kept.
 

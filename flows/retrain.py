@@ -22,12 +22,14 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from flows import champion
+from flows.difference import compare
 from flows.marker import mark
 from flows.plan import Plan, Report
 from flows.repro import Journal, Outcome, bring_up_to_date
 from flows.screen import Screen
 from flows.snapshot import snapshot, verify
 from flows.upload import upload
+from pipeline.problem import Problem
 from pipeline.tested import remember
 
 if TYPE_CHECKING:
@@ -138,6 +140,7 @@ def finish(plan: Plan, run: "Run", report: Report) -> None:
     """Keep the state of the tree, record the release if the run went that far, push the data if there is a remote."""
     from flows.record.release import record  # noqa: PLC0415
 
+    tell_change(plan.root, run)  # before this run is the last state, and its model perhaps the champion
     state = snapshot(plan.root, plan.folder.name)
     run.tag({"git.commit": state.head, "git.snapshot": state.commit, "git.clean": state.clean})
     run.tag({f"stage.{stage}": f"{outcome} {seconds:.1f} s" for stage, (outcome, seconds) in report.stages.items()})
@@ -147,3 +150,13 @@ def finish(plan: Plan, run: "Run", report: Report) -> None:
         mark(plan.root)
     report.remote = upload(plan.root, state.commit)
     run.tag({"data.remote": report.remote})
+
+
+def tell_change(root: Path, run: "Run") -> None:
+    """Show in MLflow how the pairs changed since the champion, or the last run; or why that is not known."""
+    from flows.record.changed import show_change  # noqa: PLC0415
+
+    try:
+        show_change(run, *compare(root, fresh=True))
+    except Problem as problem:  # what is gone of the past does not spoil the run
+        run.tag({"difference.decision": f"not known: {problem}"})

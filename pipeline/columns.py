@@ -83,11 +83,12 @@ def prompts_of(batch: pa.RecordBatch) -> pa.Array:
 
 
 def openings_of(batch: pa.RecordBatch) -> pa.Array:
-    """Give what the first user turn of each prompt says: with that a conversation begins, whatever is said before."""
+    """Give what the first user turn of each prompt says, else its first turn: with that a conversation begins."""
     messages = batch["messages"]
     users = np.flatnonzero(pc.equal(pc.struct_field(messages.values, "role"), "user").to_numpy(zero_copy_only=False))
-    first = users[np.searchsorted(users, messages.offsets.to_numpy()[:-1])]
-    return pc.struct_field(messages.values, "content").take(pa.array(first))
+    starts, ends = messages.offsets.to_numpy()[:-1], messages.offsets.to_numpy()[1:]
+    first = np.append(users, len(messages.values))[np.searchsorted(users, starts)]
+    return pc.struct_field(messages.values, "content").take(pa.array(np.where(first < ends, first, starts)))
 
 
 def questions_of(batch: pa.RecordBatch) -> pa.Array:

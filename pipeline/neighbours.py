@@ -4,6 +4,8 @@ Prompts that are the same but for case, blanks and punctuation are one prompt he
 prompts; so a thousand copies of a row cost no more than one.
 """
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,26 +16,38 @@ from pipeline.params import Validate
 Flags = npt.NDArray[np.bool_]
 
 
-def sides_of(columns: Columns, validate: Validate, claimed: Flags | None = None) -> Numbers:
+class Placed(Protocol):
+    """Pairs of which is known where the law of the split puts each, and what its source says of it; as Columns are."""
+
+    @property
+    def points(self) -> npt.NDArray[np.float64]:
+        """Where the law puts their prompt, from 0 to 1."""
+
+    @property
+    def given(self) -> Numbers:
+        """The number of the split that their source names, or DRAWN."""
+
+
+def sides_of(columns: Placed, validate: Validate) -> Numbers:
     """Say on which side of the split each pair is, as a number of SPLITS.
 
     By the hash of how its conversation opens, so that it stays there whatever rows come or go, and rows with one prompt
     stay together. Where a source names its side, that holds; where one is the test set, no other row is drawn into it.
-
-    Args:
-        columns: The pairs.
-        validate: The shares.
-        claimed: The prompts that were tested before, whose rows stay in the test set if it is drawn.
     """
     share = 0.0 if test_given(columns) else validate.test_share
     held_out = np.where(columns.points < share + validate.validation_share, VALIDATION, TRAIN)
     drawn = np.where(columns.points < share, TEST, held_out)
-    if claimed is not None and not test_given(columns):
-        drawn = np.where(claimed[columns.prompts], TEST, drawn)
     return np.where(columns.given == DRAWN, drawn, columns.given)
 
 
-def test_given(columns: Columns) -> bool:
+def with_claimed(columns: Columns, sides: Numbers, claimed: Flags) -> Numbers:
+    """Keep rows whose prompts were tested before in the test set, if that is drawn and no source says otherwise."""
+    if test_given(columns):
+        return sides
+    return np.where(claimed[columns.prompts] & (columns.given == DRAWN), TEST, sides)
+
+
+def test_given(columns: Placed) -> bool:
     """Say whether a source is the test set."""
     return bool((columns.given == TEST).any())
 

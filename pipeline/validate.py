@@ -23,7 +23,7 @@ from pipeline.drift import moved_from, profile_of, trained, words_of
 from pipeline.findings import KEPT, Finding, Judged, named, reasons_of
 from pipeline.labels import balance_columns, spelling_columns
 from pipeline.near import Near, near_duplicates
-from pipeline.neighbours import Flags, among, claimed_by, neighbour_columns, sides_of
+from pipeline.neighbours import Flags, among, claimed_by, neighbour_columns, sides_of, with_claimed
 from pipeline.overlaps import overlaps_of, summed
 from pipeline.page import validation_page
 from pipeline.pairs import PAIRS, QUARANTINE, SPLITS, counts, read_quarantine, write_json
@@ -143,8 +143,9 @@ def judge(
         unread: The reasons of rows that ingest set aside.
         labels: Whether completions are labels.
     """
-    claimed = claimed_by(tested, columns, near, sides_of(columns, validate))
-    near, sides = among(near, len(columns.asked)), sides_of(columns, validate, claimed)
+    drawn = sides_of(columns, validate)
+    claimed = claimed_by(tested, columns, near, drawn)
+    near, sides = among(near, len(columns.asked)), with_claimed(columns, drawn, claimed)
     findings, results = hold(columns.texts, text_checks(validate), validate)
     living = reasons_of(findings, len(columns)) == KEPT
     others = {

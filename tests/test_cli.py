@@ -181,7 +181,7 @@ def test_without_a_command_the_help_is_shown() -> None:
     _, said, errors = called()
     assert all(
         f" {name} " in said + errors
-        for name in ("run", "plan", "status", "up", "down", "sync", "new", "predict", "accept-contract")
+        for name in ("run", "diff", "plan", "status", "up", "down", "sync", "new", "predict", "accept-contract")
     )
 
 

@@ -4,7 +4,7 @@ from conftest import PROJECT
 
 from pipeline.columns import DRAWN, TEST, TRAIN, VALIDATION, Columns
 from pipeline.near import Near
-from pipeline.neighbours import among, claimed_by, copies, neighbour_columns, sides_of
+from pipeline.neighbours import among, claimed_by, copies, neighbour_columns, sides_of, with_claimed
 from pipeline.params import load_params
 
 RULES = load_params(PROJECT / "params.yaml").validate
@@ -47,11 +47,12 @@ def test_the_side_is_that_of_the_source_or_of_the_point() -> None:
 def test_a_prompt_that_was_tested_before_stays_in_the_test_set() -> None:
     """If that is drawn; where a source says otherwise, that holds, and where one is the test set, none is drawn."""
     claimed = np.array([False, True, False, True])
-    assert sides_of(columns(), RULES, claimed).tolist() == [TEST] * 4 + [VALIDATION, TEST]
-    given = np.array([DRAWN] * 5 + [TRAIN])
-    assert sides_of(columns(given=given), RULES, claimed).tolist() == [TEST] * 4 + [VALIDATION, TRAIN]
-    given = np.array([DRAWN] * 5 + [TEST])
-    assert TEST not in sides_of(columns(given=given), RULES, claimed)[:5]
+    given = {place: np.array([DRAWN] * 5 + [place]) for place in (DRAWN, TRAIN, TEST)}
+    for place, found in {DRAWN: [TEST] * 4 + [VALIDATION, TEST], TRAIN: [TEST] * 4 + [VALIDATION, TRAIN]}.items():
+        told = columns(given=given[place])
+        assert with_claimed(told, sides_of(told, RULES), claimed).tolist() == found
+    told = columns(given=given[TEST])
+    assert TEST not in with_claimed(told, sides_of(told, RULES), claimed)[:5]
 
 
 def test_what_was_tested_claims_its_prompts_and_those_near_them_unless_it_still_is_in_the_test_set() -> None:

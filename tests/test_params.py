@@ -145,9 +145,9 @@ def test_every_missing_section_is_named() -> None:
     """An empty set of sections gets one line for each section that it lacks."""
     with pytest.raises(Problem) as caught:
         parse_params({}, where="mine.yaml")
-    sections = ("model", "prompt", "ingest", "validate", "tokenize", "finetune", "evaluate", "register")
+    sections = ("model", "prompt", "ingest", "validate", "tokenize", "finetune", "evaluate", "register", "retrain")
     lines = "".join(f"\n  {name}: Field required" for name in sections)
-    assert str(caught.value) == f"mine.yaml: 8 values are wrong:{lines}"
+    assert str(caught.value) == f"mine.yaml: 9 values are wrong:{lines}"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from checkout import apart
 
+from flows.difference import Base
+from flows.past import Past
+from flows.record.changed import show_change
 from flows.record.release import note, results
 from flows.record.runs import BATCH, Run, begin, close_dead, flat, live, points_of, ship
 from flows.record.store import client, experiment
@@ -220,3 +223,32 @@ def test_the_verdict_is_the_first_thing_that_is_read() -> None:
     """In bold, with every reason below it."""
     told = note({"verdict": "keep", "reasons": ["not surely better", "too few rows"]})
     assert told == "**not promoted**\n- not surely better\n- too few rows"
+
+
+def test_a_run_carries_how_the_pairs_changed(run: Run) -> None:
+    """The decision as tags, the rows of each kind, the labels that came or went and the first rows as tables."""
+    example = {"kind": "added", "source": "a.jsonl", "row": 3, "prompt_before": None, "prompt_after": "hello"}
+    change = {
+        "learnt": {"added": 2, "removed": 0}, "tested": {"added": 1, "removed": 0},
+        "new_labels": {"blue": 3}, "vanished_labels": {}, "drift": {"labels": 0.25, "lengths": 0.5},
+    }  # fmt: skip
+    decision = {"outcome": "ask", "reasons": ["new labels", "drift"]}
+    against = Base(Past("0" * 40, {}, {}), "the champion")
+    show_change(run, against, {"change": change, "decision": decision, "examples": [example]})
+    connected = client(run.root)
+    found = connected.get_run(run.id)
+    assert {name: value for name, value in found.data.tags.items() if name.startswith("difference.")} == {
+        "difference.against": f"the champion ({'0' * 40})",
+        "difference.decision": "ask",
+        "difference.reasons": "new labels; drift",
+    }
+    assert found.data.metrics == {"drift/labels": 0.25, "drift/lengths": 0.5}
+    tables = {
+        name: json.loads(Path(connected.download_artifacts(run.id, f"difference/{name}.json")).read_bytes())["data"]
+        for name in ("rows", "labels", "examples")
+    }
+    assert tables == {
+        "rows": [["added", 2, 1], ["removed", 0, 0]],
+        "labels": [["blue", "new", 3]],
+        "examples": [["added", "a.jsonl", 3, None, "hello"]],
+    }

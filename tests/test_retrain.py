@@ -350,6 +350,15 @@ def test_the_new_candidate_met_the_champion(changed: Left, first: Left) -> None:
     assert {alias: str(version.version) for alias, version in named.items()} == {"champion": "1", "challenger": "2"}
 
 
+def test_every_run_says_what_changed_in_the_pairs(first: Left, changed: Left, poisoned: tuple[Left, str, Left]) -> None:
+    """Before the first there is nothing to compare with; afterwards what the champion was made from."""
+    assert first.run.data.tags["difference.decision"].startswith("not known: the pairs: there are none of before")
+    for left in (changed, poisoned[2]):
+        tags = left.run.data.tags
+        assert tags["difference.against"].startswith("the champion (")
+        assert (tags["difference.decision"], tags["difference.reasons"]) == ("skip", "the pairs are the same")
+
+
 def test_the_plan_says_what_a_run_will_cost_and_leaves_it_to_be_run(changed: Left, checkout: Checkout) -> None:
     """Counted and measured on what is tokenized; no stage behind that is run, no run recorded, no champion moved."""
     journals = sorted((checkout.root / ".tunesmith" / "runs").glob("*"))

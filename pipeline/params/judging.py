@@ -1,11 +1,11 @@
-"""Sections on what is asked and what is a good answer: the prompt, the scores, the gate."""
+"""Sections on what is asked and what is a good answer: the prompt, the scores, the gate, a change of the pairs."""
 
 import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.params.section import Name, Positive, Section, Seed
+from pipeline.params.section import Name, Positive, Section, Seed, Share
 
 Task = Literal["labels", "text"]
 
@@ -78,3 +78,21 @@ class Register(Section):
     min_gain: Annotated[float, Field(ge=0, lt=1)]
     """The paired gain must lie above this with `confidence`; 0 means: surely better."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class Retrain(Section):
+    """What a change of the pairs calls for; read by `tunesmith diff` and by the flow, by no stage."""
+
+    min_changed_rows: Positive
+    """Changed training rows from which on training anew is worth it; fewer are only evaluated on."""
+    max_relabelled_share: Share
+    """Share of the rows of before that may have another completion for the same prompt; above it a person is asked."""
+    max_removed_share: Share
+    """Share of the rows of before that may be gone; above it a person is asked."""
+    max_drift: Share
+    """How far the mix of labels and the lengths of prompts may move (0: not at all, 1: nothing in common); above it a
+    person is asked."""
+    new_labels: Literal["retrain", "ask"]
+    vanished_labels: Literal["retrain", "ask"]
+    spelling: Literal["retrain", "skip"]
+    """Rows that differ only by blanks, or by the case of their prompt: counted as changed, or not."""

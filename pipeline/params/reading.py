@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.params.data import Ingest, Tokenize, Validate
-from pipeline.params.judging import Evaluate, Prompt, Register
+from pipeline.params.judging import Evaluate, Prompt, Register, Retrain
 from pipeline.params.training import Finetune, Model
 from pipeline.problem import Problem
 
@@ -27,6 +27,7 @@ class Params:
     finetune: Finetune
     evaluate: Evaluate
     register: Register
+    retrain: Retrain
 
     @model_validator(mode="after")
     def steps_are_not_lost(self) -> Self:

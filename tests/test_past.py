@@ -1,0 +1,119 @@
+"""Laws of states of the past: what their lock file said, and outputs brought back from DVC's cache or remote."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from checkout import apart, git, make_checkout
+
+from flows.past import Past, bring_back, cache, commit_of, past, state_of, states, stored
+from flows.repro import dvc
+from flows.snapshot import snapshot
+from pipeline.problem import Problem
+
+DVC_YAML = """
+stages:
+  finetune:
+    cmd: mkdir -p data/finetune/adapter/deep && cp in.txt data/finetune/adapter/deep/a && cp in.txt one.txt
+    deps: [in.txt]
+    outs: [data/finetune/adapter, one.txt]
+"""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A project with two states, of which the second is that of now."""
+
+    root: Path
+    states: tuple[Past, ...]
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
+    for name, value in apart(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    ignored = "/data/finetune/\n/one.txt\n/.tunesmith/\n"
+    root = make_checkout(tmp_path / "project", {"in.txt": "first\n", "dvc.yaml": DVC_YAML, ".gitignore": ignored})
+    (root / "data/finetune").mkdir(parents=True)
+    found = []
+    for run, text in (("r1", "first\n"), ("r2", "second\n")):
+        (root / "in.txt").write_text(text, encoding="utf-8")
+        dvc(root, "repro", "--quiet")
+        state = past(root, snapshot(root, run).commit)
+        assert state is not None
+        found.append(state)
+    return Kept(root, tuple(found))
+
+
+def lose(place: Path, state: Past, path: str) -> None:
+    """Delete an object where DVC keeps it."""
+    stored(place, state.outputs[path]).unlink()
+
+
+def test_every_state_is_found_once_the_newest_first(kept: Kept) -> None:
+    """Those of runs; what a commit holds is one, too, once it is committed."""
+    assert [state.outputs for state in states(kept.root)] == [state.outputs for state in kept.states[::-1]]
+    assert past(kept.root, "HEAD") is None
+    git(kept.root, "add", "dvc.lock")
+    git(kept.root, "commit", "--quiet", "-m", "locked")
+    assert [state.commit for state in states(kept.root)][-1] == git(kept.root, "rev-parse", "HEAD")
+
+
+def test_a_model_is_found_by_its_bytes(kept: Kept, tmp_path: Path) -> None:
+    """The state whose finetune left this very folder."""
+    bring_back(kept.root, kept.states[0], "data/finetune/adapter", tmp_path / "adapter")
+    assert state_of(kept.root, tmp_path / "adapter") == kept.states[0]
+    (tmp_path / "adapter" / "more").write_text("another", encoding="utf-8")
+    assert state_of(kept.root, tmp_path / "adapter") is None
+
+
+def test_outputs_come_back_as_they_were(kept: Kept, tmp_path: Path) -> None:
+    """A file and a folder, by the name of the run."""
+    assert commit_of(kept.root, "r1") == kept.states[0].commit
+    bring_back(kept.root, kept.states[0], "one.txt", tmp_path / "one.txt")
+    bring_back(kept.root, kept.states[0], "data/finetune/adapter", tmp_path / "adapter")
+    assert (tmp_path / "one.txt").read_text(encoding="utf-8") == "first\n"
+    assert (tmp_path / "adapter/deep/a").read_text(encoding="utf-8") == "first\n"
+
+
+def test_what_the_cache_lacks_is_fetched_from_the_remote(kept: Kept, tmp_path: Path) -> None:
+    """In the lock file of its own commit; tree, branch and worktrees are afterwards what they were."""
+    dvc(kept.root, "remote", "add", "--local", "--default", "there", str(tmp_path / "remote"))
+    before = git(kept.root, "status", "--porcelain"), git(kept.root, "worktree", "list")
+    shutil.copytree(cache(kept.root), tmp_path / "remote")
+    lose(cache(kept.root), kept.states[0], "one.txt")
+    bring_back(kept.root, kept.states[0], "one.txt", tmp_path / "one.txt")
+    assert (tmp_path / "one.txt").read_text(encoding="utf-8") == "first\n"
+    assert (git(kept.root, "status", "--porcelain"), git(kept.root, "worktree", "list")) == before
+
+
+def test_what_is_nowhere_is_a_problem(kept: Kept, tmp_path: Path) -> None:
+    """Which object is missing is said."""
+    lose(cache(kept.root), kept.states[0], "one.txt")
+    with pytest.raises(Problem) as caught:
+        bring_back(kept.root, kept.states[0], "one.txt", tmp_path / "one.txt")
+    missing = stored(cache(kept.root), kept.states[0].outputs["one.txt"])
+    assert str(caught.value) == (
+        f"one.txt of {kept.states[0].commit[:12]}: is neither in DVC's cache nor in its remote; expected {missing}; "
+        "bring the object back from a backup, or name another commit"
+    )
+
+
+def test_an_object_with_other_bytes_is_a_problem(kept: Kept, tmp_path: Path) -> None:
+    """DVC itself would take them on trust."""
+    object_path = stored(cache(kept.root), kept.states[0].outputs["one.txt"])
+    object_path.chmod(0o644)
+    object_path.write_text("fIrst\n", encoding="utf-8")
+    with pytest.raises(Problem, match=r"not the bytes that dvc\.lock names; expected [0-9a-f]{32}; got [0-9a-f]{32}; "):
+        bring_back(kept.root, kept.states[0], "one.txt", tmp_path / "one.txt")
+
+
+def test_an_output_that_never_was_is_a_problem(kept: Kept, tmp_path: Path) -> None:
+    """Its name, and where it was looked for."""
+    commit = kept.states[0].commit[:12]
+    with pytest.raises(Problem) as caught:
+        bring_back(kept.root, kept.states[0], "two.txt", tmp_path / "two.txt")
+    assert str(caught.value) == (
+        f"dvc.lock in {commit}: names no such output; expected two.txt; name another commit"
+    )  # fmt: skip
