@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from flows import trail
 from flows.place import private
+from flows.trail import Move
 from pipeline.champion import ADAPTER, FOLDER, RECORD, Champion, read_champion
 from pipeline.pairs import write_json
 
@@ -19,19 +21,30 @@ def held(root: Path, name: str) -> Champion | None:
     return read_champion(home(root, name))
 
 
-def accept(root: Path, release: dict[str, Any]) -> bool:
+def accept(root: Path, release: dict[str, Any], state: str) -> bool:
     """Make the released model the champion, if the gate said so; say whether it is the champion now.
 
     A verdict counts only against the champion that it was reached against: an old release that comes back with its
-    files does not depose a newer champion that it never met.
+    files does not depose a newer champion that it never met. Nor one that a person put in its place: what was
+    champion once and is not any more becomes it again only by a person.
+
+    Args:
+        root: The checkout.
+        release: The release that the files hold.
+        state: The commit of their state.
     """
-    current = held(root, release["name"])
-    if current is not None and current.digest == release["digests"]["adapter"]:
+    name, digest = release["name"], release["digests"]["adapter"]
+    current, told = held(root, name), trail.moves(root, name)
+    if current is not None and current.digest == digest:
         return True
-    met = release["champion_before"] == (current.digest if current else None)
-    if release["verdict"] != "promote" or not met:
+    before = current.digest if current else None
+    known, reigning = {move.adapter for move in told}, trail.reigns(told)[-1:] == [digest]
+    if release["verdict"] != "promote" or release["champion_before"] != before or (digest in known and not reigning):
         return False
-    keep(home(root, release["name"]), root / "data/finetune/adapter", release)
+    if not reigning:
+        why = "; ".join(release["reasons"])
+        trail.append(root, Move(name, digest, before, how="gate", why=why, state=state))
+    keep(home(root, name), root / "data/finetune/adapter", release)
     return True
 
 

@@ -2,14 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import typer
 
-from flows import place, show
+from flows import history, place, show
+from flows.show import plain_errors
 from pipeline.params import load_params
 from pipeline.problem import Problem
 
@@ -21,24 +20,7 @@ app = typer.Typer(
     help="Every fine-tuned model out of one versioned pipeline: run it, look at it, rebuild it.",
 )
 
-P = ParamSpec("P")
-
-
-def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Show a Problem as one line and exit with 1, Ctrl-C with 130; leave every other exception alone."""
-
-    @wraps(command)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except Problem as problem:
-            print(f"error: {problem}", file=sys.stderr)
-            raise typer.Exit(1) from problem
-        except KeyboardInterrupt as stop:
-            print("stopped; nothing is half-written, and the next run goes on from here", file=sys.stderr)
-            raise typer.Exit(130) from stop
-
-    return guarded
+app.add_typer(history.app)
 
 
 @app.command()
@@ -88,30 +70,6 @@ def data() -> None:
     from flows.data import lines
 
     for line in lines(place.root()):
-        show.console.print(line, markup=False)
-
-
-@app.command()
-@plain_errors
-def diff(
-    rev: Annotated[
-        str | None,
-        typer.Argument(metavar="[REV]", help="A commit, tag or run; else what the champion was made from."),
-    ] = None,
-) -> None:
-    """Say what changed in the pairs, row by row, and what it calls for by the rules in params.yaml.
-
-    Nothing is run or left behind. The same is recorded with every run.
-
-    [dim]Examples:[/]
-
-        tunesmith diff           since the champion, else since the last run
-
-        tunesmith diff HEAD~3    since an earlier commit
-    """
-    from flows.difference import compare, lines
-
-    for line in lines(*compare(place.root(), rev)):
         show.console.print(line, markup=False)
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from flows import champion
-from flows.past import Past, bring_back, commit_of, past, state_of, states
+from flows.past import PAIRS, Past, bring_back, commit_of, past, state_of, states
 from flows.repro import StageFailed, environment, status
 from flows.snapshot import head
 from pipeline.pairs import read_json
 from pipeline.params import load_params
 from pipeline.problem import Problem
 
-PAIRS = "data/ingest/pairs.parquet"
 SHOWN = 3
 CUT = 100
 WORDS = {

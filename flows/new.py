@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from flows.repro import StageFailed, dvc, environment
 from flows.snapshot import AUTHOR, git
+from flows.trail import PROMOTIONS
 from pipeline.pairs import Pair, read_json, read_pairs
 from pipeline.params import load_params
 from pipeline.problem import Problem
@@ -130,7 +131,8 @@ def copy_template(folder: Path) -> None:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(TEMPLATE / name, target)
-    (folder / "data" / "golden.jsonl").write_bytes(b"")  # what is accepted here holds for our pairs
+    for ours in ("data/golden.jsonl", PROMOTIONS):  # what is accepted here, and who was champion
+        (folder / ours).write_bytes(b"")
 
 
 def fill_params(path: Path, given: Given, name: str, *, labels: bool) -> None:

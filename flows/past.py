@@ -4,6 +4,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from flows.repro import dvc
 from flows.snapshot import REFS, git, inputs, md5_of, outputs
 from pipeline.problem import Problem
 
+PAIRS = "data/ingest/pairs.parquet"
 ADAPTER = "data/finetune/adapter"
+RELEASE = "data/register/release.json"
 LOCK = "dvc.lock"
 
 
@@ -50,9 +53,14 @@ def past(root: Path, commit: str) -> Past | None:
         return None
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
         (Path(place) / LOCK).write_text(text, encoding="utf-8")
-        written = {path: md5 for outs in outputs(Path(place)).values() for path, md5 in outs.items()}
-        read = inputs(Path(place), "ingest") if "data/ingest/pairs.parquet" in written else {}
-    return Past(commit, written, {path: md5 for path, md5 in read.items() if not path.startswith("pipeline/")})
+        return written(Path(place), commit)
+
+
+def written(folder: Path, commit: str) -> Past:
+    """Read what the dvc.lock in a folder says, which is that of a commit."""
+    found = {path: md5 for outs in outputs(folder).values() for path, md5 in outs.items()}
+    read = inputs(folder, "ingest") if PAIRS in found else {}
+    return Past(commit, found, {path: md5 for path, md5 in read.items() if not path.startswith("pipeline/")})
 
 
 def states(root: Path) -> Iterator[Past]:
@@ -131,22 +139,27 @@ def whole(cache_folder: Path, md5: str) -> bool:
 
 
 def fetch(root: Path, commit: str, path: str) -> None:
-    """Let DVC fetch an output of a past commit into this checkout's cache, if a remote is set.
-
-    In a worktree of that commit, since DVC looks at the lock file that lies there.
-    """
+    """Let DVC fetch an output of a past commit into this checkout's cache, if a remote is set."""
     if not dvc(root, "remote", "list").strip():
         return
-    kept, own = cache(root), Path(".dvc") / "config.local"
-    with tempfile.TemporaryDirectory(prefix="fetch-", dir=private(root)) as place:
+    try:
+        with in_worktree(root, commit) as tree:
+            dvc(tree, "fetch", path)
+    except Problem as problem:
+        raise Problem(f"{path} of {commit[:12]}", f"could not be fetched: {problem}") from problem
+
+
+@contextmanager
+def in_worktree(root: Path, commit: str) -> Iterator[Path]:
+    """Lay a commit out beside this checkout, with its cache and settings: DVC asks the lock file that lies there."""
+    own = Path(".dvc") / "config.local"
+    with tempfile.TemporaryDirectory(prefix="past-", dir=private(root)) as place:
         tree = Path(place) / "tree"
         git(root, "worktree", "add", "--quiet", "--detach", str(tree), commit)
         try:
             if (root / own).exists():
                 shutil.copy(root / own, tree / own)
-            dvc(tree, "cache", "dir", "--local", str(kept))
-            dvc(tree, "fetch", path)
-        except Problem as problem:
-            raise Problem(f"{path} of {commit[:12]}", f"could not be fetched: {problem}") from problem
+            dvc(tree, "cache", "dir", "--local", str(cache(root)))
+            yield tree
         finally:
             git(root, "worktree", "remove", "--force", str(tree))

@@ -1,13 +1,17 @@
-"""What the command prints of a run: a short table, and where to look next."""
+"""What the command prints: errors in a line, of a run a short table, and where to look next."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.pairs import read_json
+from pipeline.problem import Problem
 
 VERDICTS = {
     "promote": "[green]promoted[/]: it is the champion now",
@@ -18,6 +22,25 @@ VERDICTS = {
 SHOWN_REASONS = 4
 
 console = Console(highlight=False, soft_wrap=True)
+
+P = ParamSpec("P")
+
+
+def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Show a Problem as one line and exit with 1, Ctrl-C with 130; leave every other exception alone."""
+
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except Problem as problem:
+            print(f"error: {problem}", file=sys.stderr)
+            raise typer.Exit(1) from problem
+        except KeyboardInterrupt as stop:
+            print("stopped; nothing is half-written, and the next run goes on from here", file=sys.stderr)
+            raise typer.Exit(130) from stop
+
+    return guarded
 
 
 def freshness(reasons: Sequence[str], *, ran: bool) -> str:

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.trail import PROMOTIONS
 from pipeline.params import read_yaml
 from pipeline.problem import Problem
 
 REFS = "refs/tunesmith/runs"
-LARGE_BYTES = 20 << 20
+STATE_OF = "state of run "
 CHAMPION = Path("data/champion")
+WRITTEN = ("dvc.lock", PROMOTIONS, f"{CHAMPION}/champion.json", f"{CHAMPION}.dvc", "data/tested/")
+"""What a run writes itself, so that it is no change of the user's: files, and folders."""
+LARGE_BYTES = 20 << 20
 POINTER = "wdir: champion\nouts:\n- md5: {md5}\n  hash: md5\n  path: adapter\n"
 """Of the champion's adapter, beside its folder: the folder is an input of stages, and its bytes must stay theirs."""
 AUTHOR = {
@@ -31,7 +35,7 @@ class Snapshot:
     """The state of the tree: the commit that is checked out, whether anything differs from it, and the exact state.
 
     `commit` is a commit that holds the exact state; `clean` is whether the tree was the checked-out commit but for
-    dvc.lock, which a run writes itself.
+    what a run writes itself.
     """
 
     head: str
@@ -68,9 +72,9 @@ def head(root: Path) -> str:
 
 
 def changed(root: Path) -> list[str]:
-    """List the files that differ from the commit, tracked or new, but for dvc.lock."""
+    """List the files that differ from the commit, tracked or new, but for those that a run writes itself."""
     lines = git(root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all").split("\0")
-    return [line[3:] for line in lines if line and line[3:] != "dvc.lock"]
+    return [line[3:] for line in lines if line and not line[3:].startswith(WRITTEN)]
 
 
 def snapshot(root: Path, run: str) -> Snapshot:
@@ -99,7 +103,7 @@ def snapshot(root: Path, run: str) -> Snapshot:
         tree = git(root, "write-tree", **own)
     if tree == git(root, "rev-parse", f"{base}^{{tree}}"):
         return Snapshot(base, clean=True, commit=base)
-    commit = git(root, "commit-tree", tree, "-p", base, "-m", f"state of run {run}", **AUTHOR)
+    commit = git(root, "commit-tree", tree, "-p", base, "-m", f"{STATE_OF}{run}", **AUTHOR)
     git(root, "update-ref", f"{REFS}/{run}", commit)
     return Snapshot(base, clean=not differing, commit=commit)
 
@@ -122,6 +126,25 @@ def stage_champion(root: Path, place: Path, own: dict[str, str]) -> None:
         pointer.write_text(POINTER.format(md5=md5_of(root / CHAMPION / "adapter")), encoding="utf-8")
         blob = git(root, "hash-object", "-w", str(pointer))
         git(root, "update-index", "--add", "--cacheinfo", f"100644,{blob},{CHAMPION}.dvc", **own)
+
+
+def kept(root: Path, commit: str) -> Snapshot:
+    """Say of a commit that holds the state of a run what `snapshot` said when it was kept.
+
+    Raises:
+        Problem: If git has no such commit.
+    """
+    who, subject = git(root, "log", "-1", "--format=%ae%n%s", commit).split("\n", 1)
+    if who != AUTHOR["GIT_AUTHOR_EMAIL"] or not subject.startswith(STATE_OF):
+        return Snapshot(commit, clean=True, commit=commit)
+    base = git(root, "rev-parse", f"{commit}^")
+    return Snapshot(base, clean=not differing(root, base, commit), commit=commit)
+
+
+def differing(root: Path, base: str, commit: str) -> list[str]:
+    """List the files in which two commits differ, but for those that a run writes itself."""
+    names = git(root, "diff-tree", "-r", "-z", "--name-only", "--no-renames", base, commit).split("\0")
+    return [name for name in names if name and not name.startswith(WRITTEN)]
 
 
 def outputs(root: Path) -> dict[str, dict[str, str]]:

@@ -1,10 +1,11 @@
 """Making MLflow agree with the files, outside a run."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.lock import only_run
 from flows.marker import mark
-from flows.record.release import sync as sync_record
+from flows.record.rebuilt import sync as sync_record
 from flows.record.store import client
 from flows.repro import stages
 from flows.snapshot import snapshot, verify
@@ -32,6 +33,7 @@ def sync(root: Path) -> list[str]:
         )
     with only_run(root, "tunesmith sync"):
         verify(root, stages(root))
-        done = sync_record(root, params, snapshot(root, "sync"))
+        name = f"sync-{datetime.now(UTC):%Y%m%dT%H%M%S}"  # never one that an earlier run is recorded with
+        done = sync_record(root, params, lambda: snapshot(root, name))
         mark(root)
     return done

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from flows.champion import accept, held, home, keep, refresh
+from flows.trail import Move, append, moves
 from pipeline.champion import FOLDER, read_champion
 from pipeline.pairs import read_json
 
 NAME = "colours"
+STATE = "0" * 40
 
 
 @pytest.fixture
@@ -20,7 +22,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def release(adapter: str, verdict: str = "promote", before: str | None = None, name: str = NAME) -> dict[str, Any]:
-    return {"name": name, "verdict": verdict, "champion_before": before, "digests": {"adapter": adapter}}
+    digests = {"adapter": adapter}
+    return {"name": name, "verdict": verdict, "reasons": ["why"], "champion_before": before, "digests": digests}
 
 
 def trained(root: Path, weights: str) -> Path:
@@ -49,7 +52,7 @@ def seen(root: Path) -> dict[str, str]:
 
 def crown(root: Path, weights: str, before: str | None = None, name: str = NAME) -> None:
     trained(root, weights)
-    assert accept(root, release(weights, before=before, name=name))
+    assert accept(root, release(weights, before=before, name=name), STATE)
 
 
 def test_there_is_no_champion_before_the_first(root: Path) -> None:
@@ -78,15 +81,15 @@ def test_a_verdict_counts_only_against_the_champion_that_it_met(
     if reigning:
         crown(root, reigning)
     trained(root, "new")
-    assert accept(root, release("new", verdict, before)) is accepted
+    assert accept(root, release("new", verdict, before), STATE) is accepted
     assert reign(root) == ("new" if accepted else reigning)
 
 
 def test_the_champion_stays_champion_when_it_comes_again(root: Path) -> None:
     """The same weights are told to be champion, whatever their verdict now; the record stays the one they won with."""
     crown(root, "old")
-    assert accept(root, release("old", "unchanged", "old"))
-    assert accept(root, release("old", "promote", None))
+    assert accept(root, release("old", "unchanged", "old"), STATE)
+    assert accept(root, release("old", "promote", None), STATE)
     found = held(root, NAME)
     assert found is not None
     assert found.release == release("old")
@@ -149,3 +152,31 @@ def test_what_the_stages_see_is_a_champion_in_full(root: Path) -> None:
     found = read_champion(root / FOLDER)
     assert found is not None
     assert (found.digest, found.release, found.adapter) == ("old", release("old"), root / FOLDER / "adapter")
+
+
+def test_who_becomes_champion_is_put_on_record_once(root: Path) -> None:
+    """With whom it deposed, why, and the state that made it; a release that comes again adds nothing."""
+    crown(root, "old")
+    crown(root, "new", before="old")
+    assert accept(root, release("new", "promote", "old"), STATE)
+    told = [(move.adapter, move.before, move.how, move.why, move.state) for move in moves(root, NAME)]
+    assert told == [("old", None, "gate", "why", STATE), ("new", "old", "gate", "why", STATE)]
+
+
+def test_whom_a_person_deposed_the_gate_does_not_bring_back(root: Path) -> None:
+    """Though its verdict was reached against the very champion that is there again."""
+    crown(root, "old")
+    crown(root, "new", before="old")
+    append(root, Move(NAME, "old", "new", how="rollback", why="worse", state=None))
+    keep(home(root, NAME), trained(root, "old"), release("old"))
+    trained(root, "new")
+    assert not accept(root, release("new", "promote", "old"), STATE)
+    assert reign(root) == "old"
+
+
+def test_a_champion_on_record_that_the_checkout_lost_is_kept_again(root: Path) -> None:
+    """Another checkout knows from git who is champion; its own run brings the weights, and adds no move."""
+    append(root, Move(NAME, "new", None, how="gate", why="why", state=None))
+    trained(root, "new")
+    assert accept(root, release("new"), STATE)
+    assert (reign(root), len(moves(root, NAME))) == ("new", 1)

@@ -179,10 +179,8 @@ def test_who_stops_a_command_reads_one_line(capsys: pytest.CaptureFixture[str]) 
 def test_without_a_command_the_help_is_shown() -> None:
     """All commands are named in it."""
     _, said, errors = called()
-    assert all(
-        f" {name} " in said + errors
-        for name in ("run", "diff", "plan", "status", "up", "down", "sync", "new", "predict", "accept-contract")
-    )
+    names = "run diff plan status up down sync new predict accept-contract promote rollback"
+    assert all(f" {name} " in said + errors for name in names.split())
 
 
 @pytest.mark.parametrize(

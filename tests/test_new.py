@@ -73,7 +73,7 @@ def test_a_new_project_is_this_one_but_for_its_data(made: Made) -> None:
     assert ours - {"dvc.lock"} | {"data/raw.dvc", "data/.gitignore"} == theirs
     differ = {name for name in ours & theirs if (PROJECT / name).read_bytes() != (made.folder / name).read_bytes()}
     assert "params.yaml" in differ
-    assert differ <= {"params.yaml", "data/raw.dvc", "data/.gitignore"}
+    assert differ <= {"params.yaml", "data/raw.dvc", "data/.gitignore", "data/promotions.jsonl"}
 
 
 def test_a_new_project_is_committed_whole(made: Made) -> None:

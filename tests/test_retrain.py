@@ -206,8 +206,8 @@ def test_a_run_brings_every_stage_up_to_date(first: Left) -> None:
 
 
 def test_a_run_leaves_nothing_in_the_tree_but_the_lock_file(first: Left) -> None:
-    """What belongs to the checkout alone lies where git does not look."""
-    assert first.tree == "?? dvc.lock"
+    """And the record of its champion; what belongs to the checkout alone lies where git does not look."""
+    assert first.tree == " M data/promotions.jsonl\n?? dvc.lock"
 
 
 def test_a_run_ends_with_the_results_and_where_to_look(first: Left) -> None:

@@ -11,18 +11,12 @@ import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
 
 from flows import champion
-from flows.record.runs import Run, begin, points_of, ship
+from flows.past import ADAPTER, PAIRS, Past, written
+from flows.record.promotions import show_moves
+from flows.record.runs import Run, points_of, ship
 from flows.record.store import client, experiment
-from flows.record.versions import (
-    CHALLENGER,
-    CHAMPION,
-    Version,
-    alias_of,
-    find_version,
-    register_version,
-    set_alias,
-)
-from flows.snapshot import Snapshot, inputs, outputs
+from flows.record.versions import CHALLENGER, Version, register_version, set_alias
+from flows.snapshot import Snapshot, outputs
 from pipeline.params import Params
 
 FILES = {
@@ -38,6 +32,14 @@ FILES = {
     "params.yaml": "release",
     "dvc.lock": "release",
 }
+DIGESTS = {
+    "dvc.pairs": PAIRS,
+    "dvc.train": "data/validate/train.parquet",
+    "dvc.test": "data/validate/test.parquet",
+    "dvc.train_tokens": "data/tokenize/train.arrow",
+    "dvc.adapter": ADAPTER,
+}
+"""Tags, and the outputs whose digests they hold."""
 RELEASE_TAG = "tunesmith.release"
 SHOWN_ROWS = 5000
 VERDICTS = {"promote": "promoted to champion", "keep": "not promoted", "unchanged": "unchanged: already the champion"}
@@ -61,13 +63,13 @@ def record(run: Run, state: Snapshot) -> Version:
     The champion's alias moves only if the gate said so, and compared with the champion that is one now.
     """
     root, release = run.root, read_release(run.root)
-    tags = lineage(root, release, state)
+    tags = lineage(written(root, state.commit), release, state)
     show(run, release)
     run.tag({**tags, "tunesmith.verdict": release["verdict"], "mlflow.note.content": note(release)})
     version = register_version(run, release, root / "data/finetune/adapter", tags)
     set_alias(root, version, CHALLENGER)
-    if champion.accept(root, release):
-        set_alias(root, version, CHAMPION)
+    champion.accept(root, release, state.commit)
+    show_moves(root, release["name"])
     run.tag({"tunesmith.version": version.number, RELEASE_TAG: release_digest(root)})
     return version
 
@@ -116,20 +118,15 @@ def datasets(root: Path, rows: Mapping[str, int]) -> list[DatasetInput]:
     return found
 
 
-def lineage(root: Path, release: Mapping[str, Any], state: Snapshot) -> dict[str, object]:
+def lineage(made: Past, release: Mapping[str, Any], state: Snapshot) -> dict[str, object]:
     """Say what made the model: commits, digests, packages, machine."""
-    locked, environment = outputs(root), release["environment"]
-    sources = [md5 for path, md5 in inputs(root, "ingest").items() if not path.startswith("pipeline/")]
+    environment = release["environment"]
     return {
         "git.commit": state.head,
         "git.snapshot": state.commit,
         "git.clean": state.clean,
-        "dvc.sources": ", ".join(sources),
-        "dvc.pairs": locked["ingest"]["data/ingest/pairs.parquet"],
-        "dvc.train": locked["validate"]["data/validate/train.parquet"],
-        "dvc.test": locked["validate"]["data/validate/test.parquet"],
-        "dvc.train_tokens": locked["tokenize"]["data/tokenize/train.arrow"],
-        "dvc.adapter": locked["finetune"]["data/finetune/adapter"],
+        "dvc.sources": ", ".join(made.sources.values()),
+        **{tag: made.outputs[path] for tag, path in DIGESTS.items()},
         "base.source": release["model"]["source"],
         "base.digest": release["digests"]["base"],
         "packages": ", ".join(f"{name}=={number}" for name, number in environment["packages"].items()),
@@ -154,35 +151,3 @@ def recorded(root: Path, params: Params) -> str | None:
         max_results=1,
     )
     return str(found[0].info.run_id) if found else None
-
-
-def sync(root: Path, params: Params, state: Snapshot) -> list[str]:
-    """Make MLflow agree with the files, whatever it has lost; say what had to be done."""
-    done = []
-    run_id = recorded(root, params)
-    release = read_release(root)
-    version = find_version(root, release["name"], release["digests"]["adapter"])
-    if run_id is None or version is None:
-        run = begin(root, params, "rebuilt from files") if run_id is None else Run(root, run_id)
-        version = record(run, state)
-        run.end("FINISHED")
-        done.append(f"run {run.id[:8]} and version {version.number} of {version.name} rebuilt from the files")
-    return done + sync_champion(root, params)
-
-
-def sync_champion(root: Path, params: Params) -> list[str]:
-    """Make the champion's version and alias agree with the champion that this checkout keeps."""
-    held = champion.held(root, params.register.name)
-    if held is None:
-        return []
-    done, release = [], held.release
-    version = find_version(root, release["name"], held.digest)
-    if version is None:
-        run = begin(root, params, "champion, rebuilt from files")
-        version = register_version(run, release, held.adapter, {"base.digest": release["digests"]["base"]})
-        run.end("FINISHED")
-        done.append(f"champion registered again as version {version.number} of {version.name}")
-    if alias_of(root, version.name, CHAMPION) != version:
-        set_alias(root, version, CHAMPION)
-        done.append(f"alias champion points at version {version.number} of {version.name} again")
-    return done

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from flows.record.runs import Run
 from flows.record.store import client
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 ADAPTER_TAG = "tunesmith.adapter"
 
 
@@ -23,6 +23,11 @@ class Version:
 
     name: str
     number: str
+
+    def state(self, root: Path) -> str | None:
+        """The commit of the state that made it, as its tags name it."""
+        found = client(root).get_model_version(self.name, self.number).tags.get("git.snapshot")
+        return None if found is None else str(found)
 
 
 def find_version(root: Path, name: str, adapter: str) -> Version | None:
@@ -81,3 +86,8 @@ def alias_of(root: Path, name: str, alias: str) -> Version | None:
         return Version(name, str(client(root).get_model_version_by_alias(name, alias).version))
     except MlflowException:
         return None
+
+
+def drop_alias(root: Path, name: str, alias: str) -> None:
+    """Take an alias away."""
+    client(root).delete_registered_model_alias(name, alias)
