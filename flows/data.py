@@ -39,8 +39,12 @@ def lines(root: Path) -> Iterator[str]:
     report = read_json(folder / "report.json")
     rows, splits = report["rows"], report["splits"]
     aside = f"{rows['set_aside']:,} set aside + {rows['unreadable']:,} unreadable"
+    if report["stopped"]:
+        yield f"the run stopped: {report['stopped']}"
     yield f"{rows['in']:,} rows read = {rows['kept']:,} kept + {aside}"
     yield "kept: " + ", ".join(f"{splits[name]:,} {name}" for name in SPLITS)
+    if report["stays_tested"]:
+        yield f"{report['stays_tested']:,} rows stay in the test set because a model was scored on them (data/tested)"
     yield from overlap_lines(report["overlap"])
     yield from drift_lines(report["drift"])
     place = root / "data/ingest/quarantine.parquet"

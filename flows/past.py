@@ -16,6 +16,7 @@ from pipeline.problem import Problem
 
 PAIRS = "data/ingest/pairs.parquet"
 ADAPTER = "data/finetune/adapter"
+ANSWERS = "data/evaluate/predictions.parquet"
 RELEASE = "data/register/release.json"
 LOCK = "dvc.lock"
 
@@ -128,6 +129,26 @@ def bring_back(root: Path, state: Past, path: str, target: Path) -> None:
             got=md5_of(target),
             do="remove the object and bring it back with `dvc fetch`",
         )
+
+
+def recall(root: Path) -> None:
+    """Bring back the answers of the last evaluation if they are not here: what it tested must be known.
+
+    Raises:
+        Problem: If they are not to be had.
+    """
+    if ANSWERS not in written(root, "HEAD").outputs or (root / ANSWERS).exists():
+        return
+    (root / ANSWERS).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        bring_back(root, written(root, "HEAD"), ANSWERS, root / ANSWERS)
+    except Problem as problem:
+        raise Problem(
+            ANSWERS,
+            "is not here, so what the last model was tested on cannot be kept from training",
+            got=str(problem),
+            do="`dvc pull` it; or begin anew: take `evaluate` out of dvc.lock",
+        ) from problem
 
 
 def whole(cache_folder: Path, md5: str) -> bool:

@@ -24,6 +24,7 @@ from prefect.states import Crashed
 from flows import champion
 from flows.difference import compare
 from flows.marker import mark
+from flows.past import recall
 from flows.plan import Plan, Report
 from flows.repro import Journal, Outcome, bring_up_to_date
 from flows.screen import Screen
@@ -132,6 +133,7 @@ def prepared(plan: Plan) -> Plan:
     shown = champion.refresh(plan.root, plan.params.register.name)
     stale = plan.stale | ({"validate"} & set(plan.stages) if shown else set())
     if {"ingest", "validate"} & (stale | {plan.force}):
+        recall(plan.root)
         remember(plan.root / "data")
     return replace(plan, stale=stale)
 

@@ -59,6 +59,10 @@ def text_checks(validate: Validate) -> list[Check]:
               "other_language", None, 0, "take it out, or add its language to validate.languages"),
         Check("answer_in_prompt", "the completion does not stand in the prompt", "answer_in_prompt", None, 0,
               "take it out of the prompt, unless to copy it is the task"),
+        Check("unknown_label", "the completion is one of validate.labels", "label_unknown", None, 0,
+              "mend the label, or add it to validate.labels"),
+        Check("label_spelling", "a label is always spelt alike, in case and blanks too", "label_spelling", None, 0,
+              "spell it as most rows do"),
     ]  # fmt: skip
 
 
@@ -66,20 +70,16 @@ def neighbour_checks(validate: Validate) -> list[Check]:
     """List the checks of a pair among the others that are left by then."""
     alike = validate.near_duplicate
     return [
-        Check("unknown_label", "the completion is one of validate.labels", "label_unknown", None, 0,
-              "mend the label, or add it to validate.labels"),
-        Check("label_spelling", "a label is always spelt alike, in case and blanks too", "label_spelling", None, 0,
-              "spell it as most rows do"),
         Check("duplicate", "no second copy of the same pair", "copy", None, 0, "take the copies out", fault=False),
-        Check("also_in_test", "no training row has the prompt of a test row", "in_test", None, 0,
+        Check("also_in_test", "no row of another split has the prompt of a test row", "in_test", None, 0,
               "take it out of one of them", fault=False),
         Check("also_in_validation", "no training row has the prompt of a validation row", "in_validation", None, 0,
               "take it out of one of them", fault=False),
         Check("tested_before", f"no row outside the test set was in an earlier one, or nearly was (alike by {alike:g})",
               "tested_before", None, 0, "nothing: what a model was scored on is never trained on", fault=False),
-        Check("near_test", f"no training row is nearly a row of a given held-out set (alike by {alike:g})", "near_test",
+        Check("near_test", f"no row that learns is nearly a row of a given held-out set (alike by {alike:g})", "near_test",
               None, 0, "take it out of one of them: it makes the test easier than the world", fault=False),
-        Check("near_drawn", f"no training row is nearly a row drawn for test or validation (alike by {alike:g})",
+        Check("near_drawn", f"no row that learns is nearly a row drawn for test or validation (alike by {alike:g})",
               "near_drawn", None, 0, "nothing: it is left out so that what is held out stays unseen", fault=False),
         Check("near_duplicate", f"no two rows say nearly the same and have one completion (alike by {alike:g})",
               "near_copies", None, 0, "keep one of them", fault=False),

@@ -4,6 +4,7 @@ Texts pass by in batches and are not kept; what is kept of each pair is a few nu
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from pipeline.languages import strangers
 from pipeline.near import folded, hash_of
 from pipeline.pairs import SPLITS
 from pipeline.personal import count_of, masked_pairs
+from pipeline.personal import masked as masked_text
 
 Numbers = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -51,7 +53,7 @@ class Columns:
         points: Where the law of the split puts their conversation, from 0 to 1.
         given: The number of the split that their source names, or DRAWN.
         completions: The place of their completion in *answers*.
-        answers: All different completions.
+        answers: All different completions if they are labels; of texts, which may be as many as the pairs, hashes.
         sources: The place of their file in *files*.
         files: All files.
         rows: Their row in it.
@@ -128,6 +130,14 @@ def masked(batch: pa.RecordBatch, masks: Collection[str]) -> pa.RecordBatch:
     return batch
 
 
+def masked_bytes(raw: bytes, masks: Collection[str]) -> bytes:
+    """Mask what the checks of these names find in the bytes of a row."""
+    text = raw.decode(errors="replace")
+    for name in masks:
+        text = masked_text(text, secrets=name == "secret")
+    return text.encode()
+
+
 def where(texts: pa.Array, pattern: str, count: Callable[[str], int]) -> Numbers:
     """Count with a slow function, and only in texts that a fast pattern finds."""
     found = np.zeros(len(texts), np.int64)
@@ -149,7 +159,8 @@ def point(group: str, salt: str) -> float:
 
 def group_of(opening: str) -> str:
     """Name what must stay on one side of the split: how the conversation opens, but for case and blanks."""
-    return hashlib.sha256(" ".join(opening.casefold().split()).encode()).hexdigest()
+    plain = unicodedata.normalize("NFC", opening).casefold()
+    return hashlib.sha256(" ".join(plain.split()).encode()).hexdigest()
 
 
 class Reader:
@@ -159,16 +170,25 @@ class Reader:
         salt: Of the law of the split.
         masks: The checks whose findings are masked: all but what was counted in the texts is that of the masked pair.
         languages: Those that prompts may be in; None if nobody asks.
+        labels: Whether completions are labels.
     """
 
-    def __init__(self, salt: str, masks: Collection[str] = (), languages: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        salt: str,
+        masks: Collection[str] = (),
+        languages: Collection[str] | None = None,
+        *,
+        labels: bool = True,
+    ) -> None:
         self.salt = salt
+        self.labels = labels
         self.masks = masks
         self.languages = languages
         self.parts: list[dict[str, npt.NDArray[Any]]] = []
         self.asked: dict[int, int] = {}
-        self.answers: dict[str | None, int] = {}
-        self.files: dict[str | None, int] = {}
+        self.answers: dict[str | int | None, int] = {}
+        self.files: dict[str | int | None, int] = {}
 
     def texts(self, batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
         """Give every prompt, folded, once; and keep the columns of each batch that went by."""
@@ -187,14 +207,14 @@ class Reader:
         return {**text_columns(batch), "other_language": strange}
 
     def _places(self, batch: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
-        splits: dict[str | None, int] = {None: DRAWN, **{name: place for place, name in enumerate(SPLITS)}}
+        splits: dict[str | int | None, int] = {None: DRAWN, **{name: place for place, name in enumerate(SPLITS)}}
         openings = openings_of(batch).to_pylist()
         return {
             "ids": np.frombuffer(bytes.fromhex("".join(batch["id"].to_pylist())), ">u8").astype(np.uint64),
             "turns": np.diff(batch["messages"].offsets.to_numpy()).astype(np.int64),
             "points": np.array([point(group_of(opening), self.salt) for opening in openings], np.float64),
             "given": numbered(batch["split"], splits),
-            "completions": numbered(batch["completion"], self.answers),
+            "completions": numbered(batch["completion"], self.answers, hashed=not self.labels),
             "sources": numbered(batch["source"], self.files),
             "rows": batch["row"].to_numpy(),
         }
@@ -213,9 +233,10 @@ OWN = ("ids", "prompts", "turns", "points", "given", "completions", "sources", "
 """Columns that stand for themselves; the others were counted in the texts."""
 
 
-def numbered(values: pa.Array, known: dict[str | None, int]) -> Numbers:
-    """Give each value its number, and a value that is not known yet the next one."""
+def numbered(values: pa.Array, known: dict[str | int | None, int], *, hashed: bool = False) -> Numbers:
+    """Give each value, or its hash, its number, and one that is not known yet the next one."""
     encoded = values.dictionary_encode(null_encoding="encode")
-    numbers = np.array([known.setdefault(value, len(known)) for value in encoded.dictionary.to_pylist()], np.int64)
+    keys = map(hash_of, encoded.dictionary.to_pylist()) if hashed else encoded.dictionary.to_pylist()
+    numbers = np.array([known.setdefault(key, len(known)) for key in keys], np.int64)
     found: Numbers = numbers[encoded.indices.to_numpy()]
     return found

@@ -43,6 +43,7 @@ class Judged:
         why: Of each, the number of the finding that sets it aside, or KEPT.
         unread: The reasons of rows that ingest set aside.
         results: What Great Expectations said, a page for each time that it was asked.
+        moved: How many pairs stay in the test set only because they were tested before.
     """
 
     columns: Columns
@@ -51,6 +52,7 @@ class Judged:
     why: Places
     unread: Sequence[str]
     results: Sequence[Any] = ()
+    moved: int = 0
 
     @property
     def kept(self) -> npt.NDArray[np.bool_]:

@@ -7,13 +7,13 @@ from pipeline.neighbours import Flags
 from pipeline.params import Validate
 
 
-def spelling_columns(columns: Columns, validate: Validate, living: Flags, *, labels: bool) -> dict[str, Numbers]:
+def spelling_columns(columns: Columns, validate: Validate, *, labels: bool) -> dict[str, Numbers]:
     """Say of each pair whether its label is unknown, or spelt otherwise than most."""
     if not labels:
         return dict.fromkeys(("label_unknown", "label_spelling"), np.zeros(len(columns), np.int64))
     declared = set(validate.labels or columns.answers)
     unknown = np.array([answer not in declared for answer in columns.answers], np.int64)
-    rows = np.bincount(columns.completions[living], minlength=len(columns.answers))
+    rows = np.bincount(columns.completions, minlength=len(columns.answers))
     return {
         "label_unknown": unknown[columns.completions],
         "label_spelling": misspelt(columns.answers, rows)[columns.completions],

@@ -95,7 +95,7 @@ def numbers_of(batch: pa.RecordBatch, salt: str) -> dict[str, npt.NDArray[np.gen
     asked = [f"{group} {who}" for group, who in zip(groups, roles_of(batch).to_pylist(), strict=True)]
     spelt = [f"{prompt} {' '.join(answer.split())}" for prompt, answer in zip(asked, completions, strict=True)]
     places = zip(batch["source"].to_pylist(), batch["row"].to_pylist(), completions, strict=True)
-    splits: dict[str | None, int] = {None: DRAWN, **{name: number for number, name in enumerate(SPLITS)}}
+    splits: dict[str | int | None, int] = {None: DRAWN, **{name: number for number, name in enumerate(SPLITS)}}
     return {
         "ids": np.array([int(content, 16) for content in batch["id"].to_pylist()], np.uint64),
         "spelt": hashed(spelt),
@@ -158,7 +158,7 @@ def in_order(old: Numbers, new: Numbers) -> tuple[Numbers, Numbers]:
 
 def apart(keys: Hashes) -> Hashes:
     """Tell equal keys apart by how many of them came before."""
-    before = copies(keys, np.zeros(len(keys), np.int64)).astype(np.uint64)
+    before = copies(keys, np.zeros(len(keys), np.int64), np.ones(len(keys), bool)).astype(np.uint64)
     return keys + before * STEP
 
 

@@ -6,9 +6,9 @@ MinHash and its bands: Broder, "On the resemblance and containment of documents"
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -19,13 +19,18 @@ Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 Number = TypeVar("Number", np.int64, np.uint64)
 
-PUNCTUATION = re.compile(r"[^\w\s]")
+QUOTES = "\u201c\u201d\u2018\u2019\u00ab\u00bb"
+MARKS_OF_SENTENCES = re.compile(
+    rf"""[.,;:!?\u2026"'()\[\]{QUOTES}]+(?=\s|$)"""  # at the end of a word
+    rf"""|(?:(?<=\s)|^)[\u00bf\u00a1"'(\[{QUOTES}]+"""  # at its beginning
+)
+"""Not what stands within a word or a number, and no other sign: 1.5 is not 15, C++ is not C#, -5 is not 5."""
 GRAM = 4
 """Characters of a gram."""
 BANDS, BAND = 16, 4
 """Pairs alike by 0.8 share a band of the 64 minima all but 2 times in 10,000, by 0.7 all but 1 in 80."""
-TOGETHER = 20_000
-"""Texts whose grams are computed at once."""
+TOGETHER = 1_000_000
+"""Letters whose grams are computed at once, and grams of which minima and marks are."""
 CROWD = 40
 """Of many different texts that share a band, each is compared with so many that come after it, and with the first."""
 COMPARED = 4_000_000
@@ -76,9 +81,12 @@ class Near:
 
 
 def folded(text: str) -> str:
-    """Leave out of a text what does not make it another: case, blanks, and punctuation unless there is nothing else."""
-    plain = text.casefold()
-    return " ".join(PUNCTUATION.sub("", plain).split()) or " ".join(plain.split())
+    """Leave out of a text what does not make it another: case, blanks, marks of sentences unless it is nothing else.
+
+    Letters with accents are the same however they are composed.
+    """
+    plain = unicodedata.normalize("NFC", text).casefold()
+    return " ".join(MARKS_OF_SENTENCES.sub("", plain).split()) or " ".join(plain.split())
 
 
 def hash_of(text: str) -> int:
@@ -105,28 +113,33 @@ def near_duplicates(texts: Iterable[str], threshold: float, others: Grams | None
     first, second = first[first < number], second[first < number]
     likely = possible(grams, first, second, threshold)
     first, second = first[likely], second[likely]
-    jaccard = np.concatenate(
-        [np.zeros(0), *(compared(grams, first[at], second[at]) for at in slices(grams, first, second))]
-    )
+    both = grams.sizes()[first] + grams.sizes()[second]
+    jaccard = np.concatenate([np.zeros(0), *(compared(grams, first[at], second[at]) for at in slices(both, COMPARED))])
     kept = jaccard >= threshold
     return Near(first[kept], second[kept], jaccard[kept])
 
 
 def some_at_a_time(texts: Iterable[str]) -> Iterator[list[str]]:
     """Take texts together whose grams are computed at once, so that only they are ever held twice."""
-    waiting = iter(texts)
-    while some := list(islice(waiting, TOGETHER)):
+    some: list[str] = []
+    letters = 0
+    for text in texts:
+        some.append(text)
+        letters += len(text)
+        if letters >= TOGETHER:
+            yield some
+            some, letters = [], 0
+    if some:
         yield some
 
 
-def slices(grams: Grams, first: Ints, second: Ints) -> Iterator[slice]:
-    """Cut pairs into slices of so many grams; one pair at least."""
-    sizes = grams.sizes()
-    behind = np.cumsum(sizes[first] + sizes[second])
+def slices(sizes: Ints, most: int) -> Iterator[slice]:
+    """Cut what has so many grams each into slices of at most so many; one at least."""
+    behind = np.cumsum(sizes)
     start = 0
-    while start < len(first):
+    while start < len(sizes):
         told = behind[start - 1] if start else 0
-        end = max(start + 1, int(np.searchsorted(behind, told + COMPARED, side="right")))
+        end = max(start + 1, int(np.searchsorted(behind, told + most, side="right")))
         yield slice(start, end)
         start = end
 
@@ -134,14 +147,14 @@ def slices(grams: Grams, first: Ints, second: Ints) -> Iterator[slice]:
 def bands_of(grams: Grams) -> Hashes:
     """Hash the minima of each band of each text, some texts at a time."""
     found = np.empty((len(grams), BANDS), np.uint64)
-    for start in range(0, len(grams), TOGETHER):
-        some = grams.of(start, min(start + TOGETHER, len(grams)))
+    for at in slices(grams.sizes(), TOGETHER):
+        some = grams.of(at.start, at.stop)
         digests = RMinHash.digest_matrix_from_flat_token_hashes(
             some.hashes.astype(np.uint64), some.starts.astype(np.uint64), BANDS * BAND, 1
         )
         minima = np.array(digests.to_rows(), np.uint32).reshape(-1, BAND)
         keys = mixed(minima) << np.uint64(32) | mixed(minima[:, ::-1])
-        found[start : start + len(some)] = keys.reshape(-1, BANDS)
+        found[at] = keys.reshape(-1, BANDS)
     return found
 
 
@@ -224,9 +237,9 @@ def own(marks: Hashes, sizes: Ints, one: Ints, two: Ints) -> Ints:
 def marks_of(grams: Grams) -> Hashes:
     """Set, for each text, a bit for each of its grams."""
     found = np.zeros((len(grams), MARKS), np.uint64)
-    for start in range(0, len(grams), TOGETHER):
-        some = grams.of(start, min(start + TOGETHER, len(grams)))
-        texts = np.repeat(np.arange(start, start + len(some)), some.sizes())
+    for at in slices(grams.sizes(), TOGETHER):
+        some = grams.of(at.start, at.stop)
+        texts = np.repeat(np.arange(at.start, at.stop), some.sizes())
         bits = np.uint64(1) << (some.hashes & np.uint32(63)).astype(np.uint64)
         np.bitwise_or.at(found, (texts, (some.hashes >> np.uint32(6)) % MARKS), bits)
     return found

@@ -4,6 +4,7 @@ Prompts that are the same but for case, blanks and punctuation are one prompt he
 prompts; so a thousand copies of a row cost no more than one.
 """
 
+from collections.abc import Collection
 from typing import Protocol
 
 import numpy as np
@@ -41,10 +42,10 @@ def sides_of(columns: Placed, validate: Validate) -> Numbers:
 
 
 def with_claimed(columns: Columns, sides: Numbers, claimed: Flags) -> Numbers:
-    """Keep rows whose prompts were tested before in the test set, if that is drawn and no source says otherwise."""
+    """Keep pairs that are claimed in the test set, if that is drawn and no source says otherwise."""
     if test_given(columns):
         return sides
-    return np.where(claimed[columns.prompts] & (columns.given == DRAWN), TEST, sides)
+    return np.where(claimed & (columns.given == DRAWN), TEST, sides)
 
 
 def test_given(columns: Placed) -> bool:
@@ -52,22 +53,22 @@ def test_given(columns: Placed) -> bool:
     return bool((columns.given == TEST).any())
 
 
-def claimed_by(tested: Hashes, columns: Columns, near: Near, sides: Numbers) -> Flags:
-    """Find the prompts that are, or nearly are, ones that were tested before and are no longer in the test set.
+def claimed_by(tested: Hashes, columns: Columns, near: Near, held_out: Flags) -> Flags:
+    """Find the pairs whose conversation asks, or nearly asks, what was tested before and no longer is in the test set.
 
     Args:
         tested: The hashes of the prompts that were tested, in the order of their places in *near*.
         columns: The pairs.
         near: Near-duplicates among the prompts, and between them and those that were tested.
-        sides: Where the law of the split puts each pair.
+        held_out: The pairs that are in the test set and are not set aside for themselves.
     """
     number = len(columns.asked)
-    present = columns.asked[np.unique(columns.prompts[sides == TEST])]
+    present = columns.asked[np.unique(columns.prompts[held_out])]
     absent = ~np.isin(tested, present)
     before = near.second >= number
     found = np.isin(columns.asked, tested[absent])
     found[near.first[before][absent[near.second[before] - number]]] = True
-    return found
+    return np.isin(columns.points, columns.points[found[columns.prompts]])  # a conversation has one point
 
 
 def among(near: Near, number: int) -> Near:
@@ -76,17 +77,57 @@ def among(near: Near, number: int) -> Near:
     return Near(near.first[kept], near.second[kept], near.jaccard[kept])
 
 
-def neighbour_columns(columns: Columns, near: Near, sides: Numbers, living: Flags) -> dict[str, Numbers]:
-    """Compute what hangs on other pairs, of those that are *living*: not set aside for themselves."""
-    tested, validated = (prompts_with(columns, living & (sides == side)) for side in (TEST, VALIDATION))
+def neighbour_columns(
+    columns: Columns, near: Near, sides: Numbers, living: Flags, aside: Collection[str]
+) -> dict[str, Numbers]:
+    """Compute what hangs on other pairs, of those that are left when it is asked.
+
+    First what must not be with the test set, then with validation, then with its own side: what one step sets aside is
+    no neighbour in the next.
+
+    Args:
+        columns: The pairs.
+        near: Near-duplicates among their prompts.
+        sides: Where each pair is.
+        living: The pairs that are not set aside for themselves.
+        aside: The columns whose pairs are set aside.
+    """
+    found = {"copy": copies(columns.ids, sides, living)}
+    left = survivors(living, found, aside)
+    tested = against(columns, near, sides != TEST, left & (sides == TEST), "in_test")
+    left = survivors(left, tested, aside)
+    validated = against(columns, near, sides == TRAIN, left & (sides == VALIDATION), "in_validation")
+    left = survivors(left, validated, aside)
+    across = {name: tested[name] | validated[name] for name in ("near_test", "near_drawn")}
     return {
-        "copy": copies(columns.ids, sides),
-        "in_test": numbers_of((sides != TEST) & tested[columns.prompts]),
-        "in_validation": numbers_of((sides == TRAIN) & validated[columns.prompts]),
-        **across(columns, near, sides, living),
-        **conflicts(columns, near, living),
-        "near_copies": near_copies(columns, near, sides, living),
+        **found, **tested, **validated, **across, **conflicts(columns, near, left),
+        "near_copies": near_copies(columns, near, sides, left),
+    }  # fmt: skip
+
+
+def survivors(living: Flags, found: dict[str, Numbers], aside: Collection[str]) -> Flags:
+    """Leave out the pairs that are set aside for what was found."""
+    dead = [numbers > 0 for name, numbers in found.items() if name in aside]
+    return living & ~np.any(dead, axis=0) if dead else living
+
+
+def against(columns: Columns, near: Near, who: Flags, held_out: Flags, name: str) -> dict[str, Numbers]:
+    """Mark pairs that ask, or nearly ask, what is held out from them.
+
+    Args:
+        columns: The pairs.
+        near: Near-duplicates among their prompts.
+        who: The pairs that must not know it.
+        held_out: The pairs that they must not know.
+        name: Of the column of those with the very prompt.
+    """
+    given = columns.given != DRAWN
+    asked = {
+        name: prompts_with(columns, held_out),
+        "near_test": near_any(near, prompts_with(columns, held_out & given)),
+        "near_drawn": near_any(near, prompts_with(columns, held_out & ~given)),
     }
+    return {column: numbers_of(who & prompts[columns.prompts]) for column, prompts in asked.items()}
 
 
 def numbers_of(flags: Flags) -> Numbers:
@@ -101,13 +142,18 @@ def prompts_with(columns: Columns, rows: Flags) -> Flags:
     return found
 
 
-def copies(ids: Hashes, sides: Numbers) -> Numbers:
-    """Count, for each place, the copies of its pair before it; test comes first, then validation, then training."""
-    places = np.arange(len(ids))
+def copies(ids: Hashes, sides: Numbers, living: Flags) -> Numbers:
+    """Count, for each place, the living copies of its pair before it; test comes first, then validation, then training.
+
+    The dead have none.
+    """
+    places = np.flatnonzero(living)
+    ids, sides = ids[places], sides[places]
     order = np.lexsort((places, -sides, ids))
     opens = np.concatenate([[True], ids[order][1:] != ids[order][:-1]]) if len(ids) else np.zeros(0, bool)
-    found = np.zeros(len(ids), np.int64)
-    found[order] = places - np.maximum.accumulate(np.where(opens, places, 0))
+    found = np.zeros(len(living), np.int64)
+    ranks = np.arange(len(ids))
+    found[places[order]] = ranks - np.maximum.accumulate(np.where(opens, ranks, 0))
     return found
 
 
@@ -121,18 +167,6 @@ def near_any(near: Near, prompts: Flags) -> Flags:
     who, whom = both_ways(near)
     found = np.zeros(len(prompts), bool)
     found[who[prompts[whom]]] = True
-    return found
-
-
-def across(columns: Columns, near: Near, sides: Numbers, living: Flags) -> dict[str, Numbers]:
-    """Mark pairs that are near one on a side that they must not know: test, or for training also validation."""
-    found = {}
-    for name, of_kind in {"near_test": columns.given != DRAWN, "near_drawn": columns.given == DRAWN}.items():
-        tested, validated = (
-            near_any(near, prompts_with(columns, living & of_kind & (sides == side)))[columns.prompts]
-            for side in (TEST, VALIDATION)
-        )
-        found[name] = numbers_of(tested & (sides != TEST) | validated & (sides == TRAIN))
     return found
 
 

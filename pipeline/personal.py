@@ -49,6 +49,9 @@ def always(_text: str) -> bool:
     return True
 
 
+OUTSIDE = r"\s@<>()\[\]{},;:\"'|/\\!?="
+EMAIL = rf"[^{OUTSIDE}]+@[^{OUTSIDE}.]+(?:\.[^{OUTSIDE}.]+)*\.[^{OUTSIDE}.0-9]{{2,}}"
+"""An e-mail address, with letters of any script."""
 KINDS = {
     "secret": Kind(
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----|[\s\S]*)"
@@ -58,7 +61,7 @@ KINDS = {
         r"|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+",
         always, secret=True,
     ),
-    "e-mail": Kind(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}", always, secret=False),
+    "e-mail": Kind(EMAIL, always, secret=False),
     "iban": Kind(r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b", iban.is_valid, secret=False),
     "card": Kind(r"\b[0-9](?:[ -]?[0-9]){12,18}\b", card, secret=False),
     "phone": Kind(r"\+[0-9][0-9 ()./-]{6,18}[0-9]", phone, secret=False),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.columns import TEST, TRAIN
+from pipeline.columns import DRAWN, TEST, TRAIN
 from pipeline.drift import STILL, Moved
 from pipeline.findings import Judged, named
 from pipeline.neighbours import test_given
@@ -115,9 +115,11 @@ def need_rows(judged: Judged) -> None:
     Raises:
         Problem: If there is not.
     """
-    given = test_given(judged.columns)
+    given, drawn = test_given(judged.columns), (judged.columns.given == DRAWN).any()
     remedies = {
-        "train": "add rows, or lower validate.test_share and validate.validation_share",
+        "train": "add rows, or lower validate.test_share and validate.validation_share"
+        if drawn
+        else "no source gives training rows: add one, or set the split of one to null",
         "test": "look why none of the rows of the test source is good" if given else "add rows, or raise "
         "validate.test_share",
     }  # fmt: skip

@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.columns import prompts_of
-from pipeline.near import Grams, folded, grams_of, hash_of, joined
+from pipeline.near import Grams, folded, grams_of, hash_of, joined, slices
 
 FOLDER = Path("tested")
 """Below `data/`."""
 SCHEMA = pa.schema([("prompt", pa.uint64()), ("grams", pa.list_(pa.uint32()))])
-FILE_ROWS = 40_000
-"""Of a file: it stays small enough for git."""
+FILE_GRAMS = 2_000_000
+"""Of a file, four bytes each: it stays small enough for git."""
+TOGETHER = 10_000
+"""Prompts that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ def read_tested(folder: Path) -> Tested:
     return Tested(np.concatenate(prompts), joined([grams for table in tables for grams in grams_in(table)]))
 
 
+NOTHING = Tested(np.zeros(0, np.uint64), joined([]))
+"""Where nothing was tested, or nobody asks."""
+
+
 def grams_in(table: pa.Table) -> Iterable[Grams]:
     """Give the grams of a table, chunk by chunk."""
     for lists in table["grams"].chunks:
@@ -60,8 +64,9 @@ def add_tested(folder: Path, prompts: Iterable[str]) -> int:
     known = set(read_tested(folder).prompts.tolist())
     fresh = {hash_of(text): text for text in map(folded, prompts)}
     found = sorted((number, text) for number, text in fresh.items() if number not in known)
-    for start in range(0, len(found), FILE_ROWS):
-        write_some(folder, found[start : start + FILE_ROWS])
+    lengths = np.array([len(text) for _, text in found], np.int64)  # a text has at most so many grams
+    for some in slices(lengths, FILE_GRAMS):
+        write_some(folder, found[some])
     return len(found)
 
 
@@ -69,18 +74,16 @@ def remember(data: Path) -> int:
     """Add the prompts of the rows that the last evaluation answered; say how many came in.
 
     Args:
-        data: The folder of all stages; test rows in it that no model has answered yet do not count.
+        data: The folder of all stages; before the first evaluation there are no answers in it.
     """
-    test, answers = data / "validate" / "test.parquet", data / "evaluate" / "predictions.parquet"
-    if not test.exists() or not answers.exists():
-        return 0
-    return add_tested(data / FOLDER, prompts_in(test, pc.unique(pq.read_table(answers, columns=["id"])["id"])))
+    answers = data / "evaluate" / "predictions.parquet"
+    return add_tested(data / FOLDER, prompts_in(answers)) if answers.exists() else 0
 
 
-def prompts_in(path: Path, ids: pa.Array) -> Iterator[str]:
-    """Give the prompts of the pairs with these ids."""
-    for batch in pq.ParquetFile(path).iter_batches(FILE_ROWS):
-        yield from prompts_of(batch.filter(pc.is_in(batch["id"], ids))).to_pylist()
+def prompts_in(answers: Path) -> Iterator[str]:
+    """Give the prompts that were answered."""
+    for batch in pq.ParquetFile(answers).iter_batches(TOGETHER, columns=["prompt"]):
+        yield from batch["prompt"].to_pylist()
 
 
 def write_some(folder: Path, found: list[tuple[int, str]]) -> None:

@@ -8,6 +8,7 @@ nearly has), labels.json, report.json, report.html.
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import pyarrow.parquet as pq
 
 from pipeline import stage
 from pipeline.champion import read_champion
-from pipeline.checks import balance_checks, neighbour_checks, text_checks
-from pipeline.columns import TEST, Columns, Hashes, Numbers, Reader, masked
+from pipeline.checks import Check, action_of, balance_checks, neighbour_checks, text_checks
+from pipeline.columns import TEST, Columns, Hashes, Numbers, Reader, masked, masked_bytes
 from pipeline.drift import moved_from, profile_of, trained, words_of
 from pipeline.findings import KEPT, Finding, Judged, named, reasons_of
 from pipeline.labels import balance_columns, spelling_columns
@@ -26,11 +27,11 @@ from pipeline.near import Near, near_duplicates
 from pipeline.neighbours import Flags, among, claimed_by, neighbour_columns, sides_of, with_claimed
 from pipeline.overlaps import overlaps_of, summed
 from pipeline.page import validation_page
-from pipeline.pairs import PAIRS, QUARANTINE, SPLITS, counts, read_quarantine, write_json
+from pipeline.pairs import PAIRS, QUARANTINE, SPLITS, Quarantined, counts, read_quarantine, write_json
 from pipeline.params import Prompt, Validate
 from pipeline.refusal import labels_of, refusal
 from pipeline.suite import data_docs, hold
-from pipeline.tested import FOLDER, Tested, read_tested
+from pipeline.tested import FOLDER, NOTHING, Tested, read_tested
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ def report_of(judged: Judged, *, labels: bool) -> dict[str, Any]:
             "set_aside": len(aside),
             "kept": int(kept.sum()),
         },
+        "stays_tested": judged.moved,
         "splits": {name: int((kept & (judged.sides == at)).sum()) for at, name in enumerate(SPLITS)},
         "reasons": counts([*judged.unread, *aside]),
         "checks": [
@@ -99,6 +101,11 @@ def write_rows(path: Path, folder: Path, judged: Judged, splits: Sequence[str]) 
             for number, place in enumerate(places):
                 place.write_batch(good.filter(pa.array((sides == number) & (why == KEPT))))
             start = end
+
+
+def masked_row(row: Quarantined, masks: Sequence[str]) -> Quarantined:
+    """Mask what is shown of a row that was set aside; its file keeps the very bytes."""
+    return replace(row, raw=masked_bytes(row.raw, masks)) if masks else row
 
 
 def writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
@@ -143,15 +150,15 @@ def judge(
         unread: The reasons of rows that ingest set aside.
         labels: Whether completions are labels.
     """
-    drawn = sides_of(columns, validate)
-    claimed = claimed_by(tested, columns, near, drawn)
-    near, sides = among(near, len(columns.asked)), with_claimed(columns, drawn, claimed)
-    findings, results = hold(columns.texts, text_checks(validate), validate)
+    spelling = spelling_columns(columns, validate, labels=labels)
+    findings, results = hold(columns.texts | spelling, text_checks(validate), validate)
     living = reasons_of(findings, len(columns)) == KEPT
+    drawn = sides_of(columns, validate)
+    claimed = claimed_by(tested, columns, near, living & (drawn == TEST))
+    near, sides = among(near, len(columns.asked)), with_claimed(columns, drawn, claimed)
     others = {
-        **neighbour_columns(columns, near, sides, living),
-        **spelling_columns(columns, validate, living, labels=labels),
-        "tested_before": ((sides != TEST) & claimed[columns.prompts]).astype(np.int64),
+        **neighbour_columns(columns, near, sides, living, set_aside_by(neighbour_checks(validate), validate)),
+        "tested_before": ((sides != TEST) & claimed).astype(np.int64),
     }
     found, said = hold(others, neighbour_checks(validate), validate, np.flatnonzero(living))
     findings, results = findings + found, results + said
@@ -159,14 +166,21 @@ def judge(
     balance = balance_columns(columns, sides, living, labels=labels)
     found, said = hold(balance, balance_checks(validate), validate, np.flatnonzero(living))
     findings, results = findings + found, results + said
-    return Judged(columns, sides, findings, reasons_of(findings, len(columns)), unread, results)
+    moved = int((living & (sides != drawn)).sum())
+    return Judged(columns, sides, findings, reasons_of(findings, len(columns)), unread, results, moved)
+
+
+def set_aside_by(checks: Sequence[Check], validate: Validate) -> set[str]:
+    """Name the columns whose pairs are set aside."""
+    return {check.column for check in checks if action_of(check, validate) == "quarantine"}
 
 
 def look(
     source: Path, tested: Tested, validate: Validate, masks: Sequence[str], unread: Sequence[str], *, labels: bool
 ) -> tuple[Judged, Near]:
     """Read the pairs and judge them; give near-duplicates among their prompts too."""
-    reader = Reader(validate.salt, masks, validate.languages)
+    languages = validate.languages if validate.checks.other_language != "off" else None
+    reader = Reader(validate.salt, masks, languages, labels=labels)
     near = near_duplicates(reader.texts(batches_of(source)), validate.near_duplicate, tested.grams)
     columns = reader.columns()
     return judge(columns, near, tested.prompts, validate, unread, labels=labels), among(near, len(columns.asked))
@@ -181,9 +195,8 @@ def run(prompt: Prompt, validate: Validate, data: Path) -> None:
     source, labels = data / "ingest" / "pairs.parquet", prompt.task == "labels"
     unread = read_quarantine(data / "ingest" / "quarantine.parquet")
     masks = [name for name, action in validate.checks if action == "mask"]
-    judged, near = look(
-        source, read_tested(data / FOLDER), validate, masks, [row.reason for row in unread], labels=labels
-    )
+    tested = read_tested(data / FOLDER) if validate.checks.tested_before != "off" else NOTHING
+    judged, near = look(source, tested, validate, masks, [row.reason for row in unread], labels=labels)
     words = words_of(masked(batch, masks) for batch in chosen(source, trained(judged)))
     profile = profile_of(judged, words, labels=labels)
     moved = moved_from(read_champion(data / "champion"), profile, words, validate)
@@ -192,6 +205,7 @@ def run(prompt: Prompt, validate: Validate, data: Path) -> None:
     overlaps = overlaps_of(
         (masked(batch, masks) for batch in batches_of(source)), judged.columns, near, judged.sides, judged.kept
     )
+    report["stopped"] = str(problem) if problem else None
     report["overlap"] = summed(overlaps, report["splits"]["test"])
     kept, left = report["rows"]["kept"], report["rows"]["in"] - report["rows"]["kept"]
     log.info("validate: %d good rows, %d set aside; %s", kept, left, report["splits"])
@@ -199,7 +213,7 @@ def run(prompt: Prompt, validate: Validate, data: Path) -> None:
         write_rows(source, folder, judged, () if problem else SPLITS)
         bad = read_quarantine(folder / "quarantine.parquet")
         write_json(folder / "report.json", report)
-        page = validation_page(report, overlaps.to_pylist(), [*unread, *bad])
+        page = validation_page(report, overlaps.to_pylist(), [masked_row(row, masks) for row in [*unread, *bad]])
         (folder / "report.html").write_text(page, encoding="utf-8")
         pq.write_table(overlaps, folder / "overlaps.parquet", compression="zstd")
         write_docs(folder / "data_docs", judged)

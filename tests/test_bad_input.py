@@ -402,7 +402,7 @@ STOPS = [
          "train.jsonl row 77; decide which completion is right, or set it to warn",
          actions=(("conflict", "error"),)),
     Stop("a training row that is nearly tested", [*GOOD_SET, *TESTED, pair(f"{LONG} x", split="train", row=77)],
-         "validate.checks.near_test: 1 rows break it; expected no training row is nearly a row of a given held-out set "
+         "validate.checks.near_test: 1 rows break it; expected no row that learns is nearly a row of a given held-out set "
          "(alike by 0.8); got train.jsonl row 77; take it out of one of them: it makes the test easier than the world, "
          "or set it to warn",
          actions=(("near_test", "error"),)),
@@ -418,8 +418,8 @@ STOPS = [
          "; or, if the prompts share an instruction, move that into prompt.system; or set "
          "validate.checks.near_drawn to warn"),
     Stop("nothing to train on", TEST,
-         "4 good rows: the train split is empty; add rows, or lower validate.test_share and "
-         "validate.validation_share"),
+         "4 good rows: the train split is empty; no source gives training rows: add one, or set the split of one to "
+         "null"),
     Stop("nothing to test on", [pair("prompt 4")],
          "1 good rows: the test split is empty; add rows, or raise validate.test_share"),
     Stop("a test source without a good row", [*TRAIN, pair("", split="test")],

@@ -20,22 +20,20 @@ def test_labels_are_counted_among_the_training_rows_that_are_left() -> None:
 def test_a_label_that_was_not_declared_is_unknown() -> None:
     """Without declared ones all are known."""
     declared = RULES.model_copy(update={"labels": ("a", "b")})
-    assert spelling_columns(columns(), declared, ALL, labels=True)["label_unknown"].tolist() == [0, 0, 0, 0, 0, 1]
-    assert not spelling_columns(columns(), RULES, ALL, labels=True)["label_unknown"].any()
+    assert spelling_columns(columns(), declared, labels=True)["label_unknown"].tolist() == [0, 0, 0, 0, 0, 1]
+    assert not spelling_columns(columns(), RULES, labels=True)["label_unknown"].any()
 
 
 def test_free_texts_break_no_rule_for_labels() -> None:
     """Whatever they are."""
-    found = balance_columns(columns(), SIDES, ALL, labels=False) | spelling_columns(columns(), RULES, ALL, labels=False)
+    found = balance_columns(columns(), SIDES, ALL, labels=False) | spelling_columns(columns(), RULES, labels=False)
     assert found["label_rows"].min() > 10**9
     assert not any(found[name].any() for name in ("label_unknown", "label_spelling", "label_share"))
 
 
 def test_the_commonest_spelling_of_a_label_is_the_right_one() -> None:
-    """Case and blanks apart; among equals the one that sorts first; rows set aside do not count."""
+    """Case and blanks apart; among equals the one that sorts first."""
     answers = ["Refund", "refund", "re fund", " refund ", "card", "Card"]
     assert misspelt(answers, np.array([2, 5, 1, 1, 3, 3])).tolist() == [1, 0, 0, 1, 1, 0]
     told = columns(answers=["Yes", "yes", "no"])
-    assert spelling_columns(told, RULES, ALL, labels=True)["label_spelling"].tolist() == [0, 0, 1, 0, 1, 0]
-    living = np.array([False, False, True, False, True, True])
-    assert spelling_columns(told, RULES, living, labels=True)["label_spelling"].tolist() == [1, 1, 0, 1, 0, 0]
+    assert spelling_columns(told, RULES, labels=True)["label_spelling"].tolist() == [0, 0, 1, 0, 1, 0]

@@ -36,14 +36,21 @@ def paired(found: Near) -> dict[tuple[int, int], float]:
         ("Hello, World!", "hello world"),
         ("  a\n\tb  ", "a b"),
         ("STRASSE straße", "strasse strasse"),
-        ("can't", "cant"),
+        ("can't (really)", "can't really"),
+        ("\u201cyes,\u201d he said", "yes he said"),
+        ("1.5 kg", "1.5 kg"),
+        ("is -5 > 3?", "is -5 > 3"),
+        ("C++, or C#?", "c++ or c#"),
+        ("what is 12+3 ?", "what is 12+3"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("पता", "पता"),
         ("?!", "?!"),
         ("", ""),
-        ("карта №5", "карта 5"),
+        ("карта №5", "карта №5"),
     ],
 )
 def test_case_blanks_and_punctuation_do_not_make_another_text(text: str, plain: str) -> None:
-    """They are left out, but for a text that has nothing else."""
+    """They are left out, but for a text that has nothing else; signs and what stands within a word are not."""
     assert folded(text) == plain
 
 
@@ -118,7 +125,7 @@ def test_grams_are_the_different_ones_of_each_text_alone() -> None:
 
 @pytest.mark.skipif(not BANKING.exists(), reason="Banking77 is not at ../shared/data/banking77")
 def test_the_near_duplicates_of_banking77() -> None:
-    """Of the official 3,080 test rows, 176 share four fifths of their grams with a training row, and 11 equal one."""
+    """Of the official 3,080 test rows, 174 share four fifths of their grams with a training row, and 11 equal one."""
     texts = {}
     for split in ("train", "test"):
         with (BANKING / f"{split}.csv").open(encoding="utf-8", newline="") as file:
@@ -129,7 +136,7 @@ def test_the_near_duplicates_of_banking77() -> None:
     found = near_duplicates(every, 0.8)
     near = {(every[a], every[b]) for a, b in paired(found)}
     whom = {a for a, b in near if b in trained} | {b for a, b in near if a in trained} | trained
-    assert len([text for text in texts["test"] if folded(text) in whom]) == 176
+    assert len([text for text in texts["test"] if folded(text) in whom]) == 174
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.7, 0.8, 1.0])

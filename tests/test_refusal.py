@@ -8,6 +8,10 @@ from pipeline.pairs import Pair
 from pipeline.problem import Problem
 from pipeline.refusal import labels_of, need_difference, need_rows, refusal, refuse, too_many
 
+NO_TRAIN = (
+    "3 good rows: the train split is empty; no source gives training rows: add one, or set the split of one to null"
+)
+
 
 @pytest.mark.parametrize(
     ("pairs", "values", "line"),
@@ -17,7 +21,7 @@ from pipeline.refusal import labels_of, need_difference, need_rows, refusal, ref
         ([pair("prompt 4"), pair("prompt 5")], {},
          "2 good rows: the test split is empty; add rows, or raise validate.test_share"),
         (questions(3, split="test"), {},
-         "3 good rows: the train split is empty; add rows, or lower validate.test_share and validate.validation_share"),
+         NO_TRAIN),
         ([*questions(9, split="train"), pair("", split="test")], {},
          "9 good rows: the test split is empty; look why none of the rows of the test source is good"),
     ],

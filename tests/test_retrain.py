@@ -157,7 +157,11 @@ def test_poisoned_data_stop_the_run_before_it_costs_anything(poisoned: tuple[Lef
     shown = {item.path for item in bad.mlflow.list_artifacts(bad.run.info.run_id, "data")}
     assert shown == {"data/reasons.json", "data/report.html"}
     table = json.loads(Path(bad.mlflow.download_artifacts(bad.run.info.run_id, "data/reasons.json")).read_bytes())
-    assert [row[table["columns"].index("reason")] for row in table["data"]] == ["label_spelling", "rare_label"]
+    assert [row[table["columns"].index("reason")] for row in table["data"]] == [
+        "stopped",
+        "label_spelling",
+        "rare_label",
+    ]
     champions = [left.mlflow.get_model_version_by_alias(NAME, "champion").version for left in (bad, changed)]
     assert champions[0] == champions[1]
     assert "label_spelling: 1 rows, the run stops; expected: a label is always spelt alike" in told

@@ -11,7 +11,7 @@ from judged import LONG, Found, changed, only, pair, questions
 
 from pipeline import tested
 from pipeline.near import folded, grams_of, hash_of, near_duplicates
-from pipeline.pairs import Message, Pair, write_pairs
+from pipeline.pairs import Message, Pair
 from pipeline.params import Validate
 from pipeline.tested import add_tested, read_tested, remember
 
@@ -128,21 +128,28 @@ def test_prompts_are_kept_once_and_not_as_text(tmp_path: Path) -> None:
 
 def test_many_prompts_are_kept_in_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each small enough for git."""
-    monkeypatch.setattr(tested, "FILE_ROWS", 4)
+    monkeypatch.setattr(tested, "FILE_GRAMS", 34)
     assert add_tested(tmp_path, [f"prompt {n}" for n in range(10)]) == 10
     assert len(list(tmp_path.iterdir())) == 3
     assert len(read_tested(tmp_path)) == 10
 
 
+def test_a_test_row_that_is_set_aside_for_itself_does_not_let_its_neighbour_be_trained_on(tmp_path: Path) -> None:
+    """It was tested, and is in the test set no longer."""
+    add_tested(tmp_path, [f"{LONG} \x07"])
+    rows = [*questions(40, split="train"), pair(f"{LONG} x", split="train", row=70), pair(f"{LONG} \x07", split="test")]
+    rules = only(changed(near_duplicate=0.8), "tested_before", "control_characters")
+    found = Found([*rows, pair("open", split="test")], rules, tested=read_tested(tmp_path))
+    assert ("tested_before", f"{LONG} x".encode()) in found.bad
+
+
 def test_only_rows_that_a_model_answered_were_tested(tmp_path: Path) -> None:
-    """Of the test rows that the files hold, those in the answers; before the first evaluation none."""
-    rows = questions(4)
+    """Whatever the splits hold by now; before the first evaluation none."""
     data = tmp_path / "data"
-    for folder in ("validate", "evaluate", "tested"):
+    for folder in ("evaluate", "tested"):
         (data / folder).mkdir(parents=True)
-    write_pairs(data / "validate" / "test.parquet", rows)
     assert remember(data) == 0
-    answered = pa.table({"id": [rows[1].id, rows[3].id, "gone"]})
+    answered = pa.table({"id": ["a", "b"], "prompt": ["question 1", "Question 3"]})
     pq.write_table(answered, data / "evaluate" / "predictions.parquet")
     assert remember(data) == 2
     assert remember(data) == 0

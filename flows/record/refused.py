@@ -13,9 +13,10 @@ def show_refused(run: Run, started: float) -> None:
     folder = refused(run.root)
     if folder is None or (folder / "report.json").stat().st_mtime < started:
         return
-    broken = [check for check in read_json(folder / "report.json")["checks"] if check["rows"]]
+    report = read_json(folder / "report.json")
+    why = {"reason": "stopped", "expects": report["stopped"], "action": "error", "rows": report["rows"]["in"]}
+    broken = [why, *(check for check in report["checks"] if check["rows"])]
     connected = client(run.root)
-    if broken:
-        connected.log_table(run.id, pd.DataFrame(broken), "data/reasons.json")
+    connected.log_table(run.id, pd.DataFrame(broken).fillna(""), "data/reasons.json")
     connected.log_artifact(run.id, str(folder / "report.html"), "data")
     connected.log_artifacts(run.id, str(folder / "data_docs"), "data/data_docs")

@@ -42,6 +42,7 @@ DIGESTS = {
 """Tags, and the outputs whose digests they hold."""
 RELEASE_TAG = "tunesmith.release"
 SHOWN_ROWS = 5000
+PREDICTIONS = "evaluation/predictions.json"
 VERDICTS = {"promote": "promoted to champion", "keep": "not promoted", "unchanged": "unchanged: already the champion"}
 CONTEXTS = {"train": "training", "validation": "validation", "test": "testing"}
 
@@ -85,7 +86,8 @@ def show(run: Run, release: Mapping[str, Any]) -> None:
         upload = connected.log_artifacts if path.is_dir() else connected.log_artifact
         upload(run.id, str(path), folder)
     predictions = pd.read_parquet(root / "data/evaluate/predictions.parquet").head(SHOWN_ROWS)
-    connected.log_table(run.id, predictions, "evaluation/predictions.json")
+    if PREDICTIONS not in {item.path for item in connected.list_artifacts(run.id, "evaluation")}:
+        connected.log_table(run.id, predictions, PREDICTIONS)  # which puts rows behind those that are there
 
 
 def results(metrics: Mapping[str, Any]) -> list[Metric]:

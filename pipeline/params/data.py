@@ -145,11 +145,12 @@ class Validate(Section):
     max_completion_chars: Positive
     max_quarantined: Share
     """Share of all rows that may be set aside for a fault of their own before the run stops."""
-    near_duplicate: Annotated[float, Field(gt=0, le=1)]
-    """Two prompts with at least this share of their four-letter pieces in common (Jaccard) are near-duplicates."""
-    languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...] | None
+    near_duplicate: Annotated[float, Field(ge=0.7, le=1)]
+    """Two prompts with at least this share of their four-letter pieces in common (Jaccard) are
+    near-duplicates; below 0.7 the search would miss more than one in a hundred."""
+    languages: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...], Field(min_length=1)] | None
     """ISO 639 codes of the languages that prompts may be in; null: nobody asks."""
-    labels: tuple[str, ...] | None
+    labels: Annotated[tuple[str, ...], Field(min_length=1)] | None
     """The labels that there are; null takes whatever the completions are."""
     min_label_rows: Positive
     max_label_share: Annotated[float, Field(gt=0, le=1)]
