@@ -1,5 +1,6 @@
 """What the stages of the data are measured against, each in a process of its own: python -m bench.peers PEER ..."""
 
+import os
 import sys
 from typing import Any
 
@@ -19,29 +20,27 @@ def load(pairs: str, cache: str) -> Any:
 
 def encode(pairs: str, cache: str, base: str, system: str) -> None:
     """Make the tokens that `tokenize` makes: in batches, on all cores, into Arrow files."""
-    import os  # noqa: PLC0415
-
     from transformers import AutoTokenizer  # noqa: PLC0415
-
-    tokenizer = AutoTokenizer.from_pretrained(base)
-
-    def tokens(rows: dict[str, list[str]]) -> dict[str, Any]:
-        talks = [[{"role": "system", "content": system}, {"role": "user", "content": text}] for text in rows["prompt"]]
-        asked = tokenizer.apply_chat_template(talks, tokenize=False, add_generation_prompt=True)
-        said = [text + "<|im_end|>" for text in rows["completion"]]
-        prompts, answers = (
-            tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-            for texts in (asked, said)
-        )
-        return {
-            "input_ids": [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)],
-            "completion_start": [len(prompt) for prompt in prompts],
-        }
 
     rows = load(pairs, cache)
     rows.map(
-        tokens, batched=True, num_proc=os.cpu_count(), remove_columns=rows.column_names, load_from_cache_file=False
+        tokens, batched=True, num_proc=os.cpu_count(), remove_columns=rows.column_names, load_from_cache_file=False,
+        fn_kwargs={"tokenizer": AutoTokenizer.from_pretrained(base), "system": system},
+    )  # fmt: skip
+
+
+def tokens(rows: dict[str, list[str]], tokenizer: Any, system: str) -> dict[str, Any]:
+    """Encode some rows through what transformers offers for several, with a ChatML template."""
+    talks = [[{"role": "system", "content": system}, {"role": "user", "content": text}] for text in rows["prompt"]]
+    asked = tokenizer.apply_chat_template(talks, tokenize=False, add_generation_prompt=True)
+    said = [text + "<|im_end|>" for text in rows["completion"]]
+    prompts, answers = (
+        tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"] for texts in (asked, said)
     )
+    return {
+        "input_ids": [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)],
+        "completion_start": [len(prompt) for prompt in prompts],
+    }
 
 
 def check(pairs: str) -> None:

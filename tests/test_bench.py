@@ -5,14 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import SYSTEM
+from transformers import PreTrainedTokenizerFast
 
 from bench.alone import alone
-from bench.banking import varied
+from bench.banking import messages, varied
 from bench.data import lay_out
 from bench.measure import Claim, in_turn
+from bench.peers import tokens
 from pipeline import ingest
 from pipeline.pairs import read_pairs
 from pipeline.params import Params, load_params
+from pipeline.prompt import Renderer
 
 
 def test_a_ratio_is_of_one_round() -> None:
@@ -65,6 +69,16 @@ def test_the_project_of_the_data_claim_is_one_that_stages_take(
     lay_out(tmp_path, make_params(), varied([("where is my new card", "arrival")], 20))
     ingest.run(load_params(Path("params.yaml")).ingest, Path("data"))
     assert [pair.completion for pair in read_pairs(Path("data", "ingest", "pairs.parquet"))] == ["arrival"] * 20
+
+
+def test_the_peer_makes_the_tokens_that_ours_makes(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Else it would not do the same work."""
+    rows = list(varied([("the sky on my card", "blue"), ("is it green, or red", "it is red")], 50))
+    columns = {"prompt": [text for text, _ in rows], "completion": [label for _, label in rows]}
+    theirs = tokens(columns, tokenizer, SYSTEM)
+    ours = Renderer(tokenizer, SYSTEM).encode_all([(messages(text), label) for text, label in rows])
+    assert theirs["input_ids"] == [row.input_ids for row in ours]
+    assert theirs["completion_start"] == [row.completion_start for row in ours]
 
 
 def test_memory_is_that_of_the_command_alone(tmp_path: Path) -> None:
