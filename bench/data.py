@@ -1,8 +1,8 @@
 """Claim data: rows per second and memory at most of ingest, validate and tokenize, each a process of its own.
 
-Against `datasets`, which reads the same file and makes the same tokens, and against Great Expectations on the texts
-themselves, which sees neither near-duplicates nor personal data. What is timed is the whole process, its imports too.
-PAIRS in the environment is how many rows there are.
+Against `datasets`, which reads the same file and makes the same tokens, and against Great Expectations with our checks
+of a text as functions of a row, which sees neither near-duplicates, conflicts nor labels. What is timed is
+the whole process, its imports too. PAIRS in the environment is how many rows there are.
 """
 
 import json
@@ -82,7 +82,7 @@ def runners(place: Path, params: Params) -> dict[str, tuple[Runner, str, Runner]
 
     return {
         "ingest": (ours("ingest"), "load_dataset", peer("load", pairs, str(cache), before=forget)),
-        "validate": (ours("validate"), "Great Expectations on texts", peer("check", pairs)),
+        "validate": (ours("validate"), "Great Expectations, row by row", peer("check", pairs)),
         "tokenize": (ours("tokenize"), "Dataset.map", peer("encode", pairs, str(cache), base, SHORT)),
     }
 

@@ -402,9 +402,9 @@ STOPS = [
          "train.jsonl row 77; decide which completion is right, or set it to warn",
          actions=(("conflict", "error"),)),
     Stop("a training row that is nearly tested", [*GOOD_SET, *TESTED, pair(f"{LONG} x", split="train", row=77)],
-         "validate.checks.near_test: 1 rows break it; expected no row that learns is nearly a row of a given held-out set "
-         "(alike by 0.8); got train.jsonl row 77; take it out of one of them: it makes the test easier than the world, "
-         "or set it to warn",
+         "validate.checks.near_test: 1 rows break it; expected no row that learns is nearly a row of a given held-out "
+         "set (alike by 0.8); got train.jsonl row 77; take it out of one of them: it makes the test easier than the "
+         "world, or set it to warn",
          actions=(("near_test", "error"),)),
     Stop("a test label that training lacks", [*GOOD_SET, pair("is it open", "never", split="test")],
          "the test split: labels that no training row has: 'never' (1 rows); add training rows for them, or set "

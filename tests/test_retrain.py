@@ -155,7 +155,7 @@ def test_poisoned_data_stop_the_run_before_it_costs_anything(poisoned: tuple[Lef
     assert stages_told(bad.done) == {"ingest": "ran"}
     assert (bad.run.info.status, bad.run.data.tags["tunesmith.error"]) == ("FAILED", reason)
     shown = {item.path for item in bad.mlflow.list_artifacts(bad.run.info.run_id, "data")}
-    assert shown == {"data/reasons.json", "data/report.html"}
+    assert shown == {"data/data_docs", "data/reasons.json", "data/report.html"}
     table = json.loads(Path(bad.mlflow.download_artifacts(bad.run.info.run_id, "data/reasons.json")).read_bytes())
     assert [row[table["columns"].index("reason")] for row in table["data"]] == [
         "stopped",
