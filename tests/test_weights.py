@@ -211,4 +211,4 @@ def test_fetching_by_hand_ends_in_one_line_when_it_cannot(tmp_path: Path, monkey
 
 def values_of(source: Path) -> dict[str, Any]:
     """The params of a project on this base, as plain values."""
-    return tiny_params(source).model_dump(mode="json")
+    return {name: section.model_dump(mode="json") for name, section in vars(tiny_params(source)).items()}
