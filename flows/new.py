@@ -127,12 +127,17 @@ def copy_template(folder: Path) -> None:
     if "params.yaml" not in names:
         raise Problem(str(TEMPLATE), "is not a git checkout", do="clone tunesmith and install it with `make setup`")
     for name in names:
-        if name and name not in LEFT_OUT and (TEMPLATE / name).exists():
+        if name and not is_ours(name) and (TEMPLATE / name).exists():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(TEMPLATE / name, target)
     for ours in ("data/golden.jsonl", PROMOTIONS):  # what is accepted here, and who was champion
         (folder / ours).write_bytes(b"")
+
+
+def is_ours(name: str) -> bool:
+    """Say whether a file is about our own data alone: what it is, and what was tested of it."""
+    return name in LEFT_OUT or (name.startswith("data/tested/") and name.endswith(".parquet"))
 
 
 def fill_params(path: Path, given: Given, name: str, *, labels: bool) -> None:

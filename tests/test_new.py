@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from checkout import PROJECT, apart, git
 
-from flows.new import Given, fill_params, looks_like_labels, make_project
+from flows.new import Given, fill_params, is_ours, looks_like_labels, make_project
 from flows.repro import status
 from pipeline.params import load_params, read_yaml
 from pipeline.problem import Problem
@@ -275,3 +275,10 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
         make_project(tmp_path, given(tmp_path / "a.jsonl"))
     assert str(refused.value) == f"{tmp_path}: exists already; name a folder that is not there yet"
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_was_tested_of_our_data_stays_here() -> None:
+    """A new repository has its own; the folder and what it is for go with it."""
+    assert is_ours("data/tested/0123456789abcdef.parquet")
+    assert not is_ours("data/tested/README.md")
+    assert not is_ours("params.yaml")
