@@ -1,5 +1,6 @@
 """Commands on what was: what changed since, who was champion, what made what."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -69,3 +70,42 @@ def rollback(
 
     for line in go_back(place.root(), why):
         show.console.print(line)
+
+
+@app.command()
+@plain_errors
+def lineage(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help="Of a commit, data, run, version, alias or adapter; or a file."),
+    ] = None,
+    *,
+    verify: Annotated[bool, typer.Option("--verify", help="Compute everything again, and name what is wrong.")] = False,
+) -> None:
+    """Show what made what, from the source files to the alias: every chain of which ID names a part, or all.
+
+    Digests and ids may be cut to their first four characters or more. With --verify each fault is a line, and the
+    exit code is 1 if there is any.
+
+    [dim]Examples:[/]
+
+        tunesmith lineage champion              what made the champion
+
+        tunesmith lineage data/raw/pairs.jsonl  which models were made of this file, as it is now
+
+        tunesmith lineage --verify              check every model there is
+    """
+    from flows.faults import faults
+    from flows.lineage import chains, find, lines
+
+    root = place.root()
+    found = chains(root) if name is None else find(root, name)
+    for chain in found:
+        for line in [*lines(chain), ""]:
+            show.console.print(line, markup=False)
+    if verify:
+        wrong = faults(root, found)
+        for problem in wrong:
+            print(f"fault: {problem}", file=sys.stderr)
+        show.console.print(f"{len(found)} chains checked, {len(wrong)} faults")
+        raise typer.Exit(1 if wrong else 0)

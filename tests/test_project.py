@@ -49,7 +49,7 @@ BROUGHT = {
 FROM_PIPELINE = {"params", "problem", "process", "pairs", "champion", "digests", "tested"}
 NO_TEST_OF_ITS_NAME = {
     "curves": "is seen in a training only: test_trainer looks at its points, its best epoch, and where it stops",
-    "history": "commands of a line each: test_difference and test_promote look at what they call",
+    "history": "commands of a line each: test_difference, test_promote and test_lineage look at what they call",
     "place": "asks only where things are: every other test of flows/ goes through it",
     "run": "one line each for lock, plan, server and flow: test_retrain runs it whole",
     "show": "prints: test_cli and test_retrain read what it printed",
