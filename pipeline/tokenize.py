@@ -8,59 +8,26 @@ preview.html (what training sees).
 
 import logging
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import pyarrow.parquet as pq
 
 from pipeline import stage
 from pipeline.contract import GOLDEN, hold, read_contract, terms_of
+from pipeline.encoders import Encoder
 from pipeline.pairs import SPLITS, Pair, Quarantined, Writer, aside, each_pair, quarantine_writer, write_json
 from pipeline.params import Model, Prompt, Tokenize
 from pipeline.preview import Choice, Lengths, preview_page
 from pipeline.problem import Problem
 from pipeline.prompt import Encoded, Renderer, load_tokenizer
-from pipeline.tokens import in_batches, write_tokens
+from pipeline.tokens import write_tokens
 from pipeline.weights import fetch
 
 log = logging.getLogger(__name__)
 
-AHEAD = 2
-"""So many batches are encoded at once, while those before them are written."""
 NAMED = 5
 """So many of the rows that are too long are named when they stop the run."""
-
-
-def encode_all(
-    pairs: Iterable[Pair], renderer: Renderer, *, every_turn: bool = False
-) -> Iterator[tuple[Pair, Encoded]]:
-    """Encode pairs, some at a time: while some are rendered, which takes one core, others are tokenized on all."""
-    waiting: deque[tuple[list[Pair], Future[list[Encoded]]]] = deque()
-    with ThreadPoolExecutor(AHEAD) as pool:
-        for some in in_batches(pairs):
-            waiting.append((some, pool.submit(encode_some, some, renderer, every_turn=every_turn)))
-            if len(waiting) > AHEAD:
-                first, encoded = waiting.popleft()
-                yield from zip(first, encoded.result(), strict=True)
-        for left, encoded in waiting:
-            yield from zip(left, encoded.result(), strict=True)
-
-
-def encode_some(pairs: Sequence[Pair], renderer: Renderer, *, every_turn: bool) -> list[Encoded]:
-    """Encode pairs at once.
-
-    Raises:
-        Problem: If one of them cannot be rendered; it names the row.
-    """
-    try:
-        return renderer.encode_all([(pair.messages, pair.completion) for pair in pairs], every_turn=every_turn)
-    except Problem:
-        for pair in pairs:
-            try:
-                renderer.encode(pair.messages, pair.completion, every_turn=every_turn)
-            except Problem as problem:
-                raise Problem(f"{pair.source} row {pair.row}", f"cannot be rendered: {problem}") from problem
-        raise
 
 
 class Account:
@@ -125,11 +92,15 @@ class Account:
             )
 
 
-def encode_split(source: Path, target: Path, renderer: Renderer, account: Account) -> None:
+def encode_split(source: Path, target: Path, encode: Encoder, account: Account) -> None:
     """Encode the pairs of a split into a file."""
-    every_turn = account.tokenize.supervise == "all"
-    rows = encode_all(each_pair(source), renderer, every_turn=every_turn)
-    write_tokens(target, account.kept(rows), every_turn=every_turn)
+    rows = encode(each_pair(source))
+    write_tokens(target, account.kept(rows), every_turn=account.tokenize.supervise == "all")
+
+
+def rows_in(path: Path) -> int:
+    """Say how many rows a Parquet file has."""
+    return int(pq.read_metadata(path).num_rows)
 
 
 def run(model: Model, prompt: Prompt, tokenize: Tokenize, data: Path) -> None:
@@ -140,11 +111,15 @@ def run(model: Model, prompt: Prompt, tokenize: Tokenize, data: Path) -> None:
     held = hold(read_contract(data / GOLDEN), terms, renderer.tokenizer)
     log.info("tokenize: data/%s: %s", GOLDEN, held)
     accounts: dict[str, Account] = {}
-    with stage.whole(data / "tokenize") as folder:
+    sources = {split: data / "validate" / f"{split}.parquet" for split in SPLITS}
+    encoder = Encoder(
+        renderer, base.folder, every_turn=tokenize.supervise == "all", rows=sum(map(rows_in, sources.values()))
+    )
+    with stage.whole(data / "tokenize") as folder, encoder as encode:
         with quarantine_writer(folder / "quarantine.parquet") as too_long:
             for split in SPLITS:
                 account = accounts[split] = Account(tokenize, too_long)
-                encode_split(data / "validate" / f"{split}.parquet", folder / f"{split}.arrow", renderer, account)
+                encode_split(sources[split], folder / f"{split}.arrow", encode, account)
                 account.need_few_too_long(split)
                 log.info("tokenize: %s: %d rows, %d too long", split, *map(account.summary().get, ("rows", "too_long")))
         splits = {split: account.summary() for split, account in accounts.items()}

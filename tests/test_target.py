@@ -61,7 +61,7 @@ def test_a_commit_without_a_run_is_taken_as_it_is(project: Path, made: Made) -> 
 
 
 @pytest.mark.usefixtures("made")
-@pytest.mark.parametrize("what", ["77", "nobody/1", "nobody@champion", "abcdefab", "no such branch", "--all"])
+@pytest.mark.parametrize("what", ["999", "nobody/1", "nobody@champion", "abcdefab", "no such branch", "--all"])
 def test_what_is_called_by_no_name_is_a_problem(project: Path, what: str) -> None:
     """One line, with what would have been one."""
     with pytest.raises(Problem) as told:

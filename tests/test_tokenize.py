@@ -1,6 +1,5 @@
 """Laws of the tokenize stage."""
 
-import copy
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from pipeline import tokenize
 from pipeline.digests import file_digests
+from pipeline.encoders import Encoder, encode_some
 from pipeline.pairs import (
     SPLITS,
     Message,
@@ -98,7 +98,7 @@ def test_the_limit_itself_is_not_too_long(
     tmp_path: Path, tokenizer: PreTrainedTokenizerFast, pairs: list[Pair]
 ) -> None:
     """A pair of exactly `max_tokens` tokens is kept, one token more is set aside."""
-    (row,) = tokenize.encode_all(pairs[:1], Renderer(tokenizer, SYSTEM))
+    (row,) = zip(pairs[:1], encode_some(pairs[:1], Renderer(tokenizer, SYSTEM), every_turn=False), strict=True)
     length = len(row[1].input_ids)
     with quarantine_writer(tmp_path / "aside.parquet") as aside:
         fits, one_less = (
@@ -168,20 +168,6 @@ def test_of_many_rows_that_are_too_long_the_first_are_named(data: Path, make_par
     )
 
 
-def test_a_row_that_the_template_refuses_is_named(tokenizer: PreTrainedTokenizerFast, pairs: list[Pair]) -> None:
-    """Among others that it takes, with what it says of it."""
-    picky = copy.deepcopy(tokenizer)
-    refusal = "{% if messages[-1]['content'] == 'no' %}{{ raise_exception('not no') }}{% endif %}"
-    picky.chat_template = refusal + tokenizer.chat_template
-    refused = replace(pairs[2], messages=(Message("user", "no"),))
-    with pytest.raises(Problem) as caught:
-        list(tokenize.encode_all([*pairs[:2], refused, pairs[3]], Renderer(picky, "")))
-    assert str(caught.value) == (
-        "colours.jsonl row 3: cannot be rendered: model.source: its chat template refuses these turns: not no; "
-        "got user; leave prompt.system empty if that is what it refuses, or choose another model"
-    )
-
-
 @pytest.mark.parametrize("group", [1, 7, 5000])
 def test_how_the_splits_are_cut_changes_no_byte(data: Path, make_params: Callable[..., Params], group: int) -> None:
     """Row groups are for those who read; whatever they are, each file has the same bytes."""
@@ -202,7 +188,8 @@ def peak(data: Path, pairs: list[Pair], number: int, renderer: Renderer, params:
     with quarantine_writer(data / "aside.parquet") as aside:
         account = tokenize.Account(params.tokenize, aside)
         tracemalloc.start()
-        tokenize.encode_split(source, data / "train.arrow", renderer, account)
+        with Encoder(renderer) as encode:
+            tokenize.encode_split(source, data / "train.arrow", encode, account)
         told = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert account.summary()["rows"] == number
