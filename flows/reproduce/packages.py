@@ -63,7 +63,7 @@ def build(root: Path, tree: Path, python: str) -> str:
         python: Version of Python that was recorded.
 
     Raises:
-        Problem: With pip's last word, if the packages cannot be had.
+        Problem: With pip's own words, if the packages cannot be had.
     """
     wanted, maker = requirements(tree), interpreter(python)
     told = "\n".join([maker, *wanted, (tree / CONSTRAINTS).read_text(encoding="utf-8")])
@@ -75,9 +75,8 @@ def build(root: Path, tree: Path, python: str) -> str:
     for command in ([maker, "-m", "venv", str(folder)], install_command(made, tree, wanted)):
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
-            words = (done.stderr.strip() or done.stdout.strip() or "failed without a word").splitlines()
-            raise Problem(
-                "--env", words[-1].removeprefix("ERROR: "), do="leave it out to use the packages that are here"
-            )
+            said = (done.stderr.strip() or done.stdout.strip() or "failed without a word").splitlines()
+            words = next((line for line in said if line.startswith("ERROR: ")), said[-1]).removeprefix("ERROR: ")
+            raise Problem("--env", words, do="leave it out to use the packages that are here")
     (folder / "whole").touch()
     return str(made)
