@@ -142,8 +142,8 @@ def lines(one: Chain) -> Iterator[str]:
         made = {part: path for part, path in SHOWN.items() if path in one.state.outputs}
         yield from (f"{part:<9} {path} {one.state.outputs[path]}" for part, path in made.items())
     if one.kept is not None:
-        changed = "" if one.kept.clean else f"{one.kept.head} and changes, kept as "
-        yield f"commit    {changed}{one.kept.commit}"
+        yield f"commit    {one.kept.head}{'' if one.kept.clean else ', with changes'}"
+        yield f"state     {one.kept.commit}"
     elif one.run is not None:
         yield f"commit    {one.run.tags['git.snapshot']}, which git does not have"
     if one.run is not None:

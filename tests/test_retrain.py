@@ -322,10 +322,13 @@ def test_a_lost_mlflow_comes_back_from_the_files(rebuilt: Left, first: Left) -> 
 
 
 def test_only_what_depends_on_a_change_runs_again(changed: Left, rebuilt: Left) -> None:
-    """Another learning rate trains, evaluates and registers anew; data and tokens are left alone."""
+    """Another learning rate trains, evaluates and registers anew; data and tokens are left alone.
+
+    The checks look at the data once more, since there is a champion now that learnt from some.
+    """
     assert changed.done.returncode == 0, changed.done.stderr
     assert stages_told(changed.done) == {
-        "ingest": "fresh", "validate": "fresh", "tokenize": "fresh",
+        "ingest": "fresh", "validate": "ran", "tokenize": "fresh",
         "finetune": "ran", "evaluate": "ran", "register": "ran",
     }  # fmt: skip
     same = ("ingest", "validate", "tokenize")
