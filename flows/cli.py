@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows import history, place, show
+from flows import history, place, service, show
 from flows.show import plain_errors
 from pipeline.params import load_params
 from pipeline.problem import Problem
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 app.add_typer(history.app)
+app.add_typer(service.app)
 
 
 @app.command()
@@ -153,42 +154,6 @@ def reproduce(
         place.root(), what, lambda line: show.console.print(line, markup=False), own_packages=env
     )  # fmt: skip
     raise typer.Exit(1 if outcome.result == "differs" else 0)
-
-
-@app.command()
-@plain_errors
-def up() -> None:
-    """Start this project's Prefect server and MLflow pages in the background, on this machine alone.
-
-    Runs are followed at the first address, models and curves at the second. `tunesmith run` starts faster while they
-    are up.
-
-    [dim]Example:[/]
-
-        tunesmith up
-    """
-    from flows import servers
-    from flows import sync as sync_module
-
-    root = place.root()
-    sync_module.make_store(root)
-    for server in servers.up(root):
-        show.console.print(f"{server.name:<8} {server.address}")
-
-
-@app.command()
-@plain_errors
-def down() -> None:
-    """Stop what `tunesmith up` started.
-
-    [dim]Example:[/]
-
-        tunesmith down
-    """
-    from flows import servers
-
-    stopped = servers.down(place.root())
-    show.console.print("stopped " + ", ".join(server.name for server in stopped) if stopped else "nothing was running")
 
 
 @app.command()

@@ -101,6 +101,11 @@ def current(root: Path, place: Path) -> Path:
     """Give the pairs of now: those of ingest if it is fresh, else what it would make, made in a folder of its own."""
     if (root / PAIRS).exists() and "ingest" not in status(root):
         return root / PAIRS
+    return made(root, place)
+
+
+def made(root: Path, place: Path) -> Path:
+    """Give the pairs that ingest would make of the sources as they are now, made in a folder of its own."""
     folder = Path(load_params(root / "params.yaml").ingest.folder)
     (place / folder).parent.mkdir(parents=True, exist_ok=True)
     (place / folder).symlink_to(root / folder)

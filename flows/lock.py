@@ -15,14 +15,19 @@ from pipeline.problem import Problem
 
 
 @contextmanager
-def only_run(root: Path, what: str) -> Iterator[None]:
+def only_run(root: Path, what: str, name: str = "run") -> Iterator[None]:
     """Hold the checkout; the kernel lets go of it when the process ends, however it ends.
+
+    Args:
+        root: The checkout.
+        what: The command that holds it.
+        name: Of what there can be one at a time: runs, unless another kind is named.
 
     Raises:
         Problem: If another process holds it, saying which.
     """
-    holder = private(root) / "run.json"
-    lock = FileLock(private(root) / "run.lock")
+    holder = private(root) / f"{name}.json"
+    lock = FileLock(private(root) / f"{name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -33,6 +38,15 @@ def only_run(root: Path, what: str) -> Iterator[None]:
         holder.write_text(json.dumps({"what": what, "pid": os.getpid(), "since": time.time()}), encoding="utf-8")
         yield
     lock.release()
+
+
+def free(root: Path) -> bool:
+    """Say whether no run holds the checkout at this moment."""
+    try:
+        with FileLock(private(root) / "run.lock").acquire(timeout=0):
+            return True
+    except Timeout:
+        return False
 
 
 def described(holder: Path) -> str:

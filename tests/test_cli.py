@@ -179,7 +179,7 @@ def test_who_stops_a_command_reads_one_line(capsys: pytest.CaptureFixture[str]) 
 def test_without_a_command_the_help_is_shown() -> None:
     """All commands are named in it."""
     _, said, errors = called()
-    names = "run diff plan status up down sync new predict accept-contract promote rollback lineage"
+    names = "run diff plan status up down watch sync new predict accept-contract promote rollback lineage"
     assert all(f" {name} " in said + errors for name in names.split())
 
 
@@ -187,7 +187,7 @@ def test_without_a_command_the_help_is_shown() -> None:
     "code",
     [
         "import flows.cli",
-        "import flows.run, flows.champion, flows.repro, flows.servers, flows.new",
+        "import flows.run, flows.champion, flows.repro, flows.servers, flows.new, flows.watch",
     ],
     ids=["the command itself", "what status, new and an idle run need"],
 )

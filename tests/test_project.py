@@ -26,7 +26,7 @@ FLOW = "retrain"
 """A section that no stage reads, named for the flow that does: what it says changes no result, only what is advised."""
 DVC = read_yaml(PROJECT / "dvc.yaml")["stages"]
 ONE_ROOM: dict[str, str | tuple[str, ...]] = {
-    "prefect": "flows/retrain.py",
+    "prefect": ("flows/retrain.py", "flows/deploy.py"),  # the flow of a run, and the one that a team's workers start
     "mlflow": "flows/record/",
     "great_expectations": "pipeline/suite.py",
     "ftfy": "pipeline/columns.py",
@@ -52,6 +52,7 @@ NO_TEST_OF_ITS_NAME = {
     "history": "commands of a line each: test_difference, test_promote and test_lineage look at what they call",
     "place": "asks only where things are: every other test of flows/ goes through it",
     "run": "one line each for lock, plan, server and flow: test_retrain runs it whole",
+    "service": "commands of a line each: test_servers and test_watch look at what they call",
     "show": "prints: test_cli and test_retrain read what it printed",
     "sync": "four calls under the lock: test_retrain deletes MLflow's database and looks at what comes back",
 }

@@ -1,0 +1,123 @@
+"""What a watch has seen of the sources, what it did about it, and what it has still to do; kept on disk."""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from flows.place import private
+from pipeline.digests import file_sha256
+from pipeline.params import load_params
+from pipeline.problem import Problem
+
+PARAMS = "params.yaml"
+STATE = "watch.json"
+
+Digests = Mapping[str, str]
+"""SHA-256 of params.yaml and of each file of `ingest.folder`, by path."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a watch did.
+
+    Args:
+        handled: The sources as they were when something was last done about them; None before the first time.
+        running: The sources for which a run was begun that has not ended.
+        moved: Whether the sources changed during the last run, so that it may have read them before or after.
+        outcome: What was done last, in words.
+    """
+
+    handled: Digests | None = None
+    running: Digests | None = None
+    moved: bool = False
+    outcome: str = ""
+
+
+def due(state: State, now: Digests) -> bool:
+    """Say whether something is to be done: a run was cut off, or the sources are others than those handled last."""
+    return state.running is not None or state.handled != now
+
+
+def begin(state: State, now: Digests) -> State:
+    """Note a run that is about to begin; what an earlier one was cut off from counts as a change during a run."""
+    cut_off = state.running is not None and state.running != now
+    return replace(state, running=now, moved=state.moved or cut_off, outcome="a run was begun")
+
+
+def end(state: State, after: Digests, outcome: str) -> State:
+    """Note that the run has ended: what it was begun for is handled, what the sources say after it perhaps not."""
+    return State(handled=state.running, moved=after != state.running, outcome=outcome)
+
+
+def put_aside(state: State, now: Digests, outcome: str) -> State:
+    """Note that these sources need no run, or wait for a person."""
+    return State(handled=now, moved=state.moved, outcome=outcome)
+
+
+def read_state(root: Path) -> State:
+    """Read what the last watch of this checkout noted; a new state if there was none.
+
+    Raises:
+        Problem: If the file is not what a watch wrote.
+    """
+    path = private(root) / STATE
+    try:
+        return State(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return State()
+    except (ValueError, TypeError) as error:
+        raise Problem(
+            str(path), "not what a watch wrote", got=str(error), do="remove it; the next watch looks at everything anew"
+        ) from error
+
+
+def write_state(root: Path, state: State) -> State:
+    """Keep a state, whole or not at all, and give it back."""
+    part = private(root) / f"{STATE}.part"
+    with part.open("w", encoding="utf-8") as out:
+        json.dump(asdict(state), out, indent=1)
+        out.flush()
+        os.fsync(out.fileno())
+    part.rename(private(root) / STATE)
+    return state
+
+
+def watched(root: Path) -> list[Path]:
+    """List params.yaml and every file of the folder that it names; while it is wrong, itself alone."""
+    try:
+        folder = root / load_params(root / PARAMS).ingest.folder
+    except Problem:  # the run that is begun for it says what is wrong
+        return [root / PARAMS]
+    return [root / PARAMS, *(path for path in sorted(folder.rglob("*")) if path.is_file())]
+
+
+def stamps(root: Path) -> dict[str, tuple[int, int, int]]:
+    """Size, time and number of each file: what differs when a file was written, without reading it."""
+    found = {}
+    for path in watched(root):
+        with suppress(FileNotFoundError):  # replaced at this very moment: the next look finds it
+            told = path.stat()
+            found[str(path)] = (told.st_size, told.st_mtime_ns, told.st_ino)
+    return found
+
+
+def digests(root: Path) -> dict[str, str]:
+    """SHA-256 of each file, by its path in the project: what differs when its content does."""
+    found = {}
+    for path in watched(root):
+        with suppress(FileNotFoundError):
+            found[str(path.relative_to(root))] = file_sha256(path)
+    return found
+
+
+def changes(before: Digests | None, now: Digests) -> str:
+    """Say in words which files are others than before."""
+    if before is None:
+        return "seen for the first time"
+    found = [f"{name} added" for name in sorted(now.keys() - before.keys())]
+    found += [f"{name} removed" for name in sorted(before.keys() - now.keys())]
+    found += [f"{name} changed" for name in sorted(now.keys() & before.keys()) if now[name] != before[name]]
+    return ", ".join(found) or "as before"
