@@ -1,6 +1,5 @@
 """The flow that `prefect.yaml` deploys: one run of this checkout, by a worker of a team's own Prefect server."""
 
-import os
 import sys
 
 from prefect import flow
@@ -34,4 +33,5 @@ def apart() -> dict[str, str]:
 
 def show(chunk: bytes) -> None:
     """Pass on what the run prints to the worker's log."""
-    os.write(sys.stderr.fileno(), chunk)
+    sys.stderr.buffer.write(chunk)
+    sys.stderr.flush()

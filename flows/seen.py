@@ -18,6 +18,9 @@ STATE = "watch.json"
 Digests = Mapping[str, str]
 """SHA-256 of params.yaml and of each file of `ingest.folder`, by path."""
 
+Stamps = dict[str, tuple[int, int, int]]
+"""Size, time and number of each of these files, by path."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -94,9 +97,9 @@ def watched(root: Path) -> list[Path]:
     return [root / PARAMS, *(path for path in sorted(folder.rglob("*")) if path.is_file())]
 
 
-def stamps(root: Path) -> dict[str, tuple[int, int, int]]:
-    """Size, time and number of each file: what differs when a file was written, without reading it."""
-    found = {}
+def stamps(root: Path) -> Stamps:
+    """Look at each file without reading it: what is found differs when one was written."""
+    found: Stamps = {}
     for path in watched(root):
         with suppress(FileNotFoundError):  # replaced at this very moment: the next look finds it
             told = path.stat()

@@ -17,6 +17,7 @@ from flows.past import PAIRS, states
 from flows.repro import environment, follow, stages, status
 from flows.seen import (
     Digests,
+    Stamps,
     State,
     begin,
     changes,
@@ -78,7 +79,8 @@ def settled(root: Path, quiet: float) -> Iterator[dict[str, str]]:
     Files are looked at in turn instead of waiting for the kernel's word, which network disks never give. They are
     read only if size, time or number of one is another than when they were read last.
     """
-    known, digested = None, {}
+    known: Stamps | None = None
+    digested: dict[str, str] = {}
     while True:
         stamped = stamps(root)
         time.sleep(quiet)
