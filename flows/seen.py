@@ -29,13 +29,11 @@ class State:
     Args:
         handled: The sources as they were when something was last done about them; None before the first time.
         running: The sources for which a run was begun that has not ended.
-        moved: Whether the sources changed during the last run, so that it may have read them before or after.
         outcome: What was done last, in words.
     """
 
     handled: Digests | None = None
     running: Digests | None = None
-    moved: bool = False
     outcome: str = ""
 
 
@@ -44,20 +42,19 @@ def due(state: State, now: Digests) -> bool:
     return state.running is not None or state.handled != now
 
 
-def begin(state: State, now: Digests) -> State:
-    """Note a run that is about to begin; what an earlier one was cut off from counts as a change during a run."""
-    cut_off = state.running is not None and state.running != now
-    return replace(state, running=now, moved=state.moved or cut_off, outcome="a run was begun")
+def begin(state: State, now: Digests, why: str) -> State:
+    """Note a run that is about to begin."""
+    return replace(state, running=now, outcome=f"a run was begun: {why}")
 
 
-def end(state: State, after: Digests, outcome: str) -> State:
-    """Note that the run has ended: what it was begun for is handled, what the sources say after it perhaps not."""
-    return State(handled=state.running, moved=after != state.running, outcome=outcome)
+def end(state: State, outcome: str) -> State:
+    """Note that the run has ended: what it was begun for is handled, whatever the sources say by now."""
+    return State(handled=state.running, outcome=outcome)
 
 
-def put_aside(state: State, now: Digests, outcome: str) -> State:
+def put_aside(now: Digests, outcome: str) -> State:
     """Note that these sources need no run, or wait for a person."""
-    return State(handled=now, moved=state.moved, outcome=outcome)
+    return State(handled=now, outcome=outcome)
 
 
 def read_state(root: Path) -> State:

@@ -3,7 +3,7 @@
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from flows.seen import (
     write_state,
 )
 from flows.trail import PROMOTIONS
+from pipeline.digests import file_sha256
 from pipeline.pairs import read_json
 from pipeline.params import load_params
 from pipeline.problem import Problem
@@ -42,10 +43,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Choice:
-    """What sources call for, and why."""
+    """What sources call for, and why.
+
+    `mistaken` is whether DVC takes the pairs that are there for those of these sources, and they are not: it notes
+    what the sources are when a stage has ended, which may be others than the stage has read.
+    """
 
     outcome: Literal["skip", "ask", "evaluate", "retrain"]
     why: str
+    mistaken: bool = False
 
 
 def watch(root: Path, say: Say, quiet: float = QUIET_SECONDS) -> None:
@@ -101,12 +107,12 @@ def handle(root: Path, state: State, now: Digests, say: Say) -> State:
     if choice.outcome in ("skip", "ask"):
         if choice.outcome == "ask":
             notify(f"{root.name}: a person is asked: {choice.why}; `tunesmith run` if it is meant", say)
-        return write_state(root, put_aside(state, now, f"{choice.outcome}: {choice.why}"))
-    state = write_state(root, begin(state, now))
-    failed, outcome = run(root, anew=state.moved)
+        return write_state(root, put_aside(now, f"{choice.outcome}: {choice.why}"))
+    state = write_state(root, begin(state, now, choice.why))
+    failed, outcome = run(root, *(["--force", "ingest"] if choice.mistaken else []))
     if failed and not free(root):
         return state  # somebody else's run came first: it is done after that one
-    state = write_state(root, end(state, digests(root), outcome))
+    state = write_state(root, end(state, outcome))
     say(outcome)
     notify(f"{root.name}: {outcome} ({choice.outcome}: {choice.why})", say)
     return state
@@ -121,33 +127,28 @@ def decide(root: Path) -> Choice:
         last = next((state for state in states(root) if PAIRS in state.outputs), None)
         if last is None:
             return Choice("retrain", "nothing was run here before")
+        stale = status(root)
         with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-            decision = found(root, last, made(root, Path(place)), Path(place))["decision"]
-        choice, others = Choice(decision["outcome"], "; ".join(decision["reasons"])), stale_besides(root)
+            now = made(root, Path(place))
+            mistaken = "ingest" not in stale and file_sha256(now) != file_sha256(root / PAIRS)
+            decision = found(root, last, now, Path(place))["decision"]
+        others = stale_besides(root, stale)
     except Problem as problem:
         return Choice("retrain", f"the pairs cannot be compared: {problem}")
-    if choice.outcome == "skip" and others:
-        return Choice("retrain", "; ".join(others))
-    return choice
+    if decision["outcome"] == "skip" and others:
+        return Choice("retrain", "; ".join(others), mistaken)
+    return Choice(decision["outcome"], "; ".join(decision["reasons"]), mistaken)
 
 
-def stale_besides(root: Path) -> list[str]:
+def stale_besides(root: Path, stale: Mapping[str, list[str]]) -> list[str]:
     """Say why stages are stale, but for files of the sources: what those changed in the pairs is known."""
-    sources, stale = f"{load_params(root / 'params.yaml').ingest.folder} modified", status(root)
+    sources = f"{load_params(root / 'params.yaml').ingest.folder} modified"
     reasons = [f"{stage}: {why}" for stage in stages(root) for why in stale.get(stage, []) if why != sources]
     return reasons if reasons or marked(root) else ["MLflow does not show the last release yet"]
 
 
-def run(root: Path, *, anew: bool) -> tuple[bool, str]:
-    """Run `tunesmith run` to its end in a process of its own: whether it failed, and what became of it.
-
-    Args:
-        root: The checkout.
-        anew: Whether the sources may have changed while a run read them. DVC notes what they are after a stage, not
-            what the stage has read, so it may take old pairs for those of new sources.
-    """
-    fresh = anew and "ingest" not in status(root)
-    options = ["--force", "ingest"] if fresh else []
+def run(root: Path, *options: str) -> tuple[bool, str]:
+    """Run `tunesmith run` to its end in a process of its own: whether it failed, and what became of it."""
     before = released(root)
     code, output = follow([sys.executable, "-m", "flows.cli", "run", *options], root, environment(), show)
     if code:

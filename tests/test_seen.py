@@ -33,7 +33,7 @@ def runs(state: State, looks: Sequence[dict[str, str]]) -> tuple[list[dict[str, 
     for now in looks:
         if due(state, now):
             begun.append(now)
-            state = end(begin(state, now), now, "done")
+            state = end(begin(state, now, "why"), "done")
     return begun, state
 
 
@@ -46,34 +46,29 @@ def test_what_was_handled_is_never_run_again(tmp_path: Path) -> None:
 
 
 def test_what_changes_during_a_run_is_run_once_in_its_last_state() -> None:
-    """Whatever was in between."""
-    state = end(begin(State(), A), B, "done")
-    assert (state.handled, state.moved) == (A, True)
-    begun, after = runs(state, [C, C])
-    assert (begun, after.moved) == ([C], False)
+    """Whatever was in between: handled is what the run was begun for."""
+    state = end(begin(State(), A, "why"), "done")
+    assert state.handled == A
+    assert runs(state, [C, C])[0] == [C]
 
 
 def test_a_change_that_is_taken_back_during_a_run_is_none() -> None:
     """The sources are afterwards what the run was begun for."""
-    state = end(begin(State(), A), A, "done")
-    assert not due(state, A)
-    assert not state.moved
+    assert not due(end(begin(State(), A, "why"), "done"), A)
 
 
 def test_a_run_that_was_cut_off_is_due_in_the_state_of_now(tmp_path: Path) -> None:
-    """The next watch reads that it was begun and did not end; other sources since then count as a change during it."""
-    write_state(tmp_path, begin(State(handled=A), B))
+    """The next watch reads that it was begun and did not end, and runs once, whatever the sources are by then."""
+    write_state(tmp_path, begin(State(handled=A), B, "why"))
     left = read_state(tmp_path)
-    assert all(due(left, now) for now in (A, B, C))
-    assert [begin(left, now).moved for now in (B, C)] == [False, True]
-    assert runs(left, [C, C])[0] == [C]
+    assert left == State(handled=A, running=B, outcome="a run was begun: why")
+    assert [runs(left, [now, now])[0] for now in (A, B, C)] == [[A], [B], [C]]
 
 
 def test_what_is_put_aside_is_not_looked_at_again_until_it_changes() -> None:
-    """And whether a run before it may have read something else is not forgotten."""
-    state = put_aside(end(begin(State(), A), B, "done"), B, "skip: the pairs are the same")
+    """Nor is a run still due that was cut off before."""
+    state = put_aside(B, "skip: the pairs are the same")
     assert [due(state, now) for now in (B, C)] == [False, True]
-    assert (state.moved, state.outcome) == (True, "skip: the pairs are the same")
 
 
 @pytest.mark.parametrize("text", ["{", '{"unknown": 1}', "[]"])

@@ -120,6 +120,21 @@ def test_what_changed_since_the_last_run_decides(
     assert wanted in (choice, choice.outcome)
 
 
+def test_pairs_that_dvc_takes_for_those_of_other_sources_are_found(project: Path) -> None:
+    """What a file becomes while ingest reads it is what DVC notes; the run is then told to read it again."""
+    assert not decide(project).mistaken
+    lock = (project / "dvc.lock").read_bytes()
+    pairs = (project / "data/ingest/pairs.parquet").read_bytes()
+    write_rows(project, [*TEXTS[:50], *(f"another, number {n * 37}" for n in range(10))])
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet", "ingest"], cwd=project, check=True)
+    (project / "data/ingest/pairs.parquet").unlink()
+    (project / "data/ingest/pairs.parquet").write_bytes(pairs)
+    subprocess.run([sys.executable, "-m", "dvc", "commit", "--force", "--quiet", "ingest"], cwd=project, check=True)
+    mistaken = decide(project).mistaken
+    (project / "dvc.lock").write_bytes(lock)
+    assert mistaken
+
+
 def test_what_cannot_be_compared_is_run_for_the_run_to_say_why(project: Path) -> None:
     """It then fails with this very line, and MLflow shows it."""
     (project / "data/raw/a.jsonl").write_text("no json\n", encoding="utf-8")
