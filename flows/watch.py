@@ -66,7 +66,7 @@ def watch(root: Path, say: Say, quiet: float = QUIET_SECONDS) -> None:
         Problem: If another watch has this checkout, or the webhook's address is none.
     """
     webhook()
-    with only_run(root, "tunesmith watch", "watch"):
+    with only_run(root, "tunesmith watch", "watching"):
         state = read_state(root)
         say(f"watching params.yaml and the sources that it names; last time: {state.outcome or 'never'}")
         for now in settled(root, quiet):

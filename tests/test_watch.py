@@ -147,7 +147,7 @@ def test_a_checkout_has_one_watch(project: Path) -> None:
     """The second is told of the first; a run beside it is no second watch."""
     with (
         only_run(project, "tunesmith run"),
-        only_run(project, "tunesmith watch", "watch"),
+        only_run(project, "tunesmith watch", "watching"),
         pytest.raises(Problem, match="busy: `tunesmith watch` is going on"),
     ):
         watch(project, print)
