@@ -22,6 +22,8 @@ from flows.snapshot import head, snapshot
 from pipeline.digests import file_sha256
 from pipeline.params import load_params
 
+pytestmark = pytest.mark.slow  # each project is made by real stages of DVC, which takes half a minute
+
 NAME = "quillmoor-triage"
 
 

@@ -12,6 +12,8 @@ from flows.lineage import chains, find, lines
 from flows.past import ADAPTER, PAIRS, past
 from pipeline.problem import Problem
 
+pytestmark = pytest.mark.slow  # each project is made by real stages of DVC, which takes half a minute
+
 
 @dataclass(frozen=True)
 class Two:

@@ -22,6 +22,8 @@ from flows.watch import Choice, decide, settled, watch
 from pipeline.digests import file_digests
 from pipeline.problem import Problem
 
+pytestmark = pytest.mark.slow  # each project is made by real stages of DVC, which takes half a minute
+
 TEXTS = [f"where is parcel {n} that I ordered {'long ago ' * (n % 3)}please" for n in range(60)]
 QUIET = 0.05
 DVC_YAML = """
@@ -262,7 +264,6 @@ def digests_of(folder: Path) -> dict[str, str]:
     return file_digests(folder) if folder.exists() else {}
 
 
-@pytest.mark.slow
 def test_each_change_is_run_once_and_nothing_else(watching: Watching) -> None:
     """The first run, cut off; a touch; rows during a run; bad data, then good again: the watch is there to the end."""
     kill_in_training(watching)

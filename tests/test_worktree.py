@@ -21,6 +21,8 @@ from flows.worktree import (
 )
 from pipeline.problem import Problem
 
+pytestmark = pytest.mark.slow  # each project is made by real stages of DVC, which takes half a minute
+
 DVC_YAML = """
 stages:
   one:
