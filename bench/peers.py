@@ -43,25 +43,14 @@ def tokens(rows: dict[str, list[str]], tokenizer: Any, system: str) -> dict[str,
     }
 
 
-def check(pairs: str) -> None:
-    """Hold the pairs against Great Expectations by functions of a row: our checks of a text, as one adds one's own.
-
-    Near-duplicates, conflicts, overlaps and labels, which no function of one row can tell, are left out.
-    """
-    import great_expectations as gx  # noqa: PLC0415
-    import pandas as pd  # noqa: PLC0415
+def row_tests() -> dict[str, Callable[[str], bool]]:
+    """List our checks of a text as functions of it, by name: whether it is good."""
     from ftfy.badness import badness  # noqa: PLC0415
-    from great_expectations.execution_engine import PandasExecutionEngine  # noqa: PLC0415
-    from great_expectations.expectations.expectation import ColumnMapExpectation  # noqa: PLC0415
-    from great_expectations.expectations.metrics import (  # noqa: PLC0415
-        ColumnMapMetricProvider,
-        column_condition_partial,
-    )
 
     from pipeline.personal import KINDS, spans_of  # noqa: PLC0415
 
     controls, markup, seen = re.compile(CONTROLS), re.compile(MARKUP), re.compile(r"\S")
-    tests: dict[str, Callable[[str], bool]] = {
+    return {
         "seen": lambda text: bool(seen.search(text)),
         "short": lambda text: len(text.strip()) <= 4000,
         "controls": lambda text: not controls.search(text),
@@ -70,23 +59,38 @@ def check(pairs: str) -> None:
         **{name: lambda text, kind=kind: not spans_of(kind, text) for name, kind in KINDS.items()},
     }
 
-    def expectation(name: str, test: Callable[[str], bool], column: str) -> Any:
-        def holds(cls: Any, column: Any, **_: Any) -> Any:  # noqa: ARG001 -- as the metric is called
-            return column.map(test)
 
-        metric, title = f"column_values.is_{name.replace('-', '_')}", name.title().replace("-", "")
-        told = {
-            "condition_metric_name": metric,
-            "_pandas": column_condition_partial(engine=PandasExecutionEngine)(holds),
-        }
-        type(f"ColumnValues{title}", (ColumnMapMetricProvider,), told)
-        kind = type(f"ExpectColumnValuesToBe{title}", (ColumnMapExpectation,), {"map_metric": metric})
-        return kind(column=column)
+def expectation(name: str, test: Callable[[str], bool], column: str) -> Any:
+    """Make an expectation of Great Expectations of a function of a row, as one adds one's own."""
+    from great_expectations.execution_engine import PandasExecutionEngine  # noqa: PLC0415
+    from great_expectations.expectations.expectation import ColumnMapExpectation  # noqa: PLC0415
+    from great_expectations.expectations.metrics import (  # noqa: PLC0415
+        ColumnMapMetricProvider,
+        column_condition_partial,
+    )
+
+    def holds(cls: Any, column: Any, **_: Any) -> Any:  # noqa: ARG001 -- as the metric is called
+        return column.map(test)
+
+    metric, title = f"column_values.is_{name.replace('-', '_')}", name.title().replace("-", "")
+    told = {"condition_metric_name": metric, "_pandas": column_condition_partial(engine=PandasExecutionEngine)(holds)}
+    type(f"ColumnValues{title}", (ColumnMapMetricProvider,), told)
+    kind = type(f"ExpectColumnValuesToBe{title}", (ColumnMapExpectation,), {"map_metric": metric})
+    return kind(column=column)
+
+
+def check(pairs: str) -> None:
+    """Hold the pairs against Great Expectations by functions of a row: our checks of a text.
+
+    Near-duplicates, conflicts, overlaps and labels, which no function of one row can tell, are left out.
+    """
+    import great_expectations as gx  # noqa: PLC0415
+    import pandas as pd  # noqa: PLC0415
 
     frame = pd.read_json(pairs, lines=True, dtype=False)
     expectations = [
         expectation(f"{name}-{column}", test, column)
-        for name, test in tests.items()
+        for name, test in row_tests().items()
         for column in ("prompt", "completion")
     ]
     context = gx.get_context(mode="ephemeral")

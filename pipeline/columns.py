@@ -207,13 +207,12 @@ class Reader:
         return {**text_columns(batch), "other_language": strange}
 
     def _places(self, batch: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
-        splits: dict[str | int | None, int] = {None: DRAWN, **{name: place for place, name in enumerate(SPLITS)}}
         openings = openings_of(batch).to_pylist()
         return {
             "ids": np.frombuffer(bytes.fromhex("".join(batch["id"].to_pylist())), ">u8").astype(np.uint64),
             "turns": np.diff(batch["messages"].offsets.to_numpy()).astype(np.int64),
             "points": np.array([point(group_of(opening), self.salt) for opening in openings], np.float64),
-            "given": numbered(batch["split"], splits),
+            "given": given_of(batch),
             "completions": numbered(batch["completion"], self.answers, hashed=not self.labels),
             "sources": numbered(batch["source"], self.files),
             "rows": batch["row"].to_numpy(),
@@ -231,6 +230,11 @@ class Reader:
 
 OWN = ("ids", "prompts", "turns", "points", "given", "completions", "sources", "rows")
 """Columns that stand for themselves; the others were counted in the texts."""
+
+
+def given_of(batch: pa.RecordBatch) -> Numbers:
+    """Give the number of the split that the source of each pair names, or DRAWN."""
+    return numbered(batch["split"], {None: DRAWN, **{name: place for place, name in enumerate(SPLITS)}})
 
 
 def numbered(values: pa.Array, known: dict[str | int | None, int], *, hashed: bool = False) -> Numbers:

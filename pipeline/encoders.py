@@ -74,11 +74,16 @@ class Encoder:
         for left in waiting:
             yield from self._ended(*left)
 
-    def _ended(self, pairs: list[Pair], encoded: Future[list[Encoded] | None]) -> Iterator[tuple[Pair, Encoded]]:
-        return zip(pairs, encoded.result() or self._here(pairs), strict=True)
+    def _ended(self, pairs: list[Pair], told: Future[list[Encoded] | None]) -> Iterator[tuple[Pair, Encoded]]:
+        return zip(pairs, told.result() or self._here(pairs), strict=True)
 
     def _here(self, pairs: Sequence[Pair]) -> list[Encoded]:
         return encode_some(pairs, self._renderer, every_turn=self._every_turn)
+
+
+def encoded(pairs: Sequence[Pair], renderer: Renderer, *, every_turn: bool) -> list[Encoded]:
+    """Give the tokens of pairs."""
+    return renderer.encode_all([(pair.messages, pair.completion) for pair in pairs], every_turn=every_turn)
 
 
 def encode_some(pairs: Sequence[Pair], renderer: Renderer, *, every_turn: bool) -> list[Encoded]:
@@ -88,7 +93,7 @@ def encode_some(pairs: Sequence[Pair], renderer: Renderer, *, every_turn: bool) 
         Problem: If one of them cannot be rendered; it names the row.
     """
     try:
-        return renderer.encode_all([(pair.messages, pair.completion) for pair in pairs], every_turn=every_turn)
+        return encoded(pairs, renderer, every_turn=every_turn)
     except Problem:
         for pair in pairs:
             try:
@@ -112,6 +117,6 @@ def settle(base: Path, system: str) -> None:
 def elsewhere(pairs: Sequence[Pair], *, every_turn: bool) -> list[Encoded] | None:
     """Encode pairs in such a process; None if one cannot be rendered, which who asked then finds out."""
     try:
-        return RENDERERS[0].encode_all([(pair.messages, pair.completion) for pair in pairs], every_turn=every_turn)
+        return encoded(pairs, RENDERERS[0], every_turn=every_turn)
     except Problem:
         return None

@@ -14,11 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.columns import DRAWN, Hashes, Numbers, group_of, numbered, openings_of, point, prompts_of
+from pipeline.columns import Hashes, Numbers, given_of, group_of, openings_of, point, prompts_of
 from pipeline.near import folded, hash_of, near_duplicates
 from pipeline.neighbours import copies, within_runs
 from pipeline.overlaps import pairs_of, with_equal
-from pipeline.pairs import SPLITS
 
 READ = ["id", "messages", "completion", "source", "row", "split"]
 BATCH_ROWS = 10_000
@@ -95,7 +94,6 @@ def numbers_of(batch: pa.RecordBatch, salt: str) -> dict[str, npt.NDArray[np.gen
     asked = [f"{group} {who}" for group, who in zip(groups, roles_of(batch).to_pylist(), strict=True)]
     spelt = [f"{prompt} {' '.join(answer.split())}" for prompt, answer in zip(asked, completions, strict=True)]
     places = zip(batch["source"].to_pylist(), batch["row"].to_pylist(), completions, strict=True)
-    splits: dict[str | int | None, int] = {None: DRAWN, **{name: number for number, name in enumerate(SPLITS)}}
     return {
         "ids": np.array([int(content, 16) for content in batch["id"].to_pylist()], np.uint64),
         "spelt": hashed(spelt),
@@ -103,7 +101,7 @@ def numbers_of(batch: pa.RecordBatch, salt: str) -> dict[str, npt.NDArray[np.gen
         "places": hashed([f"{source}\0{row}\0{answer}" for source, row, answer in places]),
         "chars": np.array([len(prompt) for prompt in prompts], np.int64),
         "points": np.array([point(group_of(opening), salt) for opening in openings_of(batch).to_pylist()]),
-        "given": numbered(batch["split"], splits),
+        "given": given_of(batch),
     }
 
 

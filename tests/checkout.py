@@ -1,9 +1,12 @@
 """A checkout in a temporary folder: real git and DVC, and nothing of this machine's user or of the project around."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from ruamel.yaml import YAML
 
 PROJECT = Path(__file__).resolve().parents[1]
 TOLD = ("GIT_", "DVC_", "MLFLOW_", "PREFECT_", "TUNESMITH_", "XDG_")
@@ -45,3 +48,11 @@ def make_checkout(root: Path, files: dict[str, str], *, dvc: bool = True) -> Pat
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "-m", "first")
     return root
+
+
+def params_of_one_file(name: str) -> str:
+    """The params of this project, as JSON, for the pairs of one file in data/raw."""
+    params = YAML(typ="safe", pure=True).load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    params["ingest"]["folder"] = "data/raw"
+    params["ingest"]["sources"][0]["path"] = name
+    return json.dumps(params)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asked import PLAIN
 from checkout import PROJECT, apart, git
 from ruamel.yaml import YAML
 
@@ -24,17 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "evaluate": {"batch_rows": 8, "max_new_tokens": 8, "resamples": 200, "rules": []},
     "register": {"name": NAME, "metric": "accuracy", "min_gain": 0.0},
 }
-SOURCE = {
-    "path": "colours.jsonl",
-    "sha256": None,
-    "format": "auto",
-    "encoding": None,
-    "delimiter": None,
-    "split": None,
-    "prompt_column": None,
-    "completion_column": None,
-    "per_label": None,
-}
+SOURCE = {**PLAIN, "path": "colours.jsonl"}
 
 
 @dataclass(frozen=True)

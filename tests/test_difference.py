@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkout import PROJECT, apart, git, make_checkout
-from ruamel.yaml import YAML
+from checkout import apart, git, make_checkout, params_of_one_file
 
 from flows.champion import home, keep
 from flows.difference import WORDS, base, compare, lines
@@ -130,11 +129,8 @@ def reproduced(root: Path, run: str) -> str:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project with two runs of the past; in the second one row is new."""
     place = tmp_path_factory.mktemp("difference")
-    params = YAML(typ="safe", pure=True).load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
-    params["ingest"]["folder"] = "data/raw"
-    params["ingest"]["sources"][0]["path"] = "a.jsonl"
     files = {
-        "dvc.yaml": DVC_YAML, "params.yaml": json.dumps(params), "data/raw/a.jsonl": "",
+        "dvc.yaml": DVC_YAML, "params.yaml": params_of_one_file("a.jsonl"), "data/raw/a.jsonl": "",
         ".gitignore": "/data/ingest/\n/data/finetune/\n/.tunesmith/\n",
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:

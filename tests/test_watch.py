@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from checkout import PROJECT, apart, make_checkout
+from checkout import apart, make_checkout, params_of_one_file
 from colours import NAME, Checkout, make_project
-from ruamel.yaml import YAML
 
 from flows.lock import only_run
 from flows.marker import mark
@@ -56,11 +55,8 @@ def change_params(root: Path, section: str, **fields: object) -> None:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project with one run of the past, which is recorded."""
     place = tmp_path_factory.mktemp("watch")
-    params = YAML(typ="safe", pure=True).load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
-    params["ingest"]["folder"] = "data/raw"
-    params["ingest"]["sources"][0]["path"] = "a.jsonl"
     files = {
-        "dvc.yaml": DVC_YAML, "params.yaml": json.dumps(params), "data/raw/a.jsonl": "",
+        "dvc.yaml": DVC_YAML, "params.yaml": params_of_one_file("a.jsonl"), "data/raw/a.jsonl": "",
         ".gitignore": "/data/ingest/\n/data/register/\n/.tunesmith/\n",
     }  # fmt: skip
     own = {"PATH": f"{Path(sys.executable).parent}:{apart(place)['PATH']}", "MLFLOW_TRACKING_URI": "http://elsewhere"}
