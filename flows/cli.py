@@ -51,7 +51,9 @@ def run(
         return
     ran = sum(outcome == "ran" for outcome, _ in report.stages.values())
     recorded = f"MLflow run {report.run_id[:8]}, {report.version or 'no release'}"
-    show.console.print(f"\n{ran} of {len(report.stages)} stages run; {recorded}")
+    if report.untold:
+        recorded = f"{report.untold}; it is told by the next run, or by `tunesmith sync`"
+    show.console.print(f"\n{ran} of {len(report.stages)} stages run; {recorded}", markup=False)
     if report.remote != "none":
         show.console.print(f"data in DVC's remote: {report.remote}", markup=False)
     if plan.complete:

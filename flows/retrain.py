@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from prefect import flow, get_client, tags, task
 from prefect.cache_policies import NO_CACHE
@@ -22,19 +22,18 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from flows import champion
+from flows.account import Account, keep, told_change
 from flows.difference import compare
-from flows.marker import mark
-from flows.past import recall
+from flows.past import RELEASE, recall
 from flows.plan import Plan, Report
 from flows.repro import Journal, Outcome, bring_up_to_date
 from flows.screen import Screen
 from flows.snapshot import snapshot, verify
 from flows.upload import upload
+from pipeline.digests import file_sha256
+from pipeline.pairs import read_json
 from pipeline.problem import Problem
 from pipeline.tested import remember
-
-if TYPE_CHECKING:
-    from flows.record.runs import Run
 
 Say = Callable[[str], None]
 
@@ -96,8 +95,8 @@ def retrain(plan: Plan, say: Say, ready: Callable[[], None]) -> Report:
     Raises:
         Problem: With the failing stage's own line; the run in MLflow then ends FAILED with it.
     """
-    from flows.record.refused import show_refused  # noqa: PLC0415 -- MLflow takes seconds to import
-    from flows.record.runs import begin, close_dead, live  # noqa: PLC0415
+    from flows.record.runs import begin, close_dead, live  # noqa: PLC0415 -- MLflow takes seconds to import
+    from flows.record.told import tell_or_wait  # noqa: PLC0415
 
     report, name = Report(), plan.folder.name
     plan.folder.mkdir(parents=True)
@@ -111,17 +110,16 @@ def retrain(plan: Plan, say: Say, ready: Callable[[], None]) -> Report:
         with live(run, plan.folder / "live.jsonl"), tags(str(plan.root)):
             run_stages(name, plan, report, say)
         verify(plan.root, list(plan.stages))
-        finish(plan, run, report)
+        keep(plan.folder, finish(plan, report, Account(run.id, "FINISHED", started)))
     except BaseException as error:
-        try:
-            run.tag({"tunesmith.error": f"{error}" or type(error).__name__})
-            show_refused(run, started)
-        finally:
-            run.end("FAILED")
+        why = {"tunesmith.error": f"{error}" or type(error).__name__}
+        keep(plan.folder, Account(run.id, "FAILED", started, why))
+        tell_or_wait(plan.root, plan.folder, plan.params)
         raise
     finally:
         APILogWorker.drain_all(timeout=10)  # the server may go when this returns
-    run.end("FINISHED")
+    version, report.untold = tell_or_wait(plan.root, plan.folder, plan.params)
+    report.version = f"{version.name} version {version.number}" if version else ""
     return report
 
 
@@ -138,27 +136,31 @@ def prepared(plan: Plan) -> Plan:
     return replace(plan, stale=stale)
 
 
-def finish(plan: Plan, run: "Run", report: Report) -> None:
-    """Keep the state of the tree, record the release if the run went that far, push the data if there is a remote."""
-    from flows.record.release import record  # noqa: PLC0415
+def finish(plan: Plan, report: Report, account: Account) -> Account:
+    """Keep the state of the tree and the champion, push the data if there is a remote; give what MLflow is to be told.
 
-    tell_change(plan.root, run)  # before this run is the last state, and its model perhaps the champion
+    Nothing here asks MLflow: it may be away, and what a run made is whole without it.
+    """
+    change, why_not = changed(plan.root)  # before this run is the last state, and its model perhaps the champion
     state = snapshot(plan.root, plan.folder.name)
-    run.tag({"git.commit": state.head, "git.snapshot": state.commit, "git.clean": state.clean})
-    run.tag({f"stage.{stage}": f"{outcome} {seconds:.1f} s" for stage, (outcome, seconds) in report.stages.items()})
     if plan.complete:
-        version = record(run, state)
-        report.version = f"{version.name} version {version.number}"
-        mark(plan.root)
+        champion.accept(plan.root, read_json(plan.root / RELEASE), state.commit)
     report.remote = upload(plan.root, state.commit)
-    run.tag({"data.remote": report.remote})
+    tags = {
+        "git.commit": state.head,
+        "git.snapshot": state.commit,
+        "git.clean": str(state.clean),
+        "data.remote": report.remote,
+        **{f"stage.{stage}": f"{outcome} {seconds:.1f} s" for stage, (outcome, seconds) in report.stages.items()},
+        **why_not,
+    }
+    release = file_sha256(plan.root / RELEASE) if plan.complete else None
+    return replace(account, tags=tags, state=state, release=release, change=change)
 
 
-def tell_change(root: Path, run: "Run") -> None:
-    """Show in MLflow how the pairs changed since the champion, or the last run; or why that is not known."""
-    from flows.record.changed import show_change  # noqa: PLC0415
-
+def changed(root: Path) -> tuple[dict[str, Any] | None, dict[str, str]]:
+    """Say how the pairs changed since the champion, or the last run; or, as a tag, why that is not known."""
     try:
-        show_change(run, *compare(root, fresh=True))
+        return told_change(*compare(root, fresh=True)), {}
     except Problem as problem:  # what is gone of the past does not spoil the run
-        run.tag({"difference.decision": f"not known: {problem}"})
+        return None, {"difference.decision": f"not known: {problem}"}

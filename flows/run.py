@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from flows.account import untold
 from flows.lock import only_run
 from flows.plan import Plan, Report, idle, make_plan
 from flows.servers import prefect
+from pipeline.params import load_params
 
 
 def run(root: Path, until: str | None, force: str | None, say: Callable[[str], None]) -> tuple[Plan, Report | None]:
@@ -15,6 +17,11 @@ def run(root: Path, until: str | None, force: str | None, say: Callable[[str], N
         Problem: If another run holds the checkout, params.yaml is wrong, or a stage fails.
     """
     with only_run(root, "tunesmith run"):
+        if untold(root):
+            from flows.record.told import catch_up  # noqa: PLC0415 -- MLflow takes seconds to import
+
+            for line in catch_up(root, load_params(root / "params.yaml")):
+                say(line)
         plan = make_plan(root, until, force)
         if idle(plan):
             return plan, None

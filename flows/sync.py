@@ -7,6 +7,7 @@ from flows.lock import only_run
 from flows.marker import mark
 from flows.record.rebuilt import sync as sync_record
 from flows.record.store import client
+from flows.record.told import catch_up
 from flows.repro import stages
 from flows.snapshot import snapshot, verify
 from pipeline.params import load_params
@@ -34,6 +35,7 @@ def sync(root: Path) -> list[str]:
     with only_run(root, "tunesmith sync"):
         verify(root, stages(root))
         name = f"sync-{datetime.now(UTC):%Y%m%dT%H%M%S}"  # never one that an earlier run is recorded with
-        done = sync_record(root, params, lambda: snapshot(root, name))
+        told = catch_up(root, params)
+        done = [*told, *sync_record(root, params, lambda: snapshot(root, name))]
         mark(root)
     return done

@@ -12,7 +12,7 @@ from flows.record.store import client
 
 def show_change(run: Run, against: Base, compared: Mapping[str, Any]) -> None:
     """Put a comparison of the pairs with those of the past into the run."""
-    change, decision, connected = compared["change"], compared["decision"], client(run.root)
+    change, decision = compared["change"], compared["decision"]
     run.tag(
         {
             "difference.against": f"{against.whose} ({against.state.commit})",
@@ -32,6 +32,6 @@ def show_change(run: Run, against: Base, compared: Mapping[str, Any]) -> None:
     tables = {"rows": counts, "labels": labels, "examples": compared["examples"]}
     for name, rows in tables.items():
         if rows:
-            connected.log_table(run.id, pd.DataFrame(rows), f"difference/{name}.json")
+            run.table(pd.DataFrame(rows), f"difference/{name}.json")
     for name, moved in change["drift"].items():
-        connected.log_metric(run.id, f"drift/{name}", moved)
+        client(run.root).log_metric(run.id, f"drift/{name}", moved)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows import champion, trail
-from flows.past import ADAPTER, RELEASE, bring_back, past
+from flows.past import ADAPTER, RELEASE, Past, bring_back, past
 from flows.record.promotions import show_moves
 from flows.record.release import lineage, read_release, record, recorded
 from flows.record.runs import Run, begin
@@ -64,11 +64,17 @@ def brought_back(root: Path, told: list[trail.Move], digest: str, place: Path) -
             expected=commit or f"a commit in {trail.PROMOTIONS}",
             do="fetch it: `git fetch REMOTE 'refs/tunesmith/*:refs/tunesmith/*'`",
         )
-    bring_back(root, state, ADAPTER, place / "adapter")
-    bring_back(root, state, RELEASE, place / "release.json")
-    found = file_sha256(weights_of(place / "adapter"))
+    released = bring_release(root, state, place)
+    found = file_sha256(weights_of(released.adapter))
     if found != digest:
         raise Problem(f"the state {state.commit[:12]}", "holds other weights", expected=digest, got=found)
+    return released
+
+
+def bring_release(root: Path, state: Past, place: Path) -> Champion:
+    """Bring what a state released back into a folder: the adapter, and what is recorded of it."""
+    bring_back(root, state, ADAPTER, place / "adapter")
+    bring_back(root, state, RELEASE, place / "release.json")
     return Champion(place / "adapter", read_json(place / "release.json"))
 
 
@@ -88,14 +94,20 @@ def sync_champions(root: Path, params: Params) -> list[str]:
 
 
 def registered(root: Path, params: Params, found: Champion, commit: str | None) -> Version:
-    """Register a champion of the past, with what made it as far as that is known."""
-    tags: dict[str, object] = {"base.digest": found.release["digests"]["base"]}
-    made = commit and past(root, commit)
-    if made:
-        tags = lineage(made, found.release, kept(root, made.commit))
+    """Register a champion of the past, in a run of its own."""
     run = begin(root, params, "champion, rebuilt from files")
+    version = register_past(run, found, commit)
+    run.end("FINISHED")
+    return version
+
+
+def register_past(run: Run, found: Champion, commit: str | None) -> Version:
+    """Register a model of the past, with what made it as far as that is known."""
+    tags: dict[str, object] = {"base.digest": found.release["digests"]["base"]}
+    made = commit and past(run.root, commit)
+    if made:
+        tags = lineage(made, found.release, kept(run.root, made.commit))
     run.tag(tags)
     version = register_version(run, found.release, found.adapter, tags)
     run.tag({"tunesmith.version": version.number})
-    run.end("FINISHED")
     return version

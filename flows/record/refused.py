@@ -17,6 +17,6 @@ def show_refused(run: Run, started: float) -> None:
     why = {"reason": "stopped", "expects": report["stopped"], "action": "error", "rows": report["rows"]["in"]}
     broken = [why, *(check for check in report["checks"] if check["rows"])]
     connected = client(run.root)
-    connected.log_table(run.id, pd.DataFrame(broken).fillna(""), "data/reasons.json")
+    run.table(pd.DataFrame(broken).fillna(""), "data/reasons.json")
     connected.log_artifact(run.id, str(folder / "report.html"), "data")
     connected.log_artifacts(run.id, str(folder / "data_docs"), "data/data_docs")

@@ -86,8 +86,7 @@ def show(run: Run, release: Mapping[str, Any]) -> None:
         upload = connected.log_artifacts if path.is_dir() else connected.log_artifact
         upload(run.id, str(path), folder)
     predictions = pd.read_parquet(root / "data/evaluate/predictions.parquet").head(SHOWN_ROWS)
-    if PREDICTIONS not in {item.path for item in connected.list_artifacts(run.id, "evaluation")}:
-        connected.log_table(run.id, predictions, PREDICTIONS)  # which puts rows behind those that are there
+    run.table(predictions, PREDICTIONS)
 
 
 def results(metrics: Mapping[str, Any]) -> list[Metric]:

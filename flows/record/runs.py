@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from mlflow.entities import Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 
@@ -34,6 +35,12 @@ class Run:
         """Set tags."""
         values = [RunTag(key, str(value)[:CUT]) for key, value in tags.items()]
         client(self.root).log_batch(self.id, tags=values)
+
+    def table(self, rows: pd.DataFrame, path: str) -> None:
+        """Put a table into the run, once: MLflow would put the rows behind those that are there."""
+        connected = client(self.root)
+        if path not in {item.path for item in connected.list_artifacts(self.id, path.rpartition("/")[0])}:
+            connected.log_table(self.id, rows, path)
 
     def end(self, status: str) -> None:
         """End the run as FINISHED or FAILED."""
@@ -110,7 +117,7 @@ def live(run: Run, history: Path) -> Iterator[None]:
             try:
                 if points[sent:]:
                     ship(run, points[sent:])
-            except MlflowException:
+            except (MlflowException, OSError):
                 continue
             sent = len(points)
 

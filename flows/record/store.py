@@ -35,8 +35,9 @@ def client(root: Path) -> MlflowClient:
         try:
             found.search_experiments(max_results=1)
         except MlflowException as error:
+            said = error.message.partition(" failed with exception ")[0]  # what follows is a chain of libraries
             raise Problem(
-                place, f"MLflow does not answer: {error.message}", do="start it, or unset MLFLOW_TRACKING_URI"
+                place, f"MLflow does not answer: {said}", do="start it, or unset MLFLOW_TRACKING_URI"
             ) from error
         if keeps_records(root):
             with closing(sqlite3.connect(database(root))) as connection:

@@ -1,0 +1,77 @@
+"""What a run that has ended has to tell MLflow; kept on disk until it is told, since MLflow may be away by then."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows.difference import Base
+from flows.past import Past
+from flows.place import private
+from flows.snapshot import Snapshot
+from pipeline.pairs import read_json
+
+ACCOUNT = "account.json"
+RUNS = "runs"
+
+
+@dataclass(frozen=True)
+class Account:
+    """What is to be told of a run.
+
+    Args:
+        run: Its id in MLflow.
+        status: FINISHED or FAILED.
+        started: When it began, in seconds of the clock.
+        tags: What is noted of it.
+        state: The state that it was kept as; None if it failed before.
+        release: SHA-256 of the release that it made; None if it did not go that far.
+        change: How its pairs differ from those of the past (see told_change); None if that is not known.
+    """
+
+    run: str
+    status: str
+    started: float
+    tags: Mapping[str, str] = field(default_factory=dict)
+    state: Snapshot | None = None
+    release: str | None = None
+    change: Mapping[str, Any] | None = None
+
+
+def told_change(against: Base, compared: Mapping[str, Any]) -> dict[str, Any]:
+    """Put a comparison with a state of the past into plain values."""
+    return {"whose": against.whose, "state": asdict(against.state), "compared": compared}
+
+
+def change_of(told: Mapping[str, Any]) -> tuple[Base, Mapping[str, Any]]:
+    """Give a comparison back as it was."""
+    return Base(Past(**told["state"]), told["whose"]), told["compared"]
+
+
+def keep(folder: Path, account: Account) -> None:
+    """Keep what is to be told in the folder of its run, whole or not at all."""
+    part = folder / f"{ACCOUNT}.part"
+    with part.open("w", encoding="utf-8") as out:
+        json.dump(asdict(account), out, indent=1)
+        out.flush()
+        os.fsync(out.fileno())
+    part.rename(folder / ACCOUNT)
+
+
+def read(folder: Path) -> Account:
+    """Read what is to be told of the run of a folder."""
+    values = read_json(folder / ACCOUNT)
+    state = values.pop("state")
+    return Account(**values, state=state and Snapshot(**state))
+
+
+def forget(folder: Path) -> None:
+    """Note that it is told."""
+    (folder / ACCOUNT).unlink()
+
+
+def untold(root: Path) -> list[Path]:
+    """List the folders of the runs of which something is still to be told, the oldest first."""
+    return sorted(path.parent for path in (private(root) / RUNS).glob(f"*/{ACCOUNT}"))
