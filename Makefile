@@ -1,6 +1,7 @@
 # Verbs only; what they do is in the command and the tests.
 PYTHON ?= python3.11
 ROUNDS ?= 3
+SET ?= triage
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM := false
 
@@ -14,7 +15,8 @@ setup: .venv/ready ## virtual environment with the pinned packages
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: setup ## the whole chain on data/demo: a fine-tuned model and where to look at it
+demo: setup ## the whole chain on data/demo: a fine-tuned model and where to look at it; also SET=replies, SET=decisions
+	$(BIN)/tunesmith demo '$(SET)'
 	$(BIN)/tunesmith run
 
 test: setup ## the tests, in less than three minutes
