@@ -18,6 +18,7 @@ from pipeline.params import Params, load_params
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEMO = PROJECT / "data" / "demo"
+SETS = ("triage.jsonl", "replies.jsonl", "decisions.jsonl")
 PAGE = (DEMO / "README.md").read_text(encoding="utf-8")
 REPLY = (
     "Hello Ada, your kettle is on the van and the fare is £3.95, paid with the order on Monday. It is a calm van "
@@ -46,6 +47,17 @@ def triage() -> list[Pair]:
 @pytest.fixture(scope="module")
 def replies() -> list[Pair]:
     return pairs_of("replies.jsonl")
+
+
+@pytest.fixture(scope="module")
+def decisions() -> list[Pair]:
+    return pairs_of("decisions.jsonl")
+
+
+@pytest.fixture(scope="module")
+def every(triage: list[Pair], replies: list[Pair], decisions: list[Pair]) -> list[Pair]:
+    """The rows of all three sets."""
+    return [*triage, *replies, *decisions]
 
 
 @pytest.fixture(scope="module")
@@ -96,20 +108,20 @@ def test_replies_are_many_enough(replies: list[Pair]) -> None:
     assert len(replies) >= 250
 
 
-@pytest.mark.parametrize("part", ["triage", "replies", "answers"])
-def test_hardly_any_row_is_near_another(triage: list[Pair], replies: list[Pair], part: str) -> None:
-    """Fewer than 2 % of the prompts, and of the replies, have another that is nearly the same: no templates."""
-    texts = {
-        "triage": [pair.prompt for pair in triage],
-        "replies": [pair.prompt for pair in replies],
-        "answers": [pair.completion for pair in replies],
-    }
-    assert with_a_near_one(texts[part]) < 0.02
+@pytest.mark.parametrize("name", SETS)
+def test_hardly_any_message_is_near_another(name: str) -> None:
+    """Fewer than 2 % of the prompts of a set have another that is nearly the same: no templates."""
+    assert with_a_near_one([pair.prompt for pair in pairs_of(name)]) < 0.02
 
 
-def test_the_two_sets_share_no_message(triage: list[Pair], replies: list[Pair]) -> None:
-    """No message stands in both sets, so that one may be tested on while the other is trained on."""
-    assert not {group_of(pair.prompt) for pair in triage} & {group_of(pair.prompt) for pair in replies}
+def test_hardly_any_reply_is_near_another(replies: list[Pair]) -> None:
+    """Nor do the replies repeat each other."""
+    assert with_a_near_one([pair.completion for pair in replies]) < 0.02
+
+
+def test_no_two_sets_share_a_message(every: list[Pair]) -> None:
+    """No message stands in two sets, so that one may be tested on while the other is trained on."""
+    assert max(counts(group_of(pair.prompt) for pair in every).values()) == 1
 
 
 def test_every_reply_keeps_every_house_rule(replies: list[Pair], params: Params) -> None:
@@ -150,7 +162,7 @@ def test_each_house_rule_can_be_broken_alone(params: Params, rule: str, old: str
     assert broken_rules(params, REPLY.replace(old, new)) == [rule]
 
 
-@pytest.mark.parametrize("name", ["triage.jsonl", "replies.jsonl"])
+@pytest.mark.parametrize("name", SETS)
 def test_the_demo_rows_pass_the_checks(params: Params, name: str) -> None:
     """Not one row of the demo breaks a check: no copies, nothing nearly the same, nothing empty or odd."""
     found = Found(pairs_of(name), params.validate)
@@ -162,19 +174,20 @@ def test_the_demo_rows_pass_the_checks(params: Params, name: str) -> None:
     [r"\S@\S", r"https?:|www\.|\.(com|co\.uk|org|net)\b", r"(\+44|\b0)[\d ]{9,}", r"\d([ -]?\d){11,}"],
     ids=["e-mail", "address", "telephone", "card"],
 )
-def test_nobody_can_be_found_by_the_demo(triage: list[Pair], replies: list[Pair], pattern: str) -> None:
+def test_nobody_can_be_found_by_the_demo(every: list[Pair], pattern: str) -> None:
     """No e-mail address, web address, telephone or card number stands in a row."""
-    texts = [text for pair in [*triage, *replies] for text in (pair.prompt, pair.completion)]
+    texts = [text for pair in every for text in (pair.prompt, pair.completion)]
     assert [text for text in texts if re.search(pattern, text)] == []
 
 
-def test_the_reply_params_are_those_of_the_project_but_for_the_set(params: Params) -> None:
-    """The file can be copied over params.yaml as it is: the same model, the reply set, a metric of free texts."""
-    project = load_params(PROJECT / "params.yaml")
-    assert params.model == project.model
-    assert params.ingest.folder == project.ingest.folder
-    assert [source.path for source in params.ingest.sources] == ["replies.jsonl"]
-    assert (params.prompt.task, params.register.metric) == ("text", "rules")
+@pytest.mark.parametrize(("name", "metric"), [("replies", "rules"), ("decisions", "exact_match")])
+def test_the_params_of_a_set_are_those_of_triage_but_for_the_set(name: str, metric: str) -> None:
+    """They can stand in place of params.yaml as they are: the same model and checks, a metric of free texts."""
+    triage, params = (load_params(DEMO / f"{of}.params.yaml") for of in ("triage", name))
+    assert params.model == triage.model
+    assert params.ingest.folder == triage.ingest.folder
+    assert params.validate.checks == triage.validate.checks
+    assert (params.prompt.task, params.register.metric) == ("text", metric)
 
 
 BROKEN: list[tuple[str | None, str]] = [
@@ -222,7 +235,7 @@ def test_no_broken_row_is_unnoted(reasons: dict[int, Any]) -> None:
     assert sorted(reasons) == list(range(1, len(BROKEN) + 1))
 
 
-@pytest.mark.parametrize("name", ["triage.jsonl", "replies.jsonl", "broken.jsonl"])
+@pytest.mark.parametrize("name", [*SETS, "broken.jsonl"])
 def test_the_page_of_the_demo_counts_its_rows(name: str) -> None:
     """data/demo/README.md says how many rows each file has."""
     said = re.search(rf"^\| `{re.escape(name)}` \| (\d+) \|", PAGE, re.MULTILINE)
@@ -244,18 +257,18 @@ def test_the_page_of_the_demo_names_the_rules(params: Params) -> None:
     assert re.findall(r"^\d+\. `([a-z_]+)`:", PAGE, re.MULTILINE) == [rule.name for rule in params.evaluate.rules]
 
 
-def test_the_page_of_the_demo_gives_the_lengths(triage: list[Pair], replies: list[Pair]) -> None:
+def test_the_page_of_the_demo_gives_the_lengths(every: list[Pair]) -> None:
     """Prompts are between as few and as many words long as the page says."""
     said = re.search(r"Lengths run from (\d+) to (\d+) words", PAGE)
     assert said is not None
-    words = [len(pair.prompt.split()) for pair in [*triage, *replies]]
+    words = [len(pair.prompt.split()) for pair in every]
     assert int(said[1]) <= min(words)
     assert max(words) <= int(said[2])
 
 
 def test_every_line_of_the_demo_holds_nothing_but_a_pair() -> None:
     """Rows have the two fields of a pair, both text without blanks around it."""
-    for name in ("triage.jsonl", "replies.jsonl"):
+    for name in SETS:
         for line in (DEMO / name).read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             assert set(row) == {"prompt", "completion"}
