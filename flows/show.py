@@ -8,6 +8,7 @@ from typing import Any, ParamSpec
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from pipeline.pairs import read_json
@@ -20,6 +21,8 @@ VERDICTS = {
 }
 
 SHOWN_REASONS = 4
+ASIDE = " " * 11
+"""Before what belongs to a word at the left."""
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -60,7 +63,10 @@ def results(root: Path) -> None:
     console.print(table_of(release["metrics"]))
     console.print(f"verdict    {VERDICTS[release['verdict']]}")
     for reason in release["reasons"]:
-        console.print(f"           {reason}")
+        console.print(f"{ASIDE}{reason}")
+    console.print(f"worth it?  {release['worth']['text']}")
+    if release["worth"]["table"]:
+        console.print(Padding(rivals_of(release["worth"]), (0, 0, 0, len(ASIDE))))
 
 
 def table_of(metrics: dict[str, Any]) -> Table:
@@ -83,6 +89,23 @@ def table_of(metrics: dict[str, Any]) -> Table:
                 f"{found['low']:.3f} to {found['high']:.3f}",
                 str(found["n"]),
             )
+    return table
+
+
+def rivals_of(worth: dict[str, Any]) -> Table:
+    """Make the table of the rivals, the best first, with how much more the fine-tuned model has and what is sure."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, justify in (
+        ("rival", "left"), (worth["metric"], "right"), ("fine-tuned has more", "left"), ("p, corrected", "left"),
+        ("it is", "left"),
+    ):  # fmt: skip
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    for line in worth["table"]:
+        if line["difference"] is None:
+            table.add_row(line["arm"], f"{line['value']:.3f}")
+            continue
+        gain = f"{line['difference']:+.3f} ({line['difference_low']:+.3f} to {line['difference_high']:+.3f})"
+        table.add_row(line["arm"], f"{line['value']:.3f}", gain, f"{line['p_value']:.2g}", line["word"])
     return table
 
 

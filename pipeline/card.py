@@ -27,6 +27,8 @@ def model_card(release: dict[str, Any]) -> str:
         for measure, found in measures.items()
     )
     reasons = "\n".join(f"- {reason}" for reason in release["reasons"])
+    worth = release["worth"]
+    lines = "\n".join(f"| {' | '.join(cells(line))} |" for line in worth["table"])
     digests = "\n".join(f"| {name} | `{digest}` |" for name, digest in release["digests"].items())
     environment = release["environment"]
     packages = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
@@ -41,6 +43,14 @@ tags: [{kind}, tunesmith]
 {NOUNS[kind]} `{release["model"]["source"]}`, made by tunesmith. Verdict: **{OUTCOMES[release["verdict"]]}**.
 
 {reasons}
+
+## Was it worth it?
+
+{worth["text"]}
+
+| arm | {worth["metric"]} | 95 % interval | fine-tuned has more | interval | p, corrected | it is |
+|---|---|---|---|---|---|---|
+{lines}
 
 ## How it was made
 
@@ -62,3 +72,12 @@ tags: [{kind}, tunesmith]
 |---|---|
 {digests}
 """
+
+
+def cells(line: dict[str, Any]) -> list[str]:
+    """Write a line of the table of rivals."""
+    own = [line["arm"], f"{line['value']:.3f}", f"{line['low']:.3f} to {line['high']:.3f}"]
+    if line["difference"] is None:
+        return [*own, "", "", "", ""]
+    between = f"{line['difference_low']:+.3f} to {line['difference_high']:+.3f}"
+    return [*own, f"{line['difference']:+.3f}", between, f"{line['p_value']:.2g}", line["word"]]

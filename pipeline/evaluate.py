@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 
 from pipeline import stage
 from pipeline.champion import Champion, read_champion
+from pipeline.classes import macro_f1_of, recalls
+from pipeline.comparisons import Terms, compare, compare_sets
 from pipeline.generate import Answer, Manner, answer
-from pipeline.metrics import Comparison, Metric, Scores, chrf_of_rows, compare, keeps, macro_f1, mean, share
+from pipeline.metrics import Metric, Scores, chrf_of_rows, keeps, macro_f1, mean, share
 from pipeline.model import load_base, merged, settle
 from pipeline.pairs import Pair, read_json, read_pairs, write_json, write_table
 from pipeline.params import Evaluate, Model, Prompt, Register, Rule
@@ -131,17 +134,29 @@ def clean_metrics(
     return {f"{measure} clean": metric for measure, metric in found.items()}
 
 
-def compared(scores: dict[str, dict[str, Scores]], evaluate: Evaluate, register: Register) -> dict[str, Comparison]:
-    """Compare the fine-tuned arm with each other one, on the measure that the gate goes by."""
-    tuned = scores[TUNED][register.metric]
-    return {
-        name: compare(
-            register.metric, tuned, others[register.metric],
-            resamples=evaluate.resamples, seed=evaluate.seed, confidence=register.confidence,
-        )
-        for name, others in scores.items()
-        if name != TUNED
-    }  # fmt: skip
+def terms_of(evaluate: Evaluate, register: Register) -> Terms:
+    """On which terms params want arms compared."""
+    return Terms(evaluate.resamples, evaluate.seed, register.confidence, register.equivalent)
+
+
+def compared(
+    expected: Sequence[str], answers: dict[str, list[str]], scores: dict[str, dict[str, Scores]], terms: Terms,
+    measure: str,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Compare the fine-tuned arm with each other one, on the measure that the gate goes by; labels one by one too."""
+    tuned, found = scores[TUNED], {}
+    for name, other in scores.items():
+        if name == TUNED:
+            continue
+        found[name] = {**asdict(compare(measure, tuned[measure], other[measure], terms)), "classes": {}}
+        if "accuracy" in tuned:
+            of_labels = recalls(expected, tuned["accuracy"], other["accuracy"])
+            of_tuned, of_other = (macro_f1_of(expected, answers[arm]) for arm in (TUNED, name))
+            found[name] |= {
+                "classes": {label: asdict(one) for label, one in of_labels.items()},
+                "macro_f1": asdict(compare_sets("macro_f1", of_tuned, of_other, len(expected), terms)),
+            }
+    return found
 
 
 def write_predictions(
@@ -209,7 +224,7 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
         "arms": {
             name: {measure: asdict(metric) for measure, metric in of_arm.items()} for name, of_arm in arms.items()
         },
-        "comparisons": {name: asdict(found) for name, found in compared(scores, evaluate, register).items()},
+        "comparisons": compared(expected, answers, scores, terms_of(evaluate, register), register.metric),
         "confidence": register.confidence,
     }
     for name, of_arm in arms.items():

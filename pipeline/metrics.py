@@ -1,4 +1,4 @@
-"""Numbers with their n and their interval, and comparisons paired on the same rows."""
+"""Numbers with their n and their interval."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -25,21 +25,6 @@ class Metric:
     n: int
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How much better one arm is than another on the same rows: paired difference, interval, p-value.
-
-    `p_value` is two-sided: exact McNemar where rows are right or wrong, else from the bootstrap.
-    """
-
-    metric: str
-    difference: float
-    n: int
-    low: float
-    high: float
-    p_value: float
 
 
 def share(hits: Sequence[bool] | Scores) -> Metric:
@@ -116,29 +101,3 @@ def keeps(rule: Rule, text: str) -> bool:
         and (rule.min_words is None or words >= rule.min_words)
         and (rule.max_words is None or words <= rule.max_words)
     )
-
-
-def compare(metric: str, better: Scores, than: Scores, *, resamples: int, seed: int, confidence: float) -> Comparison:
-    """Compare two arms by the scores of the same rows."""
-    differences = better - than
-    draws = resampled(lambda rows: float(differences[rows].mean()), len(differences), resamples, seed)
-    low, high = interval(draws, confidence)
-    binary = set(np.unique(better)) | set(np.unique(than)) <= {0.0, 1.0}
-    p_value = mcnemar(better, than) if binary else sign_tail(draws)
-    return Comparison(metric, float(differences.mean()), len(differences), low, high, p_value)
-
-
-def mcnemar(first: Scores, second: Scores) -> float:
-    """Exact two-sided McNemar test (McNemar 1947) on rows that are right (1) or wrong (0)."""
-    only_first = int(((first == 1) & (second == 0)).sum())
-    only_second = int(((first == 0) & (second == 1)).sum())
-    if only_first + only_second == 0:
-        return 1.0
-    return float(binomtest(only_first, only_first + only_second).pvalue)
-
-
-def sign_tail(draws: Scores) -> float:
-    """Two-sided p-value of "no difference" from bootstrap draws of it; never below what their number can show."""
-    least = 1 / (len(draws) + 1)
-    tail = min((draws <= 0).mean(), (draws >= 0).mean())
-    return float(min(1.0, max(2 * tail, least)))

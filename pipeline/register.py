@@ -1,58 +1,24 @@
 """Stage 6. Reads the reports of all stages before, and data/champion/.
 
-Computes the verdict of the gate: is the fine-tuned model surely better than the base model and than the champion?
-Writes data/register/: release.json (verdict, reasons, every digest) and README.md, the model card.
+Computes the decision of the gate, is the fine-tuned model surely better than every other arm and worse in no label, and
+whether it was worth it: ship it, use something simpler, or find more test rows.
+Writes data/register/: release.json (decision, checks, worth, every digest) and README.md, the model card.
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
 
 from pipeline import stage
 from pipeline.card import model_card
 from pipeline.champion import read_champion
 from pipeline.digests import file_digests, file_sha256, tree_digest, weights_of
+from pipeline.gate import decide
 from pipeline.pairs import SPLITS, read_json, write_json
 from pipeline.params import Model, Prompt, Register
+from pipeline.verdict import judge
 
 log = logging.getLogger(__name__)
-
-Outcome = Literal["promote", "keep", "unchanged"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the gate decides, and why.
-
-    `promote`: becomes the champion. `keep`: recorded, but the champion stays. `unchanged`: it is the champion already.
-    """
-
-    outcome: Outcome
-    reasons: tuple[str, ...]
-
-
-def decide(comparisons: Mapping[str, Mapping[str, Any]], register: Register, *, is_champion: bool) -> Verdict:
-    """Decide by the paired comparisons; a tie does not promote.
-
-    Args:
-        comparisons: The fine-tuned model against each other arm, by the arm's name.
-        register: The gate's rule: the whole interval of the gain must lie above `min_gain`.
-        is_champion: Whether these very weights are the champion's.
-    """
-    if is_champion:
-        return Verdict("unchanged", ("these weights are the champion's, byte for byte",))
-    passed, reasons = True, []
-    for name, found in comparisons.items():
-        sure = found["low"] > register.min_gain
-        passed = passed and sure
-        reasons.append(
-            f"{'surely' if sure else 'not surely'} better than the {name} model: {found['metric']} "
-            f"{found['difference']:+.3f} ({register.confidence:.0%} interval {found['low']:+.3f} to "
-            f"{found['high']:+.3f}, n={found['n']}, p={found['p_value']:.2g}); needed: above {register.min_gain:+.3f}"
-        )
-    return Verdict("promote" if passed else "keep", tuple(reasons))
 
 
 def digests(data: Path) -> dict[str, str]:
@@ -76,15 +42,15 @@ def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
     metrics = read_json(data / "evaluate" / "metrics.json")
     found, checked = digests(data), read_json(data / "validate" / "report.json")
     champion = read_champion(data / "champion")
-    verdict = decide(
-        metrics["comparisons"],
-        register,
-        is_champion=champion is not None and champion.digest == found["adapter"],
-    )
+    is_champion = champion is not None and champion.digest == found["adapter"]
+    decision = decide(metrics["comparisons"], register, is_champion=is_champion)
+    worth = judge(metrics, register)
     release = {
         "name": register.name,
-        "verdict": verdict.outcome,
-        "reasons": verdict.reasons,
+        "verdict": decision.outcome,
+        "reasons": decision.reasons,
+        "checks": [asdict(check) for check in decision.checks],
+        "worth": asdict(worth),
         "champion_before": champion.digest if champion else None,
         "model": model.model_dump(),
         "prompt": prompt.model_dump(),
@@ -99,7 +65,8 @@ def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
     with stage.whole(data / "register") as folder:
         write_json(folder / "release.json", release)
         (folder / "README.md").write_text(model_card(release), encoding="utf-8")
-    log.info("register: verdict: %s; %s", verdict.outcome, "; ".join(verdict.reasons))
+    log.info("register: verdict: %s; %s", decision.outcome, "; ".join(decision.reasons))
+    log.info("register: worth it: %s", worth.text)
 
 
 if __name__ == "__main__":

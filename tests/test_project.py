@@ -35,7 +35,8 @@ ONE_ROOM: dict[str, str | tuple[str, ...]] = {
     "rensa": "pipeline/near.py",
     "stdnum": "pipeline/personal.py",
     "py3langid": "pipeline/languages.py",
-    "scipy": ("pipeline/metrics.py", "pipeline/drift.py"),  # tests of scores, and of counts
+    # Intervals of a share, distances of counts, and the tests that arms are compared by.
+    "scipy": tuple(f"pipeline/{name}.py" for name in ("metrics", "drift", "discordance", "comparisons", "power")),
     "sacrebleu": "pipeline/metrics.py",
     "matplotlib": "pipeline/pictures.py",
 }

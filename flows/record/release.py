@@ -141,6 +141,8 @@ def lineage(made: Past, release: Mapping[str, Any], state: Snapshot) -> dict[str
 def note(release: Mapping[str, Any]) -> str:
     """Write the description of a run, which the UI shows first."""
     lines = [f"**{VERDICTS[release['verdict']]}**", *(f"- {reason}" for reason in release["reasons"])]
+    if "worth" in release:  # releases of before that was asked have none
+        lines += ["", release["worth"]["text"]]
     return "\n".join(lines)
 
 

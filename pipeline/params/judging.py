@@ -78,6 +78,17 @@ class Register(Section):
     min_gain: Annotated[float, Field(ge=0, lt=1)]
     """The paired gain must lie above this with `confidence`; 0 means: surely better."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    equivalent: Share
+    """How much less of the metric a cheaper rival may have and still count as as good as the fine-tuned model."""
+    max_class_loss: Share
+    """Share of a label's test rows that may be lost to the champion, net, unless chance alone explains it."""
+
+    @model_validator(mode="after")
+    def leaves_no_gap(self) -> Self:
+        """Between as good and better there is nothing, else no number of rows would ever settle it."""
+        if self.equivalent < self.min_gain:
+            raise ValueError("equivalent must be at least min_gain")
+        return self
 
 
 class Retrain(Section):

@@ -1,0 +1,135 @@
+"""The gate: whether a fine-tuned model becomes the champion, by checks that each say what was found."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.classes import Recall
+from pipeline.comparisons import Comparison, corrected
+from pipeline.discordance import chance_loss, surely_better
+from pipeline.params import Register
+from pipeline.power import smallest
+
+Outcome = Literal["promote", "keep", "unchanged"]
+
+CHAMPION = "champion"
+CALLED = {"base": "the base model", CHAMPION: "the champion"}
+"""Arms that people call by another name than the table does."""
+SAME = "these weights are the champion's, byte for byte"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: its name, whether it passed, and what was found in a sentence."""
+
+    check: str
+    passed: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate decides, and by which checks.
+
+    `promote`: becomes the champion. `keep`: recorded, but the champion stays. `unchanged`: it is the champion already.
+    """
+
+    outcome: Outcome
+    checks: tuple[Check, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What was found, in words."""
+        return tuple(check.text for check in self.checks)
+
+
+def decide(comparisons: Mapping[str, Mapping[str, Any]], register: Register, *, is_champion: bool) -> Decision:
+    """Decide by all checks: one that fails keeps the model back.
+
+    It has to be surely better than *every* other arm, the champion and each rival that does without fine-tuning. All
+    of them, not the best one: that would be chosen by the rows that it is then compared on. And since all have to be
+    beaten, no p-value is corrected for their number (see `comparisons.corrected`).
+
+    Args:
+        comparisons: The fine-tuned model against each other arm, by the arm's name.
+        register: The gate's rule.
+        is_champion: Whether these very weights are the champion's.
+    """
+    if is_champion:
+        return Decision("unchanged", (Check("weights", passed=True, text=SAME),))
+    checks = [*gains(comparisons, register)]
+    if CHAMPION in comparisons:
+        checks += classes({label: Recall(**one) for label, one in comparisons[CHAMPION]["classes"].items()}, register)
+    return Decision("promote" if all(check.passed for check in checks) else "keep", tuple(checks))
+
+
+def gains(comparisons: Mapping[str, Mapping[str, Any]], register: Register) -> Iterator[Check]:
+    """Check against each other arm whether the gain is surely above the least; a tie is not."""
+    if not comparisons:
+        yield Check("gain", passed=False, text="there was nothing to compare with: no rival and no champion answered")
+    for name, values in comparisons.items():
+        found = Comparison.read(values)
+        passed = surely_more(found, margin=register.min_gain, confidence=register.confidence)
+        yield Check(f"gain over {name}", passed, told(name, found, register, passed=passed))
+
+
+def surely_more(found: Comparison, *, margin: float, confidence: float) -> bool:
+    """Say whether the first arm is surely better by more than a margin of 0 or above: interval and p-value agree."""
+    if found.method == "score":
+        sure = surely_better(found.better, found.worse, found.n, margin=margin, confidence=confidence)
+        return bool(sure)
+    return found.low > margin and found.p_value <= 1 - confidence
+
+
+def told(name: str, found: Comparison, register: Register, *, passed: bool) -> str:
+    """Say how much better the model is than an arm, what was needed, and what so many rows could have shown."""
+    text = (
+        f"{'surely' if passed else 'not surely'} better than {CALLED.get(name, name)}: {found.metric} "
+        f"{found.difference:+.3f} ({register.confidence:.0%} interval {found.low:+.3f} to {found.high:+.3f}, "
+        f"n={found.n}, p={found.p_value:.2g}); needed: above {register.min_gain:+.3f}"
+    )
+    if passed:
+        return text
+    least = smallest(found, margin=register.min_gain, confidence=register.confidence)
+    if least is None:
+        return f"{text}; so few rows can show no gain at all"
+    return f"{text}; so many rows show a true gain of {least:.3f} or more in four cases of five"
+
+
+def classes(found: Mapping[str, Recall], register: Register) -> Iterator[Check]:
+    """Check whether some label became worse than the champion's, whatever the average did.
+
+    Against the champion alone: a rival that answers everything with one label has that label's rows right, and nobody
+    loses them. A label is worse by either of two rules, both of them exact and one-sided (the rows of the label that
+    one model alone has right, as a fair coin would throw them):
+
+    - surely: the p-value, corrected for the number of labels, is at most 1 - confidence;
+    - visibly: more than `max_class_loss` of its rows are lost, net, and its own p-value is at most that. With ten rows
+      a label few losses are ever sure among many labels; a label that collapses is stopped all the same.
+    """
+    raw = {label: float(chance_loss(one.better, one.worse)) for label, one in found.items()}
+    sure = dict(zip(raw, corrected(list(raw.values())), strict=True))
+    limit = 1 - register.confidence
+    lost = {
+        label: one
+        for label, one in found.items()
+        if sure[label] <= limit
+        or (raw[label] <= limit and one.worse - one.better > register.max_class_loss * one.n)
+    }  # fmt: skip
+    for label, one in lost.items():
+        yield Check(
+            f"class {label}", passed=False,
+            text=f"{label!r} became worse than the champion's: {one.tuned} of {one.n} rows right, before {one.other} "
+            f"(p={raw[label]:.2g}, corrected for {len(found)} labels {sure[label]:.2g})",
+        )  # fmt: skip
+    if found and not lost:
+        yield Check("classes", passed=True, text=f"no label became worse than the champion's; {blind(found, limit)}")
+
+
+def blind(found: Mapping[str, Recall], limit: float) -> str:
+    """Say which losses no check can see: fewer rows than a fair coin may lose in a row."""
+    needed = math.ceil(math.log2(1 / limit) - 1e-9)
+    few = [label for label, one in found.items() if one.n < needed]
+    rows = f"fewer than {needed} rows lost in a label could be chance"
+    return f"{rows}, and {len(few)} of {len(found)} labels have no more" if few else rows
