@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline import stage
 from pipeline.champion import Champion, read_champion
-from pipeline.classes import macro_f1_of, recalls
+from pipeline.classes import counts, macro_f1_of
 from pipeline.comparisons import Terms, compare, compare_sets
 from pipeline.generate import Answer, Manner, answer
 from pipeline.metrics import Metric, Scores, chrf_of_rows, keeps, macro_f1, mean, share
@@ -150,7 +150,7 @@ def compared(
             continue
         found[name] = {**asdict(compare(measure, tuned[measure], other[measure], terms)), "classes": {}}
         if "accuracy" in tuned:
-            of_labels = recalls(expected, tuned["accuracy"], other["accuracy"])
+            of_labels = counts(expected, answers[TUNED], answers[name])
             of_tuned, of_other = (macro_f1_of(expected, answers[arm]) for arm in (TUNED, name))
             found[name] |= {
                 "classes": {label: asdict(one) for label, one in of_labels.items()},

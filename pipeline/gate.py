@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.classes import Recall
+from pipeline.classes import Counts
 from pipeline.comparisons import Comparison, corrected
 from pipeline.discordance import chance_loss, surely_better
 from pipeline.params import Register
@@ -60,7 +60,7 @@ def decide(comparisons: Mapping[str, Mapping[str, Any]], register: Register, *, 
         return Decision("unchanged", (Check("weights", passed=True, text=SAME),))
     checks = [*gains(comparisons, register)]
     if CHAMPION in comparisons:
-        checks += classes({label: Recall(**one) for label, one in comparisons[CHAMPION]["classes"].items()}, register)
+        checks += classes({label: Counts(**one) for label, one in comparisons[CHAMPION]["classes"].items()}, register)
     return Decision("promote" if all(check.passed for check in checks) else "keep", tuple(checks))
 
 
@@ -97,37 +97,37 @@ def told(name: str, found: Comparison, register: Register, *, passed: bool) -> s
     return f"{text}; so many rows show a true gain of {least:.3f} or more in four cases of five"
 
 
-def classes(found: Mapping[str, Recall], register: Register) -> Iterator[Check]:
+def classes(found: Mapping[str, Counts], register: Register) -> Iterator[Check]:
     """Check whether some label became worse than the champion's, whatever the average did.
 
-    Against the champion alone: a rival that answers everything with one label has that label's rows right, and nobody
-    loses them. A label is worse by either of two rules, both of them exact and one-sided (the rows of the label that
-    one model alone has right, as a fair coin would throw them):
+    Against the champion alone: what no champion had, nobody loses. A label became worse if its F1 fell, and if more of
+    its rows are lost than chance takes, by an exact one-sided test: of the rows that one model alone has right, as many
+    as a fair coin would give. (Rows alone are not enough: a model that answered everything with one label had all of
+    that label's rows.) By either of two rules:
 
     - surely: the p-value, corrected for the number of labels, is at most 1 - confidence;
     - visibly: more than `max_class_loss` of its rows are lost, net, and its own p-value is at most that. With ten rows
       a label few losses are ever sure among many labels; a label that collapses is stopped all the same.
     """
+    limit, fell = 1 - register.confidence, {label for label, one in found.items() if one.tuned_f1 < one.other_f1}
     raw = {label: float(chance_loss(one.better, one.worse)) for label, one in found.items()}
     sure = dict(zip(raw, corrected(list(raw.values())), strict=True))
-    limit = 1 - register.confidence
-    lost = {
-        label: one
-        for label, one in found.items()
-        if sure[label] <= limit
-        or (raw[label] <= limit and one.worse - one.better > register.max_class_loss * one.n)
-    }  # fmt: skip
-    for label, one in lost.items():
-        yield Check(
-            f"class {label}", passed=False,
-            text=f"{label!r} became worse than the champion's: {one.tuned} of {one.n} rows right, before {one.other} "
-            f"(p={raw[label]:.2g}, corrected for {len(found)} labels {sure[label]:.2g})",
-        )  # fmt: skip
+    seen = {label for label, one in found.items() if one.worse - one.better > register.max_class_loss * one.n}
+    lost = [label for label in found if label in fell and (raw[label] if label in seen else sure[label]) <= limit]
+    for label in lost:
+        chance = f"p={raw[label]:.2g}, corrected for {len(found)} labels {sure[label]:.2g}"
+        yield Check(f"class {label}", passed=False, text=f"{worse(label, found[label])} ({chance})")
     if found and not lost:
         yield Check("classes", passed=True, text=f"no label became worse than the champion's; {blind(found, limit)}")
 
 
-def blind(found: Mapping[str, Recall], limit: float) -> str:
+def worse(label: str, found: Counts) -> str:
+    """Say what a label had and what it has."""
+    rows = f"{found.tuned} of {found.n} rows right, before {found.other}"
+    return f"{label!r} became worse than the champion's: {rows}; F1 {found.tuned_f1:.2f}, before {found.other_f1:.2f}"
+
+
+def blind(found: Mapping[str, Counts], limit: float) -> str:
     """Say which losses no check can see: fewer rows than a fair coin may lose in a row."""
     needed = math.ceil(math.log2(1 / limit) - 1e-9)
     few = [label for label, one in found.items() if one.n < needed]

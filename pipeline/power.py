@@ -15,7 +15,7 @@ POWER = 0.8
 """How often a difference has to be shown if it is there."""
 MOST_ROWS = 1_000_000
 """Beyond so many rows nobody is told a number."""
-STEPS = 40
+STEPS = 16
 
 
 def chance(found: Comparison, n: int, difference: float, *, margin: float, confidence: float) -> float:

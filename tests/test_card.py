@@ -31,6 +31,36 @@ RELEASE: dict[str, Any] = {
             },
         }
     },
+    "worth": {
+        "text": "Ship the fine-tuned model: it is surely better.",
+        "metric": "accuracy",
+        "table": [
+            {
+                "arm": "fine-tuned",
+                "word": "fine-tuned",
+                "value": 0.75,
+                "low": 0.6265,
+                "high": 0.8439,
+                "n": 59,
+                "difference": None,
+                "difference_low": None,
+                "difference_high": None,
+                "p_value": None,
+            },
+            {
+                "arm": "base",
+                "word": "beaten",
+                "value": 0.25,
+                "low": 0.1561,
+                "high": 0.3744,
+                "n": 59,
+                "difference": 0.5,
+                "difference_low": 0.3412,
+                "difference_high": 0.6555,
+                "p_value": 0.000012,
+            },
+        ],
+    },
     "digests": {"base": "b" * 64, "adapter": "a" * 64},
 }
 
@@ -65,6 +95,17 @@ def test_every_metric_of_every_arm_is_on_the_card_with_its_interval_and_n() -> N
         ["base", "accuracy", "0.250", "0.156 to 0.374", "59"],
         ["fine-tuned", "accuracy", "0.750", "0.626 to 0.844", "59"],
         ["fine-tuned", "macro_f1", "0.500", "0.410 to 0.610", "58"],
+    ]
+
+
+def test_whether_it_was_worth_it_is_on_the_card() -> None:
+    """The paragraph, and a line for each arm with its difference, the corrected p-value and the word."""
+    assert "## Was it worth it?\n\nShip the fine-tuned model: it is surely better.\n\n| arm | accuracy |" in model_card(
+        RELEASE
+    )
+    assert table_under("Was it worth it?") == [
+        ["fine-tuned", "0.750", "0.626 to 0.844", "", "", "", ""],
+        ["base", "0.250", "0.156 to 0.374", "+0.500", "+0.341 to +0.655", "1.2e-05", "beaten"],
     ]
 
 

@@ -9,13 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from arms import TERMS
 from conftest import SYSTEM
 from tiny import crown, finished, tiny_params
 
 from pipeline import evaluate, register
+from pipeline.classes import counts, macro_f1_of
+from pipeline.comparisons import compare, compare_sets
 from pipeline.digests import file_digests
 from pipeline.generate import Answer
-from pipeline.metrics import chrf_of_rows, compare, share
+from pipeline.metrics import chrf_of_rows, share
 from pipeline.pairs import read_json, read_pairs, write_json
 from pipeline.params import Params
 from pipeline.prompt import Renderer, load_tokenizer
@@ -82,9 +85,17 @@ def test_the_metrics_are_those_of_the_predictions(done: Path) -> None:
         assert found[f"{arm} accuracy"] == [float(hit) for hit in right]
         assert metrics["arms"][arm]["accuracy"] == asdict(share(right))
     tuned, base = (np.array(found[f"{arm} accuracy"]) for arm in ("fine-tuned", "base"))
-    wanted = compare("accuracy", tuned, base, resamples=200, seed=1, confidence=0.95)
-    assert metrics["comparisons"] == {"base": asdict(wanted)}
-    assert wanted.low > 0.3
+    wanted = compare("accuracy", tuned, base, TERMS)
+    of_labels = counts(found["expected"], found["fine-tuned"], found["base"])
+    tuned_f1, base_f1 = (macro_f1_of(found["expected"], found[arm]) for arm in ("fine-tuned", "base"))
+    assert metrics["comparisons"] == {
+        "base": {
+            **asdict(wanted),
+            "classes": {label: asdict(one) for label, one in of_labels.items()},
+            "macro_f1": asdict(compare_sets("macro_f1", tuned_f1, base_f1, len(tuned), TERMS)),
+        }
+    }
+    assert wanted.low > 0.1
 
 
 def test_where_training_nearly_has_some_test_rows_the_others_are_summed_up_by_themselves(
@@ -131,7 +142,9 @@ def test_with_a_champion_there_is_a_champion_arm(params: Params, data: Path, rel
     assert list(metrics["arms"]) == ["base", "champion", "fine-tuned"]
     assert found["champion"] == found["fine-tuned"] != found["base"]
     against = metrics["comparisons"]["champion"]
-    assert [against[name] for name in ("difference", "low", "high", "p_value")] == [0, 0, 0, 1]
+    assert [against[name] for name in ("difference", "better", "worse", "p_value")] == [0, 0, 0, 1]
+    assert against["low"] < -0.1 < 0.1 < against["high"]
+    assert all(one["tuned"] == one["other"] for one in against["classes"].values())
 
 
 def test_a_champion_answers_as_it_was_trained_to(params: Params, data: Path, release: dict[str, Any]) -> None:
@@ -164,7 +177,9 @@ def test_free_text_has_measures_of_its_own(base: Path, data: Path) -> None:
     metrics, found = read_json(data / "evaluate" / "metrics.json"), columns(data)
     measures = {"exact_match", "chrf", "rules", "rule:short", "rule:no-g"}
     assert {arm: set(of_arm) for arm, of_arm in metrics["arms"].items()} == {"base": measures, "fine-tuned": measures}
-    assert metrics["comparisons"]["base"]["metric"] == "chrf"
+    against = metrics["comparisons"]["base"]
+    assert (against["metric"], against["classes"]) == ("chrf", {})
+    assert "macro_f1" not in against
     assert found["fine-tuned chrf"] == chrf_of_rows(found["expected"], found["fine-tuned"]).tolist()
     assert {path.name for path in (data / "evaluate" / "pictures").iterdir()} == {"arms.png"}
 

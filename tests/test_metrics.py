@@ -12,15 +12,12 @@ from pipeline.metrics import (
     Metric,
     bootstrapped,
     chrf_of_rows,
-    compare,
     interval,
     keeps,
     macro_f1,
-    mcnemar,
     mean,
     resampled,
     share,
-    sign_tail,
 )
 from pipeline.params import Rule
 
@@ -88,17 +85,6 @@ def test_the_interval_of_macro_f1_is_the_percentile_interval_of_resampled_rows()
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
 
 
-@pytest.mark.parametrize(
-    ("only_first", "only_second", "both", "p_value"),
-    [(1, 9, 30, 22 / 1024), (9, 1, 0, 22 / 1024), (6, 0, 3, 2 / 64), (4, 4, 9, 1.0), (0, 0, 5, 1.0), (1, 0, 0, 1.0)],
-)
-def test_mcnemar_is_the_exact_test_by_hand(only_first: int, only_second: int, both: int, p_value: float) -> None:
-    """The p-value is twice the tail of a fair coin over the rows that only one arm has right."""
-    one = np.array([1.0] * only_first + [0.0] * only_second + [1.0] * both)
-    other = np.array([0.0] * only_first + [1.0] * only_second + [1.0] * both)
-    assert mcnemar(one, other) == pytest.approx(p_value)
-
-
 def test_chrf_of_a_row_is_that_of_sacrebleu() -> None:
     """Each row has the sentence score of sacrebleu, brought from percent to a share."""
     expected = ["the sky is blue", "", "a rose", "grass"]
@@ -156,47 +142,6 @@ def test_a_statistic_is_of_all_rows_in_their_order() -> None:
     found = bootstrapped(lambda rows: float(rows[-1]), 9, 100, 1)
     assert (found.value, found.n) == (8.0, 9)
     assert isinstance(found, Metric)
-
-
-def test_a_comparison_is_paired() -> None:
-    """Row by row a little better is surely better, though the rows themselves differ far more than that."""
-    than = np.random.default_rng(3).random(60)
-    better = than + np.random.default_rng(4).normal(0.05, 0.02, 60)
-    found = compare("chrf", better, than, resamples=500, seed=1, confidence=0.95)
-    assert found.difference == pytest.approx(np.mean(better - than))
-    assert 0.04 < found.low < found.difference < found.high < 0.06
-    assert (found.metric, found.n, found.p_value) == ("chrf", 60, 1 / 501)
-
-
-def test_a_comparison_of_right_and_wrong_has_mcnemars_p_value() -> None:
-    """Where rows are right or wrong, the p-value is exact; where they have degrees, it comes from the bootstrap."""
-    better, than = np.array([1.0] * 9 + [0.0] * 11), np.array([0.0] * 8 + [1.0] * 2 + [0.0] * 10)
-    found = compare("accuracy", better, than, resamples=200, seed=1, confidence=0.95)
-    assert found.p_value == pytest.approx(mcnemar(better, than)) == pytest.approx(20 / 512)
-    assert found.difference == pytest.approx(7 / 20)
-    swapped = compare("accuracy", than, better, resamples=200, seed=1, confidence=0.95)
-    assert (swapped.difference, swapped.low, swapped.high) == pytest.approx(
-        (-found.difference, -found.high, -found.low)
-    )
-
-
-def test_a_surer_comparison_has_a_wider_interval() -> None:
-    """The gate's own confidence sets the interval of a comparison."""
-    scores = np.random.default_rng(3).normal(0.1, 1, 80)
-    wide, narrow = (
-        compare("chrf", scores, np.zeros(80), resamples=500, seed=1, confidence=confidence)
-        for confidence in (0.99, 0.8)
-    )
-    assert wide.low < narrow.low < narrow.high < wide.high
-
-
-@pytest.mark.parametrize(
-    ("draws", "p_value"),
-    [([1.0] * 99, 0.01), ([-1.0] * 99, 0.01), ([0.0] * 99, 1.0), ([1.0] * 90 + [-1.0] * 10, 0.2), ([1.0, -1.0], 1.0)],
-)
-def test_a_p_value_of_draws_is_never_below_what_their_number_can_show(draws: list[float], p_value: float) -> None:
-    """Twice the smaller tail, at most 1 and at least one in the number of draws and one."""
-    assert sign_tail(np.array(draws)) == pytest.approx(p_value)
 
 
 @pytest.mark.parametrize(

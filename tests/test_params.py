@@ -234,6 +234,7 @@ def test_a_hub_model_with_its_full_commit_is_taken(make_params: MakeParams) -> N
         ({"model.source": "wheel://a==1#b.gguf"}, "model: model.sha256 must give the digest of the wheel"),
         ({"validate.validation_share": 0.5, "validate.test_share": 0.5},
          "validate: validation_share + test_share must leave rows to train on"),
+        ({"register.min_gain": 0.05}, "register: equivalent must be at least min_gain"),
         ({"register.metric": "chrf"},
          f"{WHOLE} register.metric must be one of ['accuracy'] when prompt.task is labels"),
         ({"prompt.task": "text"},
@@ -263,6 +264,7 @@ def test_values_that_do_not_fit_together_are_refused(
         {"prompt.task": "text", "register.metric": "exact_match"},
         {"prompt.task": "text", "register.metric": "rules", "evaluate.rules": [{"name": "short", "max_words": 9}]},
         {"model.source": "wheel://a==1#b.gguf", "model.sha256": "0" * 64},
+        {"register.min_gain": 0.05, "register.equivalent": 0.05},
     ],
 )
 def test_values_that_fit_together_are_taken(make_params: MakeParams, replaced: dict[str, Any]) -> None:

@@ -223,6 +223,8 @@ def test_the_verdict_is_the_first_thing_that_is_read() -> None:
     """In bold, with every reason below it."""
     told = note({"verdict": "keep", "reasons": ["not surely better", "too few rows"]})
     assert told == "**not promoted**\n- not surely better\n- too few rows"
+    worth = {"worth": {"text": "Use tfidf instead."}}
+    assert note({"verdict": "promote", "reasons": ["better"], **worth}).endswith("\n- better\n\nUse tfidf instead.")
 
 
 def test_a_run_carries_how_the_pairs_changed(run: Run) -> None:

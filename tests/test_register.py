@@ -5,15 +5,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from arms import metrics, rule, written
 from tiny import crown, finished
 
 from pipeline import evaluate, register
 from pipeline.card import model_card
 from pipeline.digests import file_digests, tree_digest
+from pipeline.gate import decide
 from pipeline.pairs import read_json
 from pipeline.params import Params, Register
-from pipeline.register import Verdict, decide
+from pipeline.verdict import judge
 
 FILES = {
     "pairs": "ingest/pairs.parquet",
@@ -59,49 +62,28 @@ def release_of(data: Path) -> dict[str, Any]:
     return found
 
 
-def gained(low: float, high: float = 0.5) -> dict[str, Any]:
-    """A comparison whose interval is this."""
-    return {"metric": "accuracy", "difference": 0.25, "n": 40, "low": low, "high": high, "p_value": 0.0123}
-
-
 @pytest.mark.parametrize(
-    ("lows", "min_gain", "outcome"),
+    ("field", "value", "what"),
     [
-        ({"base": 0.01}, 0.0, "promote"),
-        ({"base": 0.0}, 0.0, "keep"),
-        ({"base": -0.01}, 0.0, "keep"),
-        ({"base": 0.02}, 0.02, "keep"),
-        ({"base": 0.03}, 0.02, "promote"),
-        ({"base": 0.2, "champion": 0.01}, 0.0, "promote"),
-        ({"base": 0.2, "champion": 0.0}, 0.0, "keep"),
-        ({"base": 0.2, "champion": -0.3}, 0.0, "keep"),
-        ({"base": -0.1, "champion": 0.2}, 0.0, "keep"),
+        ("min_gain", 0.05, "outcome"), ("confidence", 0.99, "outcome"), ("max_class_loss", 0.05, "outcome"),
+        ("equivalent", 0.08, "answer"),
     ],
-)
-def test_only_a_sure_gain_over_every_other_model_promotes(
-    lows: dict[str, float], min_gain: float, outcome: str
-) -> None:
-    """The whole interval of the gain must lie above the least gain, against each arm: a tie does not promote."""
-    gate = Register(name="a-model", metric="accuracy", min_gain=min_gain, confidence=0.95)
-    assert decide({name: gained(low) for name, low in lows.items()}, gate, is_champion=False).outcome == outcome
+)  # fmt: skip
+def test_every_limit_of_the_section_is_live(field: str, value: float, what: str) -> None:
+    """Another value of any one of them makes another decision, or another verdict."""
+    usual = {"min_gain": 0.0, "confidence": 0.95, "equivalent": 0.05, "max_class_loss": 0.5}
+    before, after = (outcomes(rule(**{**usual, **changed})) for changed in ({}, {field: value}))
+    assert before[what] != after[what]
 
 
-def test_a_verdict_gives_its_reasons_in_numbers() -> None:
-    """Each comparison is a reason, with the gain, its interval, its n, its p-value and what was needed."""
-    gate = Register(name="a-model", metric="accuracy", min_gain=0.02, confidence=0.9)
-    verdict = decide({"base": gained(0.03), "champion": gained(-0.1, 0.1)}, gate, is_champion=False)
-    told = "accuracy +0.250 (90% interval {}, n=40, p=0.012); needed: above +0.020"
-    assert verdict.reasons == (
-        f"surely better than the base model: {told.format('+0.030 to +0.500')}",
-        f"not surely better than the champion model: {told.format('-0.100 to +0.100')}",
-    )
-
-
-def test_the_champion_itself_is_unchanged_whatever_the_numbers() -> None:
-    """The champion's own weights are neither promoted nor refused."""
-    gate = Register(name="a-model", metric="accuracy", min_gain=0.0, confidence=0.95)
-    verdict = decide({"base": gained(0.3), "champion": gained(0.0)}, gate, is_champion=True)
-    assert verdict == Verdict("unchanged", ("these weights are the champion's, byte for byte",))
+def outcomes(rules: Register) -> dict[str, str]:
+    """What becomes of a model that is a little better than the champion, and of one that is as good as a rival."""
+    expected = ["a"] * 60 + ["b"] * 115
+    tuned = np.array([1.0] * 50 + [0.0] * 10 + [1.0] * 75 + [0.0] * 40)
+    champion = np.array([1.0] * 55 + [0.0] * 5 + [1.0] * 59 + [0.0] * 56)
+    found = written(expected, {"fine-tuned": tuned, "champion": champion}, rules)
+    rival = judge(metrics(175, 100, {"tfidf": (9, 9)}, rules), rules)
+    return {"outcome": decide(found["comparisons"], rules, is_champion=False).outcome, "answer": rival.answer}
 
 
 def test_a_significant_gain_is_promoted(done: Path) -> None:
@@ -139,7 +121,23 @@ def test_the_release_holds_what_the_stages_reported(done: Path, params: Params) 
         "name": params.register.name,
     }
     assert {name: release[name] for name in told} == told
-    assert set(release) == {*told, "verdict", "reasons", "champion_before", "digests"}
+    assert set(release) == {*told, "verdict", "reasons", "checks", "worth", "champion_before", "digests"}
+
+
+def test_the_release_says_by_which_checks_and_whether_it_was_worth_it(done: Path) -> None:
+    """Each check with its name, whether it passed and its words, which are the reasons; and the table of the arms."""
+    release = release_of(done)
+    assert [check["text"] for check in release["checks"]] == release["reasons"]
+    assert [(check["check"], check["passed"]) for check in release["checks"]] == [("gain over base", True)]
+    assert (release["worth"]["answer"], release["worth"]["rival"], release["worth"]["metric"]) == (
+        "ship",
+        None,
+        "accuracy",
+    )
+    told = {
+        line["arm"]: {part: line[part] for part in ("value", "low", "high", "n")} for line in release["worth"]["table"]
+    }
+    assert told == {arm: measures["accuracy"] for arm, measures in release["metrics"]["arms"].items()}
 
 
 def test_the_card_beside_the_release_is_its_card(done: Path) -> None:
@@ -173,6 +171,8 @@ def test_a_model_that_ties_with_another_champion_is_kept_back(data: Path, params
     evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
     again = run(params, data)
     assert (again["verdict"], again["champion_before"]) == ("keep", "f" * 64)
-    assert [reason.split(":")[0] for reason in again["reasons"]] == [
-        "surely better than the base model", "not surely better than the champion model",
+    *gains, classes = again["reasons"]
+    assert [reason.split(":")[0] for reason in gains] == [
+        "surely better than the base model", "not surely better than the champion",
     ]  # fmt: skip
+    assert classes.startswith("no label became worse than the champion's")
