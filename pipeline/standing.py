@@ -11,8 +11,8 @@ from pipeline.power import rows_for
 
 TUNED = "fine-tuned"
 BY_COST = (
-    "majority", "tfidf", "embedding", "base", "prompts", "shots", "retrieved", "retrieved_states", "knowledge", TUNED,
-    "endpoint",
+    "majority", "tfidf", "embedding", "sentences", "base", "prompts", "shots", "retrieved", "retrieved_states",
+    "knowledge", TUNED, "endpoint",
 )  # fmt: skip
 """Arms from the cheapest to run and keep to the dearest. From `base` on they host a language model, as the fine-tuned
 one does, with prompts that grow; it has the shortest, but is to be trained, kept and trained again. What is not in the

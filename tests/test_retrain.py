@@ -225,6 +225,8 @@ def test_a_run_ends_with_the_results_and_where_to_look(first: Left) -> None:
     assert re.search(r"^fine-tuned +accuracy +\d\.\d{3} ", said, re.MULTILINE)
     assert f"6 of 6 stages run; MLflow run {first.run.info.run_id[:8]}, {NAME} version 1" in said
     assert "verdict    promoted" in said
+    assert f"worth it?  {first.release['worth']['text']}" in said
+    assert re.search(r"^ {11}base +0\.\d{3} +\+0\.\d{3} \(.*beaten", said, re.MULTILINE)
 
 
 def test_a_run_is_recorded_as_finished_with_its_curves(first: Left) -> None:
