@@ -131,8 +131,16 @@ def module(root: Path, name: str, *arguments: str, cwd: Path | None = None) -> N
 
 def lines(against: Base, compared: Mapping[str, Any]) -> Iterator[str]:
     """Put a comparison into words: counts, labels, drift, rows, and what it calls for."""
-    rows, change, decision = compared["rows"], compared["change"], compared["decision"]
+    decision = compared["decision"]
     yield f"against   {against.whose} ({against.state.commit[:12]})"
+    yield from row_lines(compared)
+    yield f"decision  {OUTCOMES[decision['outcome']]}"
+    yield from (f"          {reason}" for reason in decision["reasons"])
+
+
+def row_lines(compared: Mapping[str, Any]) -> Iterator[str]:
+    """Put into words what changed in the rows: counts, the first of each kind, labels and drift."""
+    rows, change = compared["rows"], compared["change"]
     yield f"rows      {rows['before']:,} then, {rows['after']:,} now, {rows['unchanged']:,} unchanged"
     for kind, words in WORDS.items():
         yield from kind_lines(kind, words, compared)
@@ -141,8 +149,6 @@ def lines(against: Base, compared: Mapping[str, Any]) -> Iterator[str]:
             yield f"{word} labels: " + ", ".join(f"{label} ({count:,} rows)" for label, count in labels.items())
     moved = ", ".join(f"{name} {how_far:.3f}" for name, how_far in change["drift"].items())
     yield f"drift     {moved} (0: as before, 1: nothing in common)"
-    yield f"decision  {OUTCOMES[decision['outcome']]}"
-    yield from (f"          {reason}" for reason in decision["reasons"])
 
 
 def kind_lines(kind: str, words: str, compared: Mapping[str, Any]) -> Iterator[str]:

@@ -37,6 +37,30 @@ def diff(
 
 @app.command()
 @plain_errors
+def bisect(
+    good: Annotated[str, typer.Option(metavar="REV", help="A commit where the number is good.")],
+    bad: Annotated[str, typer.Option(metavar="REV", help="A later one on its line, where it is bad.")],
+    metric: Annotated[
+        str, typer.Option(help="As evaluate names it, or f1, precision or recall of a label: f1[LABEL].")
+    ],
+    limit: Annotated[float | None, typer.Option(help="Bad is below it; else halfway between good and bad.")] = None,
+) -> None:
+    r"""Find the commit that made a number of the model worse, and say what it changed, row by row.
+
+    A binary search. What dvc.lock or DVC's cache has of a commit is read, the rest is made in a worktree, with the
+    packages of now; MLflow and the champion stay as they are. Broken off, it goes on where it was.
+
+    [dim]Example:[/]
+
+        tunesmith bisect --good HEAD~12 --bad HEAD --metric 'f1\[refund]'
+    """
+    from flows.bisect.course import bisect as find
+
+    find(place.root(), good, bad, metric, limit, lambda line: show.console.print(line, markup=False))
+
+
+@app.command()
+@plain_errors
 def promote(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number in MLflow.")],
     why: Annotated[str, typer.Option(help="The reason; it is kept for good.")],

@@ -1,6 +1,5 @@
 """The flow: each stale stage one task, then verify, snapshot, record."""
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +26,7 @@ from flows.difference import compare
 from flows.past import RELEASE, recall
 from flows.plan import Plan, Report
 from flows.repro import Journal, Outcome, bring_up_to_date
-from flows.screen import Screen
+from flows.screen import Screen, show
 from flows.snapshot import snapshot, verify
 from flows.upload import upload
 from pipeline.digests import file_sha256
@@ -42,12 +41,7 @@ Say = Callable[[str], None]
 def bring(stage: str, plan: Plan, live: Path, *, force: bool) -> Outcome:
     """Bring one stage up to date through DVC."""
     logger = get_run_logger()
-
-    def write(seen: bytes) -> None:
-        sys.stderr.buffer.write(seen)
-        sys.stderr.flush()
-
-    screen = Screen(write, logger.info)
+    screen = Screen(show, logger.info)
     return bring_up_to_date(plan.root, stage, Journal(plan.folder / "journal.jsonl"), screen, force=force, live=live)
 
 

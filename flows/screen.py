@@ -1,5 +1,6 @@
 """What a stage prints, as people want to read it: its own words and bars, without DVC's advice."""
 
+import sys
 from collections.abc import Callable
 
 ADVICE = (
@@ -21,6 +22,12 @@ ADVICE = (
 
 SAID_AT_THE_END = b"error: "
 """A stage's last word, which the command repeats when the run has ended; once is enough for people."""
+
+
+def show(seen: bytes) -> None:
+    """Show people what a stage prints, as it comes."""
+    sys.stderr.buffer.write(seen)
+    sys.stderr.flush()
 
 
 class Screen:

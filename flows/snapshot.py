@@ -6,9 +6,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from flows.trail import PROMOTIONS
 from pipeline.params import read_yaml
@@ -185,10 +185,10 @@ def md5_of(path: Path) -> str:
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    entries: list[dict[str, Any]] = [
-        {"md5": md5_of(file), "relpath": file.relative_to(path).as_posix()}
-        for file in path.rglob("*")
-        if file.is_file()
-    ]
-    listing = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
+    return md5_of_files({file.relative_to(path).as_posix(): md5_of(file) for file in path.rglob("*") if file.is_file()})
+
+
+def md5_of_files(files: Mapping[str, str]) -> str:
+    """Hash a folder as DVC does, from the MD5 of each file by its path in it."""
+    listing = json.dumps([{"md5": files[name], "relpath": name} for name in sorted(files)], sort_keys=True)
     return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +69,22 @@ def default_remote(root: Path) -> str | None:
     return settings(root).get("core.remote")
 
 
-def bring_data(tree: Path) -> None:
+def bring_data(tree: Path, *pointers: str) -> None:
     """Bring the data of a worktree from the cache, or from the remote if they are not there, and hash every byte.
+
+    Args:
+        tree: The worktree.
+        pointers: The `.dvc` files whose data are wanted; all data if none is named.
 
     Raises:
         Problem: With each object that is in neither, or is not the bytes that were recorded.
     """
+    wanted = dict(pointed(tree, pointers) if pointers else tracked(tree))
     try:
-        dvc(tree, "checkout", "--force")
+        dvc(tree, "checkout", "--force", *pointers)
     except Problem:
-        pull(tree)
-    damaged = [path for path, md5 in tracked(tree) if not (tree / path).exists() or md5_of(tree / path) != md5]
+        pull(tree, wanted, *pointers)
+    damaged = [path for path, md5 in wanted.items() if not (tree / path).exists() or md5_of(tree / path) != md5]
     if damaged:
         raise Problem(
             ", ".join(damaged),
@@ -88,7 +93,7 @@ def bring_data(tree: Path) -> None:
         )
 
 
-def pull(tree: Path) -> None:
+def pull(tree: Path, wanted: Collection[str], *pointers: str) -> None:
     """Bring from the remote what the cache lacks.
 
     Raises:
@@ -96,9 +101,10 @@ def pull(tree: Path) -> None:
     """
     remote = default_remote(tree)
     try:
-        dvc(tree, "pull" if remote else "checkout", "--force")
+        dvc(tree, "pull" if remote else "checkout", "--force", *pointers)
     except Problem as problem:
-        lacking = data_status(tree).get("not_in_cache", [])
+        missing = data_status(tree).get("not_in_cache", [])
+        lacking = [name for name in missing if any(Path(name).is_relative_to(path) for path in wanted)]
         if not lacking:
             raise
         places = f"the remote {remote}" if remote else "a remote, since none is set"
@@ -123,8 +129,17 @@ def tracked(tree: Path) -> Iterator[tuple[str, str]]:
     """List what DVC keeps for a worktree: path and MD5 of each output of a stage, and of what `.dvc` files point to."""
     for outs in outputs(tree).values():
         yield from outs.items()
-    for name in git(tree, "ls-files", "-z", "--", "*.dvc").split("\0"):
-        if name:
-            pointer = read_yaml(tree / name)
-            place = Path(name).parent / pointer.get("wdir", ".")
-            yield from ((str(place / out["path"]), out["md5"]) for out in pointer["outs"])
+    yield from pointed(tree, pointers(tree))
+
+
+def pointers(tree: Path) -> list[str]:
+    """Name the `.dvc` files that git has."""
+    return [name for name in git(tree, "ls-files", "-z", "--", "*.dvc").split("\0") if name]
+
+
+def pointed(tree: Path, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """List what `.dvc` files point to: path and MD5."""
+    for name in names:
+        pointer = read_yaml(tree / name)
+        place = Path(name).parent / pointer.get("wdir", ".")
+        yield from ((str(place / out["path"]), out["md5"]) for out in pointer["outs"])

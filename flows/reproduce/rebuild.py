@@ -28,7 +28,7 @@ from flows.reproduce.ladder import Evidence, Outcome, Rung, climb, judge, read_e
 from flows.reproduce.packages import build, pinned
 from flows.reproduce.state import ASIDE, TREE, State, lay_out, set_aside
 from flows.reproduce.target import Target, resolve
-from flows.screen import Screen
+from flows.screen import Screen, show
 from flows.worktree import remove_worktree
 from pipeline.params import read_yaml
 from pipeline.problem import Problem
@@ -134,15 +134,9 @@ def run_stage(tree: Path, stage: str, python: str) -> None:
         "TUNESMITH_JOURNAL": str(journal.path),
         "TORCHINDUCTOR_CACHE_DIR": str(private(tree) / "compiled"),
     }
-    code, output = follow([python, "-m", f"pipeline.{stage}"], tree, environment(**own), Screen(write, len))
+    code, output = follow([python, "-m", f"pipeline.{stage}"], tree, environment(**own), Screen(show, len))
     if code:
         raise StageFailed(stage, words_of(journal.entries()[before:], output, code))
-
-
-def write(seen: bytes) -> None:
-    """Show what a stage prints."""
-    sys.stderr.buffer.write(seen)
-    sys.stderr.flush()
 
 
 def compare(state: State, recorded: Evidence, before: Sequence[Difference], say: Say) -> Outcome:

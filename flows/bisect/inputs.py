@@ -1,0 +1,175 @@
+"""What the answers of a commit's model depend on, read from git alone, and whether its dvc.lock tells their outcome."""
+
+import hashlib
+import re
+import subprocess
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flows.past import ANSWERS, LOCK
+from flows.reproduce.differences import flat, said
+from flows.snapshot import CHAMPION, git, md5_of_files
+from pipeline.params import read_yaml
+from pipeline.problem import Problem
+
+STAGE = "evaluate"
+PARAMS, STAGES = "params.yaml", "dvc.yaml"
+METRICS = "data/evaluate/metrics.json"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the stages up to evaluate read at a commit.
+
+    The champion is none of it: it has an arm of its own, and otherwise the checks only hold the data against its.
+
+    Args:
+        commit: The commit.
+        files: MD5 of each file that they read and do not write, by path; of what DVC tracks, that in its `.dvc` file.
+        params: Each value that they read, by its dotted name.
+        stages: What dvc.yaml says of each of them.
+        answers: MD5 of the answers, if the dvc.lock of the commit has those of these very inputs.
+    """
+
+    commit: str
+    files: Mapping[str, str]
+    params: Mapping[str, Any]
+    stages: Mapping[str, Any]
+    answers: str | None
+
+    def same(self, other: "Inputs") -> bool:
+        """Say whether the two make the same model by the same means."""
+        return (self.files, self.params, self.stages) == (other.files, other.params, other.stages)
+
+
+def inputs_of(root: Path, commit: str) -> Inputs:
+    """Read what a commit's model depends on; where its YAML cannot be read, that is the files of YAML themselves."""
+    tree = listed(root, commit)
+    try:
+        params, lock = yaml_of(root, tree.get(PARAMS)), yaml_of(root, tree.get(LOCK))
+        stages = up_to_evaluate(yaml_of(root, tree.get(STAGES)), params)
+        values = {name: value(params, name) for stage in stages.values() for name in stage["params"]}
+        files = files_of(root, tree, {dep for stage in stages.values() for dep in stage["deps"]})
+    except (Problem, KeyError, TypeError, AttributeError):  # whoever evaluates it is told what is wrong
+        return Inputs(commit, {name: tree[name] for name in (STAGES, PARAMS) if name in tree}, {}, {}, None)
+    return Inputs(commit, files, flat(values), stages, outcome(stages, files, params, lock.get("stages", {})))
+
+
+def listed(root: Path, commit: str) -> dict[str, str]:
+    """List the files of a commit: path and git's object."""
+    lines = git(root, "ls-tree", "-r", "-z", commit).split("\0")
+    return {path: entry.split()[2] for entry, _, path in (line.partition("\t") for line in lines if line)}
+
+
+def blob(root: Path, name: str) -> bytes:
+    """Read an object of git."""
+    return subprocess.run(["git", "cat-file", "blob", name], cwd=root, check=True, capture_output=True).stdout
+
+
+@cache
+def md5_of_blob(root: Path, name: str) -> str:
+    """Hash an object of git as DVC does."""
+    return hashlib.md5(blob(root, name), usedforsecurity=False).hexdigest()
+
+
+@cache
+def yaml_of(root: Path, name: str | None) -> Any:
+    """Read an object of git as YAML; an empty section for none."""
+    if name is None:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
+        path = Path(place) / PARAMS
+        path.write_bytes(blob(root, name))
+        return read_yaml(path)
+
+
+def up_to_evaluate(told: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the stages up to evaluate as dvc.yaml has them, with values of params in the names of what they read."""
+    values, found = flat(params), dict[str, Any]()
+    for name, stage in told["stages"].items():
+        deps = [re.sub(r"\$\{([^}]+)\}", lambda field: str(values[field[1]]), dep) for dep in stage.get("deps", [])]
+        found[name] = {
+            "cmd": stage["cmd"],
+            "deps": sorted(dep.rstrip("/") for dep in deps),
+            "params": sorted(stage.get("params", [])),
+            "outs": [*stage.get("outs", []), *stage.get("metrics", [])],
+        }
+        if name == STAGE:
+            return found
+    raise Problem(STAGES, f"has no stage {STAGE}")
+
+
+def value(params: Mapping[str, Any], name: str) -> Any:
+    """Look up a section, or a value by its dotted name; None if there is none."""
+    found: Any = params
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def files_of(root: Path, tree: Mapping[str, str], deps: Collection[str]) -> dict[str, str]:
+    """Give the MD5 of each file that is read, and of each file or folder of `.dvc` files that is."""
+    found: dict[str, str] = {}
+    for path, name in tree.items():
+        if path.endswith(".dvc"):
+            pointer = yaml_of(root, name)
+            place = Path(path).parent / pointer.get("wdir", ".")
+            found |= {
+                str(place / out["path"]): out["md5"] for out in pointer["outs"] if reads(deps, place / out["path"])
+            }
+        elif reads(deps, Path(path)):
+            found[path] = md5_of_blob(root, name)
+    return found
+
+
+def reads(deps: Collection[str], path: Path) -> bool:
+    """Say whether a file or folder is read: itself, within a folder that is, or for something that it holds."""
+    held = [dep for dep in deps if path.is_relative_to(dep) or Path(dep).is_relative_to(path)]
+    return bool(held) and not path.is_relative_to(CHAMPION)
+
+
+def outcome(
+    stages: Mapping[str, Any], files: Mapping[str, str], params: Mapping[str, Any], lock: Mapping[str, Any]
+) -> str | None:
+    """Give the MD5 of the answers that dvc.lock names; None if it does not, or something was otherwise then.
+
+    Asked of the lock file alone, as DVC would ask it of a checkout.
+    """
+    written: dict[str, str] = {}
+    for name, stage in stages.items():
+        entry = lock.get(name, {})
+        then = {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])}
+        now = {dep: written.get(dep, md5_of_dep(files, dep)) for dep in stage["deps"]}
+        told = {name: value(params, name) for name in stage["params"]}
+        ours = entry.get("cmd") == stage["cmd"] and entry.get("params", {}).get(PARAMS, {}) == told
+        if not ours or then | {str(CHAMPION): None} != now | {str(CHAMPION): None}:
+            return None
+        written |= {out["path"]: out["md5"] for out in entry["outs"]}
+    return written.get(ANSWERS) if METRICS in written else None
+
+
+def md5_of_dep(files: Mapping[str, str], dep: str) -> str | None:
+    """Give the MD5 of a dependency, which may be a folder; None if it is not there."""
+    within = {path.removeprefix(f"{dep}/"): md5 for path, md5 in files.items() if path.startswith(f"{dep}/")}
+    return files.get(dep) or (md5_of_files(within) if within else None)
+
+
+def changes(before: Inputs, after: Inputs) -> Iterator[str]:
+    """Say what of the inputs changed, a line each: stages, params, files."""
+    if before.same(after):
+        yield f"{LOCK} alone: other answers were made from the same data, params and code"
+    for name in sorted({*before.params, *after.params}):
+        if before.params.get(name) != after.params.get(name):
+            yield f"params    {name}: {said(before.params, name)} -> {said(after.params, name)}"
+    for path in sorted({*before.files, *after.files}):
+        then, now = before.files.get(path), after.files.get(path)
+        if then != now:
+            kind = "data" if path.startswith("data/") else "code"
+            yield f"{kind}      {path} {'added' if then is None else 'removed' if now is None else 'changed'}"
+    for name in dict.fromkeys([*before.stages, *after.stages]):
+        if before.stages.get(name) != after.stages.get(name):
+            yield f"stage     {name}: dvc.yaml says something else of it"
