@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 
 from pipeline.metrics import Metric, bootstrapped, share
 from pipeline.pairs import read_json, write_json
-from pipeline.params import Evaluate, load_params
 from pipeline.problem import Problem
 
 ARM = "fine-tuned"
+RESAMPLES, SEED = 2000, 0
+"""Of the interval of F1, which is only shown: the same for every commit, whatever its params say."""
 OF_LABEL = re.compile(r"(f1|precision|recall)\[(.+)\]", re.DOTALL)
 
 
-def measure(metrics: Mapping[str, Any], answers: Mapping[str, Sequence[str]], name: str, evaluate: Evaluate) -> Metric:
+def measure(metrics: Mapping[str, Any], answers: Mapping[str, Sequence[str]], name: str) -> Metric:
     """Give a number of the fine-tuned model.
 
     Args:
         metrics: What metrics.json holds.
         answers: What was `expected` of each test row, and what was answered (`fine-tuned`).
         name: A measure of metrics.json, or one of `f1[LABEL]`, `precision[LABEL]`, `recall[LABEL]`.
-        evaluate: How an interval is drawn.
 
     Raises:
         Problem: If there is no such measure or label, or no row that the number could be of; it lists what there is.
@@ -52,10 +52,10 @@ def measure(metrics: Mapping[str, Any], answers: Mapping[str, Sequence[str]], na
             name, "no test row has this label or was answered with it", expected=f"one of {', '.join(labels)}"
         )
     truth, said = (np.array([text == label for text in texts]) for texts in (expected, got))
-    return of_label(kind, truth, said, name, evaluate)
+    return of_label(kind, truth, said, name)
 
 
-def of_label(kind: str, truth: NDArray[np.bool_], said: NDArray[np.bool_], name: str, evaluate: Evaluate) -> Metric:
+def of_label(kind: str, truth: NDArray[np.bool_], said: NDArray[np.bool_], name: str) -> Metric:
     """Give F1, precision or recall of one label; n is the rows that the number is of.
 
     F1 looks at no other rows than those that have the label or were answered with it, so its interval draws from
@@ -66,7 +66,6 @@ def of_label(kind: str, truth: NDArray[np.bool_], said: NDArray[np.bool_], name:
         truth: Whether each row has the label.
         said: Whether each row was answered with it.
         name: What to call the number in an error.
-        evaluate: How an interval is drawn.
     """
     rows = {"f1": truth | said, "precision": said, "recall": truth}[kind]
     if not rows.any():
@@ -79,7 +78,7 @@ def of_label(kind: str, truth: NDArray[np.bool_], said: NDArray[np.bool_], name:
     def f1(drawn: NDArray[np.intp]) -> float:
         return float(2 * hits[drawn].sum() / counted[drawn].sum())
 
-    return bootstrapped(f1, len(hits), evaluate.resamples, evaluate.seed)
+    return bootstrapped(f1, len(hits), RESAMPLES, SEED)
 
 
 def digest(ids: Sequence[str]) -> str:
@@ -91,7 +90,7 @@ def main(metrics: str, answers: str, name: str, out: str) -> None:
     """Write a number, of how many test rows the evaluation was, and which they were."""
     table = pq.read_table(answers, columns=["id", "expected", ARM]).to_pydict()
     try:
-        found = measure(read_json(Path(metrics)), table, name, load_params(Path("params.yaml")).evaluate)
+        found = measure(read_json(Path(metrics)), table, name)
     except Problem as problem:
         sys.exit(f"error: {problem}")
     write_json(Path(out), asdict(found) | {"rows": len(table["id"]), "tests": digest(table["id"])})

@@ -1,86 +1,23 @@
 """Laws of a bisect: the commit that is found, how few evaluations that takes, and what is said of it."""
 
-import json
 import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from checkout import apart, git, make_checkout, params_of_one_file
+from checkout import apart, git, make_checkout
+from worsened import FILES, MODEL, RAW, asked, branch, commit, culprit, evaluated, made, make_worsened, rows_of
 
-from flows.bisect.course import bisect
-from flows.bisect.inputs import inputs_of
 from flows.bisect.search import search
-from flows.repro import dvc
+from flows.bisect.steps import steps_between
 from flows.snapshot import snapshot
 from pipeline.problem import Problem
-
-LABELS = {"money": "refund", "parcel": "delivery", "login": "account", "hello": "other"}
-DVC_YAML = """
-stages:
-  ingest:
-    cmd: python model.py ingest
-    deps: ["${ingest.folder}", model.py]
-    params: [ingest]
-    outs: [data/ingest/pairs.parquet]
-  evaluate:
-    cmd: python model.py evaluate
-    deps: [data/ingest/pairs.parquet, data/champion, model.py]
-    params: [finetune]
-    outs: [data/evaluate/predictions.parquet]
-    metrics: [data/evaluate/metrics.json]
-  register:
-    cmd: "false"
-    deps: [data/evaluate/metrics.json]
-"""
-MODEL = '''
-"""A model that answers with the label that most rows of the same first word have."""
-import json, os, sys
-from collections import Counter
-from pathlib import Path
-import pyarrow as pa, pyarrow.parquet as pq
-from pipeline.pairs import Message, Pair, read_pairs, write_json, write_pairs
-
-LABELS = {"money": "refund", "parcel": "delivery", "login": "account", "hello": "other"}
-
-def ingest():
-    rows = [json.loads(line) for line in Path("data/raw/a.jsonl").read_text().splitlines()]
-    if any(row["completion"] == "" for row in rows):
-        with open(os.environ["TUNESMITH_JOURNAL"], "a") as journal:
-            journal.write(json.dumps({"event": "problem", "line": "a.jsonl: a completion is empty"}) + "\\n")
-        sys.exit(1)
-    write_pairs(Path("data/ingest/pairs.parquet"), [
-        Pair((Message("user", row["prompt"]),), row["completion"], "a.jsonl", n, "train", b"{}")
-        for n, row in enumerate(rows, 1)
-    ])
-
-def evaluate():
-    learns = json.loads(Path("params.yaml").read_text())["finetune"]["learning_rate"] < 1
-    said = {word: Counter() for word in LABELS}
-    for pair in read_pairs(Path("data/ingest/pairs.parquet")):
-        said[pair.prompt.split()[0]][pair.completion] += 1
-    tested = [(word, f"{word} held out {n}") for word in LABELS for n in range(5)]
-    expected = [LABELS[word] for word, _ in tested]
-    got = [said[word].most_common(1)[0][0] if learns else "other" for word, _ in tested]
-    right = sum(a == b for a, b in zip(expected, got))
-    accuracy = {"value": right / len(tested), "n": len(tested), "low": 0.0, "high": 1.0}
-    pq.write_table(pa.table({
-        "id": [text for _, text in tested], "prompt": [text for _, text in tested], "expected": expected,
-        "fine-tuned": got,
-    }), "data/evaluate/predictions.parquet")
-    write_json(Path("data/evaluate/metrics.json"), {"task": "labels", "arms": {"fine-tuned": {"accuracy": accuracy}}})
-
-if __name__ == "__main__":
-    Path(f"data/{sys.argv[1]}").mkdir(parents=True, exist_ok=True)
-    with open(os.environ.get("TUNESMITH_JOURNAL", os.devnull), "a") as journal:
-        journal.write(json.dumps({"event": "start"}) + "\\n")
-    {"ingest": ingest, "evaluate": evaluate}[sys.argv[1]]()
-'''
 
 
 class Looked:
@@ -90,6 +27,7 @@ class Looked:
         self.first_bad, self.dumb, self.at = first_bad, dumb, list[int]()
 
     def __call__(self, step: int) -> bool | None:
+        """Look at one."""
         self.at.append(step)
         return None if step in self.dumb else step >= self.first_bad
 
@@ -127,64 +65,206 @@ def test_what_costs_nothing_is_looked_at_first() -> None:
     assert len(costly) <= math.ceil(math.log2(12))
 
 
-def rows_of(added: int, *, wrong: bool = False) -> str:
-    """Rows of each label, and some more; the refunds are perhaps labelled as something else."""
-    rows = [{"prompt": f"{word} matters {n}", "completion": label} for word, label in LABELS.items() for n in range(6)]
-    rows += [{"prompt": f"parcel lost {n}", "completion": "delivery"} for n in range(added)]
-    for row in rows[:4] if wrong else []:
-        row["completion"] = "other"
-    return "".join(f"{json.dumps(row)}\n" for row in rows)
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Commits of which nothing was ever run: the first, a page, code, a param, a param that no stage reads, rows."""
+    place = tmp_path_factory.mktemp("line")
+    params = FILES["params.yaml"]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in apart(place).items():
+            patch.setenv(name, value)
+        root = make_checkout(place / "project", FILES | {RAW: rows_of(0)}, dvc=False)
+        commit(root, "a page", {"README.md": "read this\n"})
+        commit(root, "code", {"model.py": f"{MODEL}# done\n"})
+        commit(root, "a param", {"params.yaml": (params := params.replace('"epochs": ', '"epochs": 1'))})
+        commit(root, "a rule", {"params.yaml": params.replace('"retrain": {', '"retrain": { ')})
+        commit(root, "rows", {RAW: rows_of(3)})
+        git(root, "checkout", "--quiet", "-b", "side", "HEAD~2")
+        commit(root, "aside", {RAW: rows_of(4)})
+        git(root, "checkout", "--quiet", "main")
+        yield root
 
 
-def commit(root: Path, subject: str, **files: str) -> str:
-    """Write files and commit them."""
-    for name, text in files.items():
-        (root / name).write_text(text, encoding="utf-8")
-    git(root, "add", "--all")
-    git(root, "commit", "--quiet", "-m", subject)
-    return git(root, "rev-parse", "HEAD")
+def test_commits_that_change_nothing_for_the_model_are_no_steps(line: Path) -> None:
+    """Pages, and params of sections that no stage up to evaluate reads, belong to the step before."""
+    steps, commits = steps_between(line, "main~5", "main")
+    subjects = [[git(line, "log", "-1", "--format=%s", state.commit) for state in step.states] for step in steps]
+    assert subjects == [["first", "a page"], ["code"], ["a param", "a rule"], ["rows"]]
+    assert commits == 5
 
 
-RAW = "data/raw/a.jsonl"
+@pytest.mark.parametrize(
+    ("good", "bad", "error"),
+    [
+        ("main", "main~2", r"main: does not come before main~2 on its line of first parents; expected an earlier "),
+        ("side", "main", r"side: does not come before main on its line of first parents; .* is [0-9a-f]{12}; name "),
+        ("main", "main", r"main: does not come before main on its line of first parents; "),
+        ("main~5", "main~4", r"main~5\.\.main~4: no commit between them changed what a model depends on; .*; got 1 commit"),
+        ("nowhere", "main", r"nowhere: no such commit, branch, tag or run; "),
+    ],
+)  # fmt: skip
+def test_a_question_without_an_answer_is_a_problem(line: Path, good: str, bad: str, error: str) -> None:
+    """Before anything is evaluated."""
+    with pytest.raises(Problem, match=f"^{error}"):
+        asked(line, bad, good)
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A project whose model is made in no time; its first commit is good, with a run whose lock file is committed."""
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The project whose model is made in no time, and an environment that knows nothing else."""
     place = tmp_path_factory.mktemp("bisect")
-    files = {
-        "dvc.yaml": DVC_YAML, "params.yaml": params_of_one_file("a.jsonl"), "model.py": MODEL, RAW: rows_of(0),
-        "data/champion/README.md": "none\n", "README.md": "read me\n",
-        ".gitignore": "/data/ingest/\n/data/evaluate/\n/.tunesmith/\n__pycache__/\n",
-    }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         path = f"{Path(sys.executable).parent}:{apart(place)['PATH']}"
         for name, value in (apart(place) | {"PATH": path}).items():
             patch.setenv(name, value)
-        root = make_checkout(place / "project", files)
-        dvc(root, "repro", "--quiet", "evaluate")
-        commit(root, "a run")
-        yield root
+        yield make_worsened(place / "project")
 
 
-def branch(root: Path, name: str) -> None:
-    """Begin a line of commits at the first run."""
-    git(root, "checkout", "--quiet", "-B", name, "main")
-
-
-def asked(root: Path, good: str, bad: str, metric: str = "f1[refund]", limit: float | None = None) -> list[str]:
-    """What a bisect says."""
-    said: list[str] = []
-    bisect(root, good, bad, metric, limit, said.append)
-    return said
+@pytest.fixture
+def project(made_once: Path) -> Path:
+    """That project, without memory of what was measured; what DVC's cache has of it stays."""
+    (made_once / ".tunesmith/measured.json").unlink(missing_ok=True)
+    return made_once
 
 
 @pytest.mark.slow
-def test_first(project: Path) -> None:
-    branch(project, "x")
-    commits = [commit(project, f"rows {n}", **{RAW: rows_of(n, wrong=n >= 7)}) for n in range(1, 12)]
-    said = asked(project, "main", "x")
-    print("\n".join(said))
-    said = asked(project, "main", "x")
-    print("\n".join(said))
-    raise AssertionError
+@pytest.mark.parametrize("first_bad", [1, 6, 11])
+def test_of_twelve_commits_the_bad_one_is_found_in_five_evaluations(project: Path, first_bad: int) -> None:
+    """Its rows are named; files, branch and worktrees are afterwards what they were; asked again, none is made."""
+    branch(project, "twelve")
+    commits = [commit(project, f"rows {n}", {RAW: rows_of(n, wrong=n >= first_bad)}) for n in range(1, 12)]
+    before = [git(project, *words) for words in (["status", "--porcelain", "--branch"], ["worktree", "list"])]
+    said = asked(project, "twelve")
+    assert culprit(said) == commits[first_bad - 1]
+    assert made(said) <= 5
+    assert f"  {commits[first_bad - 1][:7]}  a tester <tester@localhost>, " in "\n".join(said)
+    assert (
+        "  f1[refund] 1.0000 (1.0000 to 1.0000, n=5) before, 0.0000 (0.0000 to 0.0000, n=5) there; "
+        "bad is below 0.5000" in said
+    )
+    assert (
+        "  4 relabelled: the same prompt, another completion (4 in training or validation, 0 in the test set)" in said
+    )
+    assert "    a.jsonl row 2: 'money matters 1' | 'refund' -> 'other'" in said
+    assert not any("test rows are not the same" in words for words in said)
+    assert [git(project, *words) for words in (["status", "--porcelain", "--branch"], ["worktree", "list"])] == before
+    again = asked(project, "twelve")
+    assert (made(again), culprit(again)) == (0, culprit(said))
+
+
+@pytest.mark.slow
+def test_a_commit_that_cannot_be_evaluated_is_passed_over(project: Path) -> None:
+    """With its reason; where the answer hangs on it, the answer is a range."""
+    branch(project, "failing")
+    rows = [rows_of(1), rows_of(2, empty=True), rows_of(3, wrong=True), rows_of(4, wrong=True)]
+    commits = [commit(project, f"rows {n}", {RAW: text}) for n, text in enumerate(rows)]
+    said = asked(project, "failing")
+    assert f"  {commits[1][:12]}  {'rows 1':<40}  cannot be evaluated  ingest: a.jsonl: a completion is empty" in said
+    at = said.index("the first bad commit is one of 2, since all but the last cannot be evaluated:")
+    assert [words.split()[0] for words in said[at + 1 : at + 5 : 2]] == [one[:7] for one in commits[1:3]]
+    commits.append(commit(project, "rows", {RAW: rows_of(5, wrong=True, empty=True)}))
+    with pytest.raises(Problem, match=rf"^{commits[-1][:12]}: cannot be evaluated: ingest: a\.jsonl: a completion "):
+        asked(project, "failing")
+    commits.append(commit(project, "rows", {RAW: rows_of(6, wrong=True)}))
+    commits.append(commit(project, "rows", {RAW: rows_of(7)}))
+    commits.append(commit(project, "rows", {RAW: rows_of(8, wrong=True)}))
+    assert culprit(asked(project, "failing", commits[-2])) == commits[-1]
+
+
+@pytest.mark.slow
+def test_params_and_code_that_changed_are_named(project: Path) -> None:
+    """Each value, what it was and is; each file."""
+    branch(project, "params")
+    params = FILES["params.yaml"].replace('"learning_rate": 0.0', '"learning_rate": 0.7')
+    commit(project, "a page", {"README.md": "read this\n"})
+    found = commit(project, "faster", {"params.yaml": params})
+    said = asked(project, "params")
+    assert culprit(said) == found
+    assert said[0] == "2 commits, 1 of them change what the model depends on; at most 1 evaluations"
+    (told,) = [words for words in said if words.startswith("  params ")]
+    assert told.startswith("  params    finetune.learning_rate: 0.0")
+    assert " -> 0.7" in told
+    assert not any(words.startswith(("  rows ", "  data ", "  code ")) for words in said)
+    branch(project, "code")
+    found = commit(project, "code", {"model.py": MODEL.replace("if learns", "if not learns")})
+    said = asked(project, "code")
+    assert (culprit(said), "  code      model.py changed" in said) == (found, True)
+
+
+@pytest.mark.slow
+def test_what_lock_files_and_runs_record_is_read(project: Path) -> None:
+    """Whatever champion was met: by a commit's own dvc.lock, or by that of a run of the same files."""
+    branch(project, "recorded")
+    (project / "data/champion/champion.json").write_text("{}", encoding="utf-8")
+    try:
+        for n in range(1, 4):
+            (project / RAW).write_text(rows_of(n, wrong=n == 3), encoding="utf-8")
+            evaluated(project)
+            if n == 2:
+                git(project, "update-ref", "refs/tunesmith/runs/r2", snapshot(project, "r2").commit)
+                git(project, "checkout", "--quiet", "--", "dvc.lock")
+            last = commit(project, f"rows {n}", {})
+        said = asked(project, "recorded")
+    finally:
+        (project / "data/champion/champion.json").unlink()
+    assert culprit(said) == last
+    assert said[-1] == "0 evaluations; 4 read, 4 recorded"
+
+
+@pytest.mark.slow
+def test_with_a_limit_only_the_ends_that_the_answer_needs_are_evaluated(project: Path) -> None:
+    """What is given as bad and lies apart from the answer is taken for bad; beside it, it has to be."""
+    branch(project, "limit")
+    commits = [commit(project, f"rows {n}", {RAW: rows_of(20 + n, wrong=n >= 2)}) for n in range(1, 8)]
+    said = asked(project, "limit", limit=0.9)
+    assert culprit(said) == commits[1]
+    assert not any(words.startswith(f"  {commits[-1][:12]}") for words in said)
+    with pytest.raises(Problem) as caught:
+        asked(project, commits[0], limit=0.9)
+    assert str(caught.value) == (
+        f"{commits[0][:12]}: is not bad; expected f1[refund] below the limit of 0.9; got 1.0000; name another limit, "
+        "or another commit that is bad"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("asking", "error"),
+    [
+        ({"metric": "f2"}, r"f2: no such metric; expected one of accuracy, or f1\[LABEL\], "),
+        ({"metric": "f1[refnd]", "limit": 0.5},
+         r"f1\[refnd\]: no test row has this label or was answered with it; expected one of account, delivery, "),
+        ({"metric": "accuracy"},
+         r"accuracy: good is not better than bad; expected .*; got 1\.0000 at good, 1\.0000 at bad; "),
+        ({"limit": 1.5}, r"[0-9a-f]{12}: is not good; expected f1\[refund\] not below the limit of 1\.5; got 1\.0000"),
+    ],
+)  # fmt: skip
+def test_numbers_that_make_no_question_are_a_problem(project: Path, asking: dict[str, Any], error: str) -> None:
+    """A wrong name ends it at once, not as a commit that cannot be evaluated."""
+    branch(project, "same")
+    commit(project, "rows", {RAW: rows_of(1)})
+    commit(project, "rows", {RAW: rows_of(2)})
+    with pytest.raises(Problem, match=f"^{error}"):
+        asked(project, "same", **asking)
+
+
+@pytest.mark.slow
+def test_a_bisect_that_is_killed_goes_on_where_it_was(project: Path) -> None:
+    """No value is made twice, and the worktree that it left is in nobody's way."""
+    branch(project, "killed")
+    commits = [commit(project, f"rows {n}", {RAW: rows_of(40 + n, wrong=n >= 3)}) for n in range(1, 8)]
+    words = [sys.executable, "-u", "-m", "flows.cli", "bisect", "--good", "main", "--bad", "killed"]
+    with subprocess.Popen(
+        [*words, "--metric", "f1[refund]"], cwd=project, stdout=subprocess.PIPE, text=True, env=os.environ
+    ) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(3)]
+        while not (project / ".tunesmith/bisect").exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert [words.split()[-1] for words in said[1:]] == ["recorded", "ran"]
+    again = asked(project, "killed")
+    assert culprit(again) == commits[2]
+    assert [words.split()[-1] for words in again[1:3]] == ["remembered", "remembered"]
+    assert "bisect" not in git(project, "worktree", "list").replace(str(project), "")
+    assert not (project / ".tunesmith/bisect").exists()

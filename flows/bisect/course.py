@@ -135,8 +135,7 @@ def bisect(root: Path, good: str, bad: str, metric: str, limit: float | None, sa
     with only_run(root, "tunesmith bisect"):
         steps, commits = steps_between(root, good, bad)
         course = Course(root, metric, steps, say, limit)
-        most = math.ceil(math.log2(len(steps) - 1)) + (2 if limit is None else 1)
-        say(f"{commits} commits, {len(steps) - 1} of them change what the model depends on: at most {most} evaluations")
+        say(f"{commits} commits, {len(steps) - 1} of them change what the model depends on; {most(course)}")
         limit = settle_limit(course)
         before, after = search(len(steps), course.is_bad, course.cheap)
         for place in course.ends:
@@ -148,6 +147,13 @@ def bisect(root: Path, good: str, bad: str, metric: str, limit: float | None, sa
         say(total(course.ways))
 
 
+def most(course: Course) -> str:
+    """Say how many evaluations are ahead at most; more, if there are commits that cannot be evaluated."""
+    ends = len(set(course.ends) - course.cheap)
+    wanted = ends if course.limit is None or len(course.steps) == 2 else min(ends, 1)
+    return f"at most {math.ceil(math.log2(len(course.steps) - 1)) + wanted} evaluations"
+
+
 def settle_limit(course: Course) -> float:
     """Set the limit halfway between the ends, unless it is given; then look at those ends that cost nothing.
 
@@ -155,7 +161,7 @@ def settle_limit(course: Course) -> float:
         Problem: If an end cannot be evaluated, or good is not better than bad.
     """
     if course.limit is not None:
-        for place in course.cheap & set(course.ends):
+        for place in sorted(course.cheap & set(course.ends)):
             course.look_at_end(place)
         return course.limit
     good, bad = (course.look_at_end(place) for place in course.ends)

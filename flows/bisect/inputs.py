@@ -5,7 +5,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pipeline.problem import Problem
 STAGE = "evaluate"
 PARAMS, STAGES = "params.yaml", "dvc.yaml"
 METRICS = "data/evaluate/metrics.json"
+NO_CHAMPION = {str(CHAMPION): None}
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,22 @@ def inputs_of(root: Path, commit: str) -> Inputs:
     """Read what a commit's model depends on; where its YAML cannot be read, that is the files of YAML themselves."""
     tree = listed(root, commit)
     try:
-        params, lock = yaml_of(root, tree.get(PARAMS)), yaml_of(root, tree.get(LOCK))
+        params = yaml_of(root, tree.get(PARAMS))
         stages = up_to_evaluate(yaml_of(root, tree.get(STAGES)), params)
         values = {name: value(params, name) for stage in stages.values() for name in stage["params"]}
         files = files_of(root, tree, {dep for stage in stages.values() for dep in stage["deps"]})
     except (Problem, KeyError, TypeError, AttributeError):  # whoever evaluates it is told what is wrong
         return Inputs(commit, {name: tree[name] for name in (STAGES, PARAMS) if name in tree}, {}, {}, None)
-    return Inputs(commit, files, flat(values), stages, outcome(stages, files, params, lock.get("stages", {})))
+    return Inputs(commit, files, flat(values), stages, None)
+
+
+def with_outcome(root: Path, inputs: Inputs) -> Inputs:
+    """Add what the commit's dvc.lock tells of the outcome."""
+    tree = listed(root, inputs.commit)
+    if LOCK not in tree or not inputs.stages:
+        return inputs
+    lock = yaml_of(root, tree[LOCK])["stages"]
+    return replace(inputs, answers=outcome(inputs, yaml_of(root, tree[PARAMS]), lock))
 
 
 def listed(root: Path, commit: str) -> dict[str, str]:
@@ -132,21 +142,19 @@ def reads(deps: Collection[str], path: Path) -> bool:
     return bool(held) and not path.is_relative_to(CHAMPION)
 
 
-def outcome(
-    stages: Mapping[str, Any], files: Mapping[str, str], params: Mapping[str, Any], lock: Mapping[str, Any]
-) -> str | None:
+def outcome(inputs: Inputs, params: Mapping[str, Any], lock: Mapping[str, Any]) -> str | None:
     """Give the MD5 of the answers that dvc.lock names; None if it does not, or something was otherwise then.
 
-    Asked of the lock file alone, as DVC would ask it of a checkout.
+    Asked of the lock file alone, as DVC would ask it of a checkout; whatever champion was met then.
     """
     written: dict[str, str] = {}
-    for name, stage in stages.items():
+    for name, stage in inputs.stages.items():
         entry = lock.get(name, {})
         then = {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])}
-        now = {dep: written.get(dep, md5_of_dep(files, dep)) for dep in stage["deps"]}
+        now = {dep: written.get(dep, md5_of_dep(inputs.files, dep)) for dep in stage["deps"]}
         told = {name: value(params, name) for name in stage["params"]}
         ours = entry.get("cmd") == stage["cmd"] and entry.get("params", {}).get(PARAMS, {}) == told
-        if not ours or then | {str(CHAMPION): None} != now | {str(CHAMPION): None}:
+        if not ours or then | NO_CHAMPION != now | NO_CHAMPION:
             return None
         written |= {out["path"]: out["md5"] for out in entry["outs"]}
     return written.get(ANSWERS) if METRICS in written else None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.bisect.inputs import STAGES, Inputs, inputs_of
+from flows.bisect.inputs import STAGES, Inputs, inputs_of, with_outcome
 from flows.past import commit_of
 from flows.snapshot import REFS, WRITTEN, git
 from pipeline.problem import Problem
@@ -51,7 +51,7 @@ def steps_between(root: Path, good: str, bad: str) -> tuple[list[Step], int]:
     """
     commits = line(root, good, bad)
     steps: list[Step] = []
-    for state in (inputs_of(root, commit) for commit in commits):
+    for state in (with_outcome(root, inputs_of(root, commit)) for commit in commits):
         if steps and continues(steps[-1], state):
             steps[-1] = Step((*steps[-1].states, state))
         else:
@@ -64,7 +64,7 @@ def steps_between(root: Path, good: str, bad: str) -> tuple[list[Step], int]:
             got=f"{len(commits) - 1} commits that change none of it",
         )
     runs = [inputs_of(root, commit) for commit in runs_of(root)]
-    return [Step(step.states, tuple(stand_ins(step, runs))) for step in steps], len(commits) - 1
+    return [Step(step.states, tuple(stand_ins(root, step, runs))) for step in steps], len(commits) - 1
 
 
 def line(root: Path, good: str, bad: str) -> list[str]:
@@ -97,14 +97,14 @@ def runs_of(root: Path) -> list[str]:
     return git(root, "for-each-ref", "--sort=-committerdate", "--format=%(objectname)", REFS).split()
 
 
-def stand_ins(step: Step, runs: Iterable[Inputs]) -> Iterator[Inputs]:
+def stand_ins(root: Path, step: Step, runs: Iterable[Inputs]) -> Iterator[Inputs]:
     """Find the runs that were made of what a step's commits hold.
 
     What was tested before is none of the user's changes: a run notes it, and whoever commits may leave it out.
     """
     for run in runs:
         if (step.inputs.params, step.inputs.stages) == (run.params, run.stages) and own(step.inputs) == own(run):
-            yield run
+            yield with_outcome(root, run)
 
 
 def own(state: Inputs) -> dict[str, str]:

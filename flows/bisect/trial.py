@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from flows.bisect.inputs import METRICS, STAGE
+from flows.bisect.inputs import METRICS, STAGE, Inputs
 from flows.bisect.measured import Measured, keep, recall
 from flows.bisect.steps import Step
 from flows.difference import module
@@ -14,7 +14,7 @@ from flows.place import private
 from flows.repro import Journal, bring_up_to_date, stages
 from flows.screen import Screen, show
 from flows.snapshot import verify
-from flows.worktree import add_worktree, bring_data, pointers, remove_worktree
+from flows.worktree import add_worktree, bring_data, pointed, pointers, remove_worktree
 from pipeline.pairs import read_json
 from pipeline.problem import Problem
 
@@ -53,7 +53,7 @@ def evaluate(root: Path, step: Step, metric: str) -> tuple[Measured, How]:
     if (known := remembered(root, step, metric)) is not None:
         return known, "remembered"
     read = recorded(root, step, metric)
-    found, how = made(root, step.commit, metric) if read is None else (read, RECORDED)
+    found, how = made(root, step.inputs, metric) if read is None else (read, RECORDED)
     keep(root, step.commit, metric, found)
     return found, how
 
@@ -79,14 +79,14 @@ def brought(root: Path, state: Past, folder: Path) -> bool:
     return True
 
 
-def made(root: Path, commit: str, metric: str) -> tuple[Measured, How]:
+def made(root: Path, inputs: Inputs, metric: str) -> tuple[Measured, How]:
     """Bring the stages of a commit up to date in a worktree, whose DVC has this checkout's cache."""
-    tree = add_worktree(root, commit, TREE)
+    tree = add_worktree(root, inputs.commit, TREE)
     try:
-        if names := pointers(tree):
+        if names := [name for name in pointers(tree) if inputs.files.keys() & dict(pointed(tree, [name])).keys()]:
             bring_data(tree, *names)
         ran = run_stages(tree)
-        outputs = written(tree, commit).outputs
+        outputs = written(tree, inputs.commit).outputs
         return measure(root, tree / METRICS, tree / ANSWERS, metric, outputs), "ran" if ran else "restored"
     finally:
         remove_worktree(root, TREE)
