@@ -99,7 +99,7 @@ def test_commits_that_change_nothing_for_the_model_are_no_steps(line: Path) -> N
         ("main", "main~2", r"main: does not come before main~2 on its line of first parents; expected an earlier "),
         ("side", "main", r"side: does not come before main on its line of first parents; .* is [0-9a-f]{12}; name "),
         ("main", "main", r"main: does not come before main on its line of first parents; "),
-        ("main~5", "main~4", r"main~5\.\.main~4: no commit between them changed what a model depends on; .*; got 1 commit"),
+        ("main~5", "main~4", r"main~5\.\.main~4: no commit between them changed what a model depends on; .*; got 1 "),
         ("nowhere", "main", r"nowhere: no such commit, branch, tag or run; "),
     ],
 )  # fmt: skip
@@ -180,7 +180,7 @@ def test_params_and_code_that_changed_are_named(project: Path) -> None:
     found = commit(project, "faster", {"params.yaml": params})
     said = asked(project, "params")
     assert culprit(said) == found
-    assert said[0] == "2 commits, 1 of them change what the model depends on; at most 1 evaluations"
+    assert said[0] == "commits that change what the model depends on: 1 of 2; evaluations: at most 1"
     (told,) = [words for words in said if words.startswith("  params ")]
     assert told.startswith("  params    finetune.learning_rate: 0.0")
     assert " -> 0.7" in told
@@ -208,7 +208,7 @@ def test_what_lock_files_and_runs_record_is_read(project: Path) -> None:
     finally:
         (project / "data/champion/champion.json").unlink()
     assert culprit(said) == last
-    assert said[-1] == "0 evaluations; 4 read, 4 recorded"
+    assert said[-1] == "evaluations: 0; read: 4 (4 recorded)"
 
 
 @pytest.mark.slow

@@ -95,6 +95,18 @@ def test_a_state_comes_back_whole(project: Path) -> None:
     assert status(tree) == {}
 
 
+def test_what_stages_write_is_left_out_where_only_their_sources_are_wanted(project: Path) -> None:
+    """Only what the `.dvc` files that are named point to, and no matter whether the rest is to be had."""
+    for place in (project / ".dvc/cache", project.parent / "store"):
+        for path in objects(place, "heavy\n"):
+            path.unlink()
+    tree = laid_out(project)
+    bring_data(tree, "data/raw.dvc")
+    assert {name: (tree / "data/raw" / name).read_text(encoding="utf-8") for name in RAW} == RAW
+    assert not (tree / "out.txt").exists()
+    assert not (tree / "data/champion/adapter").exists()
+
+
 def test_the_checkout_stays_as_it_is(project: Path) -> None:
     """Branch, index and files, while the worktree is there and when it is gone; DVC does not look into it."""
     before = git(project, "status", "--porcelain", "--branch"), git(project, "rev-parse", "HEAD"), status(project)

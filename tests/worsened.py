@@ -127,7 +127,7 @@ def asked(
 
 def made(said: list[str]) -> int:
     """How many evaluations it says that it made."""
-    return int(said[-1].split()[0])
+    return int(said[-1].removeprefix("evaluations: ").partition(";")[0].split()[0])
 
 
 def culprit(said: list[str]) -> str:

@@ -135,7 +135,9 @@ def bisect(root: Path, good: str, bad: str, metric: str, limit: float | None, sa
     with only_run(root, "tunesmith bisect"):
         steps, commits = steps_between(root, good, bad)
         course = Course(root, metric, steps, say, limit)
-        say(f"{commits} commits, {len(steps) - 1} of them change what the model depends on; {most(course)}")
+        say(
+            f"commits that change what the model depends on: {len(steps) - 1} of {commits}; evaluations: {most(course)}"
+        )
         limit = settle_limit(course)
         before, after = search(len(steps), course.is_bad, course.cheap)
         for place in course.ends:
@@ -151,7 +153,7 @@ def most(course: Course) -> str:
     """Say how many evaluations are ahead at most; more, if there are commits that cannot be evaluated."""
     ends = len(set(course.ends) - course.cheap)
     wanted = ends if course.limit is None or len(course.steps) == 2 else min(ends, 1)
-    return f"at most {math.ceil(math.log2(len(course.steps) - 1)) + wanted} evaluations"
+    return f"at most {math.ceil(math.log2(len(course.steps) - 1)) + wanted}"
 
 
 def settle_limit(course: Course) -> float:

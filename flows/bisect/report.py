@@ -83,8 +83,9 @@ def rows_changed(root: Path, answer: Answer) -> Iterator[str]:
 def total(ways: Mapping[How, int]) -> str:
     """Say how many numbers it took, and how they were come by."""
     kinds = {"evaluations": {"ran", "restored"}, "read": {"recorded", "remembered"}}
-    told = {word: {how: times for how, times in ways.items() if how in kind} for word, kind in kinds.items()}
-    return "; ".join(
-        f"{sum(of.values())} {word}" + "".join(f", {times} {how}" for how, times in sorted(of.items()))
-        for word, of in told.items()
-    )
+    found = []
+    for word, kind in kinds.items():
+        of = {how: times for how, times in sorted(ways.items()) if how in kind}
+        told = ", ".join(f"{times} {how}" for how, times in of.items())
+        found.append(f"{word}: {sum(of.values())}{f' ({told})' if told else ''}")
+    return "; ".join(found)

@@ -76,7 +76,8 @@ def line(root: Path, good: str, bad: str) -> list[str]:
     first, last = commit_of(root, good), commit_of(root, bad)
     commits = git(root, "rev-list", "--first-parent", "--reverse", last).split()
     if first not in commits or first == last:
-        nearest = next((commit for commit in git(root, "rev-list", first).split() if commit in set(commits)), "none")
+        known = set(commits)
+        nearest = next((commit for commit in git(root, "rev-list", first).split() if commit in known), "none")
         raise Problem(
             good,
             f"does not come before {bad} on its line of first parents",
@@ -98,12 +99,15 @@ def runs_of(root: Path) -> list[str]:
 
 
 def stand_ins(root: Path, step: Step, runs: Iterable[Inputs]) -> Iterator[Inputs]:
-    """Find the runs that were made of what a step's commits hold.
+    """Find the runs that were made of what a step's commits hold, first those that knew least beyond it.
 
-    What was tested before is none of the user's changes: a run notes it, and whoever commits may leave it out.
+    A run notes in files of its own what was tested before, and whoever commits may leave them out; so it may know more
+    of that than the commit, and never less.
     """
-    for run in runs:
-        if (step.inputs.params, step.inputs.stages) == (run.params, run.stages) and own(step.inputs) == own(run):
+    wanted = step.inputs
+    for run in sorted(runs, key=lambda run: len(run.files)):
+        alike = (wanted.params, wanted.stages, own(wanted)) == (run.params, run.stages, own(run))
+        if alike and wanted.files.items() <= run.files.items():
             yield with_outcome(root, run)
 
 
