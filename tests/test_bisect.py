@@ -14,8 +14,9 @@ import pytest
 from checkout import apart, git, make_checkout
 from worsened import FILES, MODEL, RAW, asked, branch, commit, culprit, evaluated, made, make_worsened, rows_of
 
+from flows.bisect.inputs import Inputs
 from flows.bisect.search import search
-from flows.bisect.steps import steps_between
+from flows.bisect.steps import Step, stand_ins, steps_between
 from flows.snapshot import snapshot
 from pipeline.problem import Problem
 
@@ -107,6 +108,21 @@ def test_a_question_without_an_answer_is_a_problem(line: Path, good: str, bad: s
     """Before anything is evaluated."""
     with pytest.raises(Problem, match=f"^{error}"):
         asked(line, bad, good)
+
+
+def test_a_run_stands_in_for_a_commit_if_it_knew_all_that_was_tested_there(line: Path) -> None:
+    """It may know more, the less the better; every other file is the same."""
+    files = {"data/raw/a.jsonl": "1", "data/tested/a.parquet": "2"}
+    more = {"data/tested/b.parquet": "3"}
+    known = {
+        "more": files | more, "same": files, "less": {"data/raw/a.jsonl": "1"},
+        "others": {"data/raw/a.jsonl": "1"} | more, "other rows": files | {"data/raw/a.jsonl": "4"},
+    }  # fmt: skip
+    head = git(line, "rev-parse", "HEAD")
+    runs = {name: Inputs(head, read, {}, {}, None) for name, read in known.items()}
+    found = list(stand_ins(line, Step((Inputs(head, files, {}, {}, None),)), runs.values()))
+    assert found == [runs["same"], runs["more"]]
+    assert not list(stand_ins(line, Step((Inputs(head, files, {"evaluate.seed": 1}, {}, None),)), runs.values()))
 
 
 @pytest.fixture(scope="module")
