@@ -114,8 +114,10 @@ def status() -> None:
         tunesmith status
     """
     from flows import champion, repro, snapshot
+    from flows.mended import mend_if_free
 
     root = place.root()
+    mend_if_free(root)
     params, _ = load_params(root / "params.yaml"), snapshot.head(root)
     stale, ran = repro.status(root), snapshot.outputs(root)
     for stage in repro.stages(root):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flows.lock import only_run
 from flows.marker import mark
+from flows.mended import mend
 from flows.record.rebuilt import sync as sync_record
 from flows.record.store import client
 from flows.record.told import catch_up
@@ -33,6 +34,7 @@ def sync(root: Path) -> list[str]:
             do="`tunesmith run` makes it, `dvc checkout` brings it back",
         )
     with only_run(root, "tunesmith sync"):
+        mend(root)
         verify(root, stages(root))
         name = f"sync-{datetime.now(UTC):%Y%m%dT%H%M%S}"  # never one that an earlier run is recorded with
         told = catch_up(root, params)
