@@ -1,14 +1,18 @@
 """The champions that this checkout keeps, one for each model name, and when the stages see one."""
 
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from flows import trail
+from flows import past, trail
+from flows.origin import made
 from flows.place import private
 from flows.trail import Move
 from pipeline.champion import ADAPTER, FOLDER, RECORD, Champion, read_champion
-from pipeline.pairs import write_json
+from pipeline.digests import file_sha256, weights_of
+from pipeline.pairs import read_json, write_json
+from pipeline.problem import Problem
 
 
 def home(root: Path, name: str) -> Path:
@@ -74,3 +78,40 @@ def refresh(root: Path, name: str) -> bool:
         shutil.copytree(current.adapter, root / FOLDER / ADAPTER)
         write_json(root / FOLDER / RECORD, current.release)
     return True
+
+
+def restored(root: Path, name: str) -> list[str]:
+    """Bring back the champion that the moves name, if this checkout keeps another one or none; say so if it was done.
+
+    Raises:
+        Problem: If it is not to be had.
+    """
+    told, current = trail.moves(root, name), held(root, name)
+    for digest in trail.reigns(told)[-1:]:
+        if current is None or current.digest != digest:
+            with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
+                found = brought_back(root, told, digest, Path(place))
+                keep(home(root, name), found.adapter, found.release)
+            return [f"champion {digest[:12]} brought back from DVC"]
+    return []
+
+
+def brought_back(root: Path, told: list[Move], digest: str, place: Path) -> Champion:
+    """Bring a champion of the past back from what DVC keeps of the state that made it.
+
+    Raises:
+        Problem: If the state is gone, or it holds other weights.
+    """
+    state = made(root, digest, trail.made_by(told, digest))
+    released = bring_release(root, state, place)
+    found = file_sha256(weights_of(released.adapter))
+    if found != digest:
+        raise Problem(f"the state {state.commit[:12]}", "holds other weights", expected=digest, got=found)
+    return released
+
+
+def bring_release(root: Path, state: past.Past, place: Path) -> Champion:
+    """Bring what a state released back into a folder: the adapter, and what is recorded of it."""
+    past.bring_back(root, state, past.ADAPTER, place / ADAPTER)
+    past.bring_back(root, state, past.RELEASE, place / "release.json")
+    return Champion(place / ADAPTER, read_json(place / "release.json"))

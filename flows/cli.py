@@ -134,7 +134,7 @@ def status() -> None:
 @plain_errors
 def reproduce(
     what: Annotated[
-        str, typer.Argument(metavar="COMMIT|RUN|VERSION", help="3, NAME/3, NAME@champion, a run's id, or a commit.")
+        str, typer.Argument(metavar="COMMIT|RUN|VERSION", help="3, NAME/3, @champion, a run's id, or a commit.")
     ],
     env: Annotated[
         bool, typer.Option("--env", help="Install the packages that it pins, and use those: needs the network.")
@@ -149,7 +149,7 @@ def reproduce(
 
         tunesmith reproduce 3                 version 3 of this project's model
 
-        tunesmith reproduce NAME@champion
+        tunesmith reproduce @champion         in a fresh clone too, where MLflow knows nothing
 
         tunesmith reproduce 4f1c2d --env      a run or a commit, with the packages of its time
     """

@@ -18,6 +18,10 @@ def diff(
         str | None,
         typer.Argument(metavar="REV", help="A commit, tag or run; else what the champion was made from."),
     ] = None,
+    *,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="A comment for a pull request: model, accepted tokens, pairs.")
+    ] = False,
 ) -> None:
     """Say what changed in the pairs, row by row, and what it calls for by the rules in params.yaml.
 
@@ -28,9 +32,15 @@ def diff(
         tunesmith diff           since the champion, else since the last run
 
         tunesmith diff HEAD~3    since an earlier commit
+
+        tunesmith diff --markdown main   the model and the accepted tokens too, for GitHub
     """
     from flows.difference import compare, lines
+    from flows.review import review
 
+    if markdown:
+        sys.stdout.write(review(place.root(), rev))
+        return
     for line in lines(*compare(place.root(), rev)):
         show.console.print(line, markup=False)
 
@@ -57,6 +67,23 @@ def bisect(
     from flows.bisect.course import bisect as find
 
     find(place.root(), good, bad, metric, limit, lambda line: show.console.print(line, markup=False))
+
+
+@app.command()
+@plain_errors
+def pull() -> None:
+    """Bring into a clone what DVC keeps of this commit: sources, what the stages left, and the champion.
+
+    From the cache, and from the remote if one is set. What is lost of the stages the next run makes again.
+
+    [dim]Example:[/]
+
+        tunesmith pull
+    """
+    from flows.pull import pull as bring
+
+    for line in bring(place.root()):
+        show.console.print(line, markup=False)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typing import Any
 from flows.place import private
 from flows.repro import dvc
 from flows.snapshot import REFS, git, inputs, md5_of, outputs
+from flows.worktree import add_worktree, default_remote, remove_worktree
 from pipeline.problem import Problem
 
 PAIRS = "data/ingest/pairs.parquet"
@@ -161,7 +162,7 @@ def whole(cache_folder: Path, md5: str) -> bool:
 
 def fetch(root: Path, commit: str, path: str) -> None:
     """Let DVC fetch an output of a past commit into this checkout's cache, if a remote is set."""
-    if not dvc(root, "remote", "list").strip():
+    if default_remote(root) is None:
         return
     try:
         with in_worktree(root, commit) as tree:
@@ -173,14 +174,9 @@ def fetch(root: Path, commit: str, path: str) -> None:
 @contextmanager
 def in_worktree(root: Path, commit: str) -> Iterator[Path]:
     """Lay a commit out beside this checkout, with its cache and settings: DVC asks the lock file that lies there."""
-    own = Path(".dvc") / "config.local"
     with tempfile.TemporaryDirectory(prefix="past-", dir=private(root)) as place:
-        tree = Path(place) / "tree"
-        git(root, "worktree", "add", "--quiet", "--detach", str(tree), commit)
+        name = f"{Path(place).name}/tree"
         try:
-            if (root / own).exists():
-                shutil.copy(root / own, tree / own)
-            dvc(tree, "cache", "dir", "--local", str(cache(root)))
-            yield tree
+            yield add_worktree(root, commit, name)
         finally:
-            git(root, "worktree", "remove", "--force", str(tree))
+            remove_worktree(root, name)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from checkout import PROJECT, apart, git, make_checkout
+from crowned import NAME, crowned
 
 from flows.record.reproduced import Made, tell
 from flows.record.runs import begin
@@ -12,6 +13,7 @@ from flows.record.store import client
 from flows.record.versions import Version
 from flows.reproduce.target import Target, resolve
 from flows.snapshot import head
+from flows.trail import Move, append
 from pipeline.params import load_params
 from pipeline.problem import Problem
 
@@ -50,7 +52,17 @@ def made(project: Path) -> Made:
 def test_a_model_is_called_by_many_names(project: Path, made: Made) -> None:
     """By its version, by an alias, by its run in full or in part, and by the commit that it was made from."""
     name, commit = made.version.name, made.commit
-    for what in ("1", f"{name}/1", f"{name}@champion", made.run_id, made.run_id[:8], commit, commit[:10], "first"):
+    for what in (
+        "1",
+        f"{name}/1",
+        f"{name}@champion",
+        "@champion",
+        made.run_id,
+        made.run_id[:8],
+        commit,
+        commit[:10],
+        "first",
+    ):
         assert resolve(project, what) == Target(commit, made), what
 
 
@@ -105,3 +117,31 @@ def test_how_it_ended_is_told_to_run_and_version(project: Path, made: Made) -> N
     version = client(project).get_model_version(made.version.name, made.version.number)
     run = client(project).get_run(made.run_id)
     assert version.tags["tunesmith.reproduced"] == run.data.tags["tunesmith.reproduced"] == "identical"
+
+
+def test_a_champion_that_nobody_became_is_a_problem(project: Path) -> None:
+    """One line: what is missing, and what makes it. MLflow has no such alias, and the file no line."""
+    git(project, "checkout", "--quiet", "--detach")
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    (project / "params.yaml").write_text(text.replace("quillmoor-triage", "newborn"), encoding="utf-8")
+    with pytest.raises(Problem) as told:
+        resolve(project, "@champion")
+    (project / "params.yaml").write_text(text, encoding="utf-8")
+    assert str(told.value) == (
+        "newborn@champion: nobody was ever promoted; expected a line of newborn in data/promotions.jsonl; "
+        "`tunesmith run` makes the first champion; commit that file and dvc.lock"
+    )
+
+
+@pytest.mark.slow
+def test_a_fresh_clone_knows_the_champion_without_mlflow(tmp_path: Path) -> None:
+    """By either name: the commit whose dvc.lock holds the release of the last champion, also after a rollback."""
+    with crowned(tmp_path) as found:
+        clone = found.clone("clone")
+        assert [resolve(clone, what) for what in ("@champion", f"{NAME}@champion")] == [
+            Target(found.commits[1], None)
+        ] * 2
+        move = Move(NAME, found.digests[0], found.digests[1], how="rollback", why="worse", state=found.states[0])
+        append(clone, move)
+        assert resolve(clone, "@champion") == Target(found.commits[0], None)
+        assert resolve(found.root, "@champion") == Target(found.states[1], None)

@@ -6,11 +6,12 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 
 from flows.account import Account, change_of, forget, read, untold
+from flows.champion import bring_release
 from flows.marker import mark
 from flows.past import past
 from flows.place import tracking_uri
 from flows.record.changed import show_change
-from flows.record.rebuilt import bring_release, register_past
+from flows.record.rebuilt import register_past
 from flows.record.refused import show_refused
 from flows.record.release import RELEASE_TAG, record, release_digest
 from flows.record.runs import Run, begin, points_of, ship

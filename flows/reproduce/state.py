@@ -1,15 +1,22 @@
 """A past state laid out to be made again: its files and its data, with what its run left set aside."""
 
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows import trail
+from flows.champion import brought_back
+from flows.past import RELEASE
 from flows.place import private
 from flows.repro import stages
 from flows.reproduce.ladder import Evidence, read_evidence
 from flows.snapshot import md5_of
 from flows.worktree import add_worktree, bring_data
+from pipeline.champion import ADAPTER, FOLDER, RECORD
+from pipeline.pairs import read_json, write_json
 from pipeline.params import read_yaml
 from pipeline.problem import Problem
 
@@ -27,6 +34,11 @@ class State:
     def sources(self) -> list[str]:
         """Paths of the raw data."""
         return [dep["path"] for dep in self.lock["ingest"]["deps"] if not dep["path"].startswith("pipeline/")]
+
+    @property
+    def read(self) -> dict[str, str]:
+        """Digest of each file and folder that the stages read."""
+        return {dep["path"]: dep["md5"] for entry in self.lock.values() for dep in entry["deps"]}
 
     @property
     def outs(self) -> dict[str, str]:
@@ -49,7 +61,7 @@ def lay_out(root: Path, commit: str) -> State:
     """Lay out a state in a worktree, with all data that its run read and left, every byte checked.
 
     Raises:
-        Problem: If no run came to its end in that state, or an object of its data cannot be had.
+        Problem: If no run came to its end in that state, or its data or the champion that it met cannot be had.
     """
     tree = add_worktree(root, commit, TREE)
     names = stages(tree)
@@ -64,7 +76,28 @@ def lay_out(root: Path, commit: str) -> State:
             do="name a version, or the run that made it",
         )
     bring_data(tree)
-    return State(tree, {name: lock[name] for name in names})
+    state = State(tree, {name: lock[name] for name in names})
+    show_champion(root, state)
+    return state
+
+
+def show_champion(root: Path, state: State) -> None:
+    """Show the stages the champion that the model met, where the commit does not hold it.
+
+    The state of a run holds it. What people commit does not, for git ignores it; its release then says who it was.
+
+    Raises:
+        Problem: If it is not to be had.
+    """
+    folder, release = state.tree / FOLDER, read_json(state.tree / RELEASE)
+    met, before = state.read.get(str(FOLDER)), release["champion_before"]
+    if met is None or before is None or (folder.exists() and md5_of(folder) == met):
+        return
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
+        found = brought_back(root, trail.moves(root, release["name"]), before, Path(place))
+        shutil.rmtree(folder / ADAPTER, ignore_errors=True)
+        shutil.copytree(found.adapter, folder / ADAPTER)
+        write_json(folder / RECORD, found.release)
 
 
 def set_aside(state: State) -> Evidence:

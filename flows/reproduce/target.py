@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows import trail
+from flows.origin import made as origin_of
 from flows.record.reproduced import Made, by_alias, by_commit, by_run, by_version
 from flows.snapshot import git
 from pipeline.params import load_params
@@ -13,6 +15,7 @@ RUN_ID = re.compile(r"[0-9a-f]{4,32}")
 NUMBER = re.compile(r"\d{1,6}")
 """Longer ones are taken for the beginning of a commit or of a run."""
 EXPECTED = "a commit, a run of MLflow or the beginning of its id, or a version: 3, NAME/3 or NAME@champion"
+CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,15 @@ class Target:
 def resolve(root: Path, what: str) -> Target:
     """Find what is meant.
 
-    A plain commit stands for the newest run that was made from it.
+    A plain commit stands for the newest run that was made from it. MLflow knows who is champion; where it has no
+    record, as in a fresh clone, the project's own file does.
 
     Raises:
         Problem: If nothing, or more than one thing, is called so, or the state was not kept.
     """
     made = version_called(root, what)
     runs = by_run(root, what) if made is None and RUN_ID.fullmatch(what) else []
-    commit = commit_called(root, what) if made is None else None
+    commit = (champion_called(root, what) or commit_called(root, what)) if made is None else None
     if len(runs) + (commit is not None) > 1:
         names = [f"run {run.run_id}" for run in runs] + ([f"commit {commit}"] if commit else [])
         raise Problem(what, "more than one thing is called so", got=", ".join(names), do="write more of the one meant")
@@ -50,8 +54,37 @@ def version_called(root: Path, what: str) -> Made | None:
     name, slash, number = what.rpartition("/")
     if slash and NUMBER.fullmatch(number):
         return by_version(root, name, number)
+    name, alias = alias_called(root, what)
+    return by_alias(root, name, alias) if alias else None
+
+
+def alias_called(root: Path, what: str) -> tuple[str, str]:
+    """Take a name and an alias apart, without a name the project's own; the alias is empty if there is none."""
     name, at, alias = what.rpartition("@")
-    return by_alias(root, name, alias) if at and name and not alias.startswith("{") else None
+    if not at or alias.startswith("{"):
+        return what, ""
+    return name or load_params(root / "params.yaml").register.name, alias
+
+
+def champion_called(root: Path, what: str) -> str | None:
+    """Find the commit that made the champion, by what the project's file says of it; None if that is not its name.
+
+    Raises:
+        Problem: If nobody was ever champion, or the state that made it is not here.
+    """
+    name, alias = alias_called(root, what)
+    if alias != CHAMPION or name != load_params(root / "params.yaml").register.name:
+        return None
+    told = trail.moves(root, name)
+    if not told:
+        raise Problem(
+            f"{name}@{CHAMPION}",
+            "nobody was ever promoted",
+            expected=f"a line of {name} in {trail.PROMOTIONS}",
+            do="`tunesmith run` makes the first champion; commit that file and dvc.lock",
+        )
+    digest = trail.reigns(told)[-1]
+    return origin_of(root, digest, trail.made_by(told, digest)).commit
 
 
 def commit_called(root: Path, what: str) -> str | None:
