@@ -83,6 +83,8 @@ def release_of_now(root: Path) -> Mapping[str, Any]:
 
 def golden_of(root: Path, commit: str) -> Sequence[Mapping[str, Any]]:
     """Read the accepted tokens of a commit."""
+    if not git(root, "ls-tree", "--name-only", commit, GOLDEN):
+        raise Problem(f"commit {commit[:12]}", f"has no {GOLDEN}")
     return lines_of(git(root, "show", f"{commit}:{GOLDEN}"), f"{GOLDEN} of {commit[:12]}")
 
 
