@@ -134,7 +134,7 @@ def terms(then: Found, now: Found) -> Iterator[str]:
     """Say what the tokens were accepted with that is otherwise now."""
     for name in dict.fromkeys([*then, *now]):
         if then.get(name) != now.get(name):
-            yield f"\n`{name}`: {code(then.get(name, ''))} → {code(now.get(name, ''))}"
+            yield f"\n{code(name)}: {code(then.get(name, ''))} → {code(now.get(name, ''))}"
 
 
 def golden_rows(then: Sequence[Found], now: Sequence[Found]) -> Iterator[list[str]]:
@@ -149,7 +149,7 @@ def golden_rows(then: Sequence[Found], now: Sequence[Found]) -> Iterator[list[st
             asked = shown["messages"][-1]["content"] if shown["messages"] else ""
             yield [f"{code(asked)} → {code(shown['completion'])}", code(shown["kind"]), fate(was, row)]
     if same:
-        yield [f"{same} others", "", "unchanged"]
+        yield [f"{same} more", "", "unchanged"]
 
 
 def fate(was: Found | None, row: Found | None) -> str:
@@ -157,7 +157,7 @@ def fate(was: Found | None, row: Found | None) -> str:
     if was is None or row is None:
         return f"accepted anew, {len(row['ids'])} tokens" if row else "accepted no more"
     lines = [list(zip(side["ids"], side["tokens"], strict=True)) for side in (was, row)]
-    places = enumerate(zip_longest(*lines, fillvalue=("", "none")), start=1)
+    places = enumerate(zip_longest(*lines, fillvalue=("none", "")), start=1)
     first = next((place for place in places if place[1][0] != place[1][1]), None)
     if first is None:
         return (
@@ -165,7 +165,7 @@ def fate(was: Found | None, row: Found | None) -> str:
         )
     number, ((old_id, old), (new_id, new)) = first
     counted = f"{len(was['ids'])} → {len(row['ids'])} tokens"
-    return f"{counted}; first at {number}: {old_id} {code(old)} → {new_id} {code(new)}"
+    return f"{counted}; first at {number}: {code(old_id)} {code(old)} → {code(new_id)} {code(new)}"
 
 
 def changes(pairs: Found | Problem, shown: int) -> Iterator[str]:

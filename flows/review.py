@@ -101,6 +101,16 @@ def lines_of(text: str, where: str) -> Sequence[Mapping[str, Any]]:
         found = [json.loads(line) for line in text.removesuffix("\n").split("\n") if line]
     except ValueError as error:
         raise Problem(where, f"is not what `tunesmith accept-contract` writes: {error}") from error
-    if not all(isinstance(row, dict) and row.keys() >= KEYS for row in found[1:]):
+    if not all(isinstance(row, dict) for row in found) or not all(map(is_pair, found[1:])):
         raise Problem(where, "is not what `tunesmith accept-contract` writes", expected=", ".join(sorted(KEYS)))
     return found
+
+
+def is_pair(row: Mapping[str, Any]) -> bool:
+    """Say whether a line has all that is told of a pair; it may come with somebody's pull request."""
+    return (
+        row.keys() >= KEYS
+        and all(isinstance(row[name], list) for name in ("messages", "ids", "tokens"))
+        and all(isinstance(message, dict) and "content" in message for message in row["messages"])
+        and len(row["ids"]) == len(row["tokens"])
+    )

@@ -179,7 +179,7 @@ def test_who_stops_a_command_reads_one_line(capsys: pytest.CaptureFixture[str]) 
 def test_without_a_command_the_help_is_shown() -> None:
     """All commands are named in it."""
     _, said, errors = called()
-    names = "run diff plan status up down watch sync new predict accept-contract promote rollback lineage"
+    names = "run diff pull plan status up down watch sync new predict accept-contract promote rollback lineage"
     assert all(f" {name} " in said + errors for name in names.split())
 
 

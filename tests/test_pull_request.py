@@ -1,9 +1,8 @@
-"""Laws of the workflows' shell, run as GitHub runs it: fresh clones, a push, a pull request, the weekly reproduction."""
+"""Laws of the workflows' shell, run as GitHub runs it: fresh clones, a push, a pull request, the weekly check."""
 
 import html
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,15 +116,17 @@ def pushed(hosted: Hosted) -> Runner:
     runner.step("Tell what changes", BEFORE="0" * 40)
     keeper = hosted.runner("keeper")
     for name in WRITTEN:  # as an artifact brings them
-        copy = shutil.copytree if (runner.root / name).is_dir() else shutil.copy
-        copy(runner.root / name, keeper.root / name, **({"dirs_exist_ok": True} if copy is shutil.copytree else {}))
+        subprocess.run(
+            ["cp", "--recursive", "--no-target-directory", runner.root / name, keeper.root / name], check=True
+        )
     keeper.step("Commit it", "keep", COMMIT=git(runner.root, "rev-parse", "HEAD"))
     return runner
 
 
 @pytest.fixture(scope="module")
 def asked(hosted: Hosted, pushed: Runner) -> Runner:
-    """After a pull request that adds six rows, and relabels one with a text that would be Markdown."""
+    """After a pull request that adds six rows, whose text would be Markdown, to what the push left."""
+    assert "changed=true" in pushed.wrote("output")
     person = hosted.runner("person")
     person.step("Bring back data and champion")
     raw = person.root / "data/raw/colours.jsonl"

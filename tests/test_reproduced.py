@@ -30,9 +30,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[C
             patch.setenv(name, value)
         made.call("-m", "dvc", "remote", "add", "--default", "beside", "../store").check_returncode()
         git(made.root, "commit", "--quiet", "--all", "-m", "a remote")
-        made.tunesmith("run").check_returncode()
-        made.change(finetune__learning_rate=0.02)
-        made.tunesmith("run").check_returncode()
+        for rate in (0.03, 0.02):
+            made.change(finetune__learning_rate=rate)
+            made.tunesmith("run").check_returncode()
+            git(made.root, "add", "--all")
+            git(made.root, "commit", "--quiet", "-m", f"a run at {rate}")
         yield made
 
 
@@ -160,3 +162,14 @@ def test_an_object_that_is_lost_is_no_reason_to_make_it_anew(checkout: Checkout)
         "error: data/finetune/adapter/adapter_model.safetensors: neither in DVC's cache nor in the remote beside; "
     )
     assert "ingest" not in done.stdout
+
+
+def test_in_a_plain_clone_a_model_meets_the_champion_that_it_met_then(checkout: Checkout) -> None:
+    """Its commit holds no champion, for git ignores it; the release says who it was, and the remote has the weights."""
+    git(checkout.root.parent, "clone", "--quiet", "--no-local", "project", "clone")
+    clone = Checkout(checkout.root.parent / "clone", checkout.environment)
+    done = clone.tunesmith("reproduce", "HEAD")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "of which MLflow knows no run" in done.stdout.splitlines()[0]
+    assert ladder(done.stdout) == dict.fromkeys(RUNGS, "same")
+    assert "otherwise" not in done.stdout

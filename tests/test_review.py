@@ -135,7 +135,12 @@ def test_an_object_that_is_lost_is_told(project: Path) -> None:
     (project / ".dvc/away").rename(cache)
 
 
-@pytest.mark.parametrize("text", ["no json", '{"system": "x"}\n{"id": 1}', '{"system": "x"}\n[1]'])
+@pytest.mark.parametrize(
+    "text",
+    ["no json", "[1]", *(f'{{"system": "x"}}\n{row}' for row in (
+        '{"id": 1}', "[1]", json.dumps(ROW | {"messages": ["@all"]}), json.dumps(ROW | {"ids": [1, 2]}),
+    ))],
+)  # fmt: skip
 def test_lines_that_are_no_contract_are_told(project: Path, text: str) -> None:
     """Where they stand, and what writes them; no contract at all is none."""
     with pytest.raises(Problem, match=r"^there: is not what `tunesmith accept-contract` writes"):
