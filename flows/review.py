@@ -33,9 +33,8 @@ def review(root: Path, revision: str | None = None) -> str:
         Problem: If there is no such commit, or none is named and there is nothing to compare with.
     """
     commit, name = compared_with(root, revision)
-    before = Side(
-        f"{name} ({commit[:12]})", known(lambda: release_of(root, commit)), known(lambda: golden_of(root, commit))
-    )
+    called = commit[:12] if commit.startswith(name) else f"{name} ({commit[:12]})"
+    before = Side(called, known(lambda: release_of(root, commit)), known(lambda: golden_of(root, commit)))
     after = Side("now", known(lambda: release_of_now(root)), known(lambda: golden_of_now(root)))
     return comment(before, after, known(lambda: compare(root, revision)[1]))
 

@@ -96,13 +96,12 @@ def test_release_tokens_and_pairs_stand_then_and_now(project: Path) -> None:
 
 def test_a_commit_before_the_first_run_has_no_release_and_that_is_told(project: Path) -> None:
     """As is that its tokens and pairs are not known; what is now stands beside it."""
-    text, commit = html.unescape(review(project, "bare")), git(project, "rev-parse", "bare")[:12]
+    whole = git(project, "rev-parse", "bare")
+    text, commit = html.unescape(review(project, whole)), whole[:12]
+    assert f"\n<code>{commit}</code> → <code>now</code>\n" in text
     assert f"<code>commit {commit}: has no dvc.lock, so it names no release; commit it after a run</code>" in text
     assert f"<code>commit {commit}: has no data/golden.jsonl</code>" in text
-    assert (
-        "<code>bare: no pairs are kept there; expected dvc.lock with data/ingest/pairs.parquet; name a run</code>"
-        in text
-    )
+    assert f"<code>{whole}: no pairs are kept there; expected dvc.lock with data/ingest/pairs.parquet; name a" in text
     assert "| not known | 0.310 (0.100 to 0.900, n=31) |" in text
 
 
