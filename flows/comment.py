@@ -71,6 +71,8 @@ def model(before: Side, after: Side) -> Iterator[str]:
         yield f"\n{likeness(then['digests'], now['digests'])}"
     if now:
         yield from ["", "The gate now says:", "", *reasons(now)]
+        if "worth" in now:
+            yield f"\nWas it worth it? {code(now['worth']['text'], LONG)}"
     if then:
         yield from folded("What the gate said before", reasons(then))
 
@@ -108,7 +110,8 @@ def likeness(then: Found, now: Found) -> str:
 
 def reasons(found: Found) -> list[str]:
     """List the reasons of a verdict or a decision; labels may stand in them."""
-    return [f"- {code(reason, LONG)}" for reason in found["reasons"][:NAMED]]
+    told, more = found["reasons"][:NAMED], len(found["reasons"]) - NAMED
+    return [*(f"- {code(reason, LONG)}" for reason in told), *([f"- and {more} more"] if more > 0 else [])]
 
 
 def tokens(before: Side, after: Side) -> Iterator[str]:

@@ -73,6 +73,19 @@ def test_each_measure_stands_before_and_after() -> None:
     assert text.index("not surely better") < text.index("<details>") < text.index("surely better than the base model")
 
 
+def test_whether_it_was_worth_it_is_told() -> None:
+    """Where the release says so: one of an earlier time does not."""
+    text = said(after=side("now", RELEASE | {"worth": {"text": "use a prompt"}}))
+    assert f"Was it worth it? {code('use a prompt')}" in text
+    assert "worth it" not in said()
+
+
+def test_reasons_that_are_left_out_are_counted() -> None:
+    """A gate may have one for every label."""
+    text = said(after=side("now", RELEASE | {"reasons": [f"reason {n}" for n in range(23)]}))
+    assert (text.count("reason "), "- and 3 more\n" in text) == (20, True)
+
+
 def test_other_test_rows_and_the_same_weights_are_told() -> None:
     """A change of scores is no comparison then; and a change that changes nothing says that."""
     now = copy.deepcopy(RELEASE)
