@@ -56,7 +56,7 @@ def run(
         recorded = f"{report.untold}; it is told by the next run, or by `tunesmith sync`"
     show.console.print(f"\n{ran} of {len(report.stages)} stages run; {recorded}", markup=False)
     if report.remote != "none":
-        show.console.print(f"data in DVC's remote: {report.remote}", markup=False)
+        show.console.print(f"data in DVC's remote: {report.remote}; state in git's: {report.pushed}", markup=False)
     if plan.complete:
         show.results(root)
         show.next_steps(root)

@@ -16,13 +16,15 @@ from pipeline.problem import Problem
 class Report:
     """What a run did: the outcome and seconds of each stage, where it is recorded, and as which version.
 
-    `remote` is what DVC's remote has of its data; `untold` why MLflow does not know all of it yet, if it does not.
+    `remote` is what DVC's remote has of its data, `pushed` whether git's has its state; `untold` why MLflow does not
+    know all of it yet, if it does not.
     """
 
     stages: dict[str, tuple[Outcome, float]] = field(default_factory=dict)
     run_id: str = ""
     version: str = ""
     remote: str = "none"
+    pushed: str = "none"
     untold: str = ""
 
 

@@ -6,6 +6,7 @@ from flows import champion
 from flows.lock import only_run
 from flows.past import written
 from flows.repro import dvc
+from flows.upload import fetch_states
 from flows.worktree import default_remote, tracked
 from pipeline.params import load_params
 from pipeline.problem import Problem
@@ -22,6 +23,7 @@ def pull(root: Path) -> list[str]:
     """
     name = load_params(root / "params.yaml").register.name
     with only_run(root, "tunesmith pull"):
+        fetch_states(root)
         remote = default_remote(root)
         dvc(root, "pull" if remote else "checkout", "--allow-missing")
         places = f"DVC's cache and in the remote {remote}" if remote else "DVC's cache, and no remote is set"

@@ -28,7 +28,7 @@ from flows.plan import Plan, Report
 from flows.repro import Journal, Outcome, bring_up_to_date
 from flows.screen import Screen, show
 from flows.snapshot import snapshot, verify
-from flows.upload import upload
+from flows.upload import push_state, upload
 from pipeline.digests import file_sha256
 from pipeline.pairs import read_json
 from pipeline.problem import Problem
@@ -140,11 +140,13 @@ def finish(plan: Plan, report: Report, account: Account) -> Account:
     if plan.complete:
         champion.accept(plan.root, read_json(plan.root / RELEASE), state.commit)
     report.remote = upload(plan.root, state.commit)
+    report.pushed = push_state(plan.root, plan.folder.name)
     tags = {
         "git.commit": state.head,
         "git.snapshot": state.commit,
         "git.clean": str(state.clean),
         "data.remote": report.remote,
+        "git.remote": report.pushed,
         **{f"stage.{stage}": f"{outcome} {seconds:.1f} s" for stage, (outcome, seconds) in report.stages.items()},
         **why_not,
     }

@@ -22,7 +22,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowned]:
 
 
 def test_a_clone_gets_data_and_champion(project: Crowned) -> None:
-    """From the remote, byte for byte, and the commit stays as it is; a second time there is nothing to bring."""
+    """With the states of runs, byte for byte; the commit stays as it is, and a second time there is nothing to bring."""
     clone = project.clone("clone")
     assert pull(clone) == [
         "3 of 3 outputs of stages are here",
@@ -35,6 +35,7 @@ def test_a_clone_gets_data_and_champion(project: Crowned) -> None:
     assert champion is not None
     assert file_sha256(champion.adapter / WEIGHTS.name) == champion.digest == project.digests[1]
     assert git(clone, "status", "--porcelain") == ""
+    assert set(git(clone, "for-each-ref", "--format=%(objectname)", "refs/tunesmith").split()) == {*project.states}
     assert pull(clone) == ["3 of 3 outputs of stages are here", f"champion {project.digests[1][:12]} is here"]
 
 
@@ -69,6 +70,8 @@ def test_a_champion_that_is_lost_stops_it(project: Crowned) -> None:
     clone, md5 = project.clone("leaderless"), outputs(project.root)["finetune"]["data/register/release.json"]
     lost = project.store / md5[:2] / md5[2:]
     lost.rename(lost.with_suffix(".away"))
-    with pytest.raises(Problem, match=rf"^champion {project.digests[1][:12]}: the state that made it is not in this "):
+    with pytest.raises(
+        Problem, match=r"^data/register/release\.json of \w+: is neither in DVC's cache nor in its remote"
+    ):
         pull(clone)
     lost.with_suffix(".away").rename(lost)

@@ -7,8 +7,8 @@ import pytest
 from checkout import apart, git, make_checkout
 
 from flows.repro import dvc
-from flows.snapshot import head
-from flows.upload import upload
+from flows.snapshot import head, snapshot
+from flows.upload import fetch_states, push_state, upload
 
 DVC_YAML = """
 stages:
@@ -63,3 +63,32 @@ def test_a_remote_that_does_not_answer_ends_no_run(project: Path) -> None:
     """The reason is recorded in its place."""
     (project.parent / "store").write_text("no folder", encoding="utf-8")
     assert upload(project, head(project)).startswith("not pushed: dvc push: ")
+
+
+def test_the_state_of_a_run_goes_to_gits_remote_and_comes_into_a_clone(project: Path) -> None:
+    """Under its own name, with no branch touched; what was changed and not committed can then be made again there."""
+    place = project.parent
+    git(place, "init", "--quiet", "--bare", "hub")
+    git(project, "remote", "add", "hub", "../hub")
+    git(project, "push", "--quiet", "hub", "main")
+    (project / "params.yaml").write_text("{a: 1}\n", encoding="utf-8")
+    state = snapshot(project, "r1").commit
+    assert push_state(project, "r1") == "pushed to hub"
+    assert push_state(project, "r0") == "none"
+    git(place, "clone", "--quiet", "--no-local", "--branch", "main", "hub", "clone")
+    clone = place / "clone"
+    fetch_states(clone)
+    assert git(clone, "show", "refs/tunesmith/runs/r1:params.yaml") == "{a: 1}"
+    assert git(clone, "rev-parse", "refs/tunesmith/runs/r1") == state
+    assert git(clone, "branch", "--all", "--format=%(refname)").split()[0] == "refs/heads/main"
+
+
+def test_a_state_stays_here_where_nobody_keeps_the_data(project: Path) -> None:
+    """Or where git has no remote; a remote that is gone ends no run."""
+    (project / "params.yaml").write_text("{a: 1}\n", encoding="utf-8")
+    snapshot(project, "r1")
+    assert push_state(project, "r1") == "none"
+    git(project, "remote", "add", "origin", "../gone")
+    assert push_state(project, "r1").startswith("not pushed: git push: ")
+    (project / ".dvc/config").write_text("", encoding="utf-8")
+    assert push_state(project, "r1") == "none"
