@@ -22,7 +22,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowned]:
 
 
 def test_a_clone_gets_data_and_champion(project: Crowned) -> None:
-    """With the states of runs, byte for byte; the commit stays as it is, and a second time there is nothing to bring."""
+    """With the states of runs, byte for byte; the commit stays as it is; a second time there is nothing to bring."""
     clone = project.clone("clone")
     assert pull(clone) == [
         "3 of 3 outputs of stages are here",
