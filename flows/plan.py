@@ -8,6 +8,7 @@ from flows.marker import marked
 from flows.place import private
 from flows.repro import Outcome, stages, status, track_raw
 from flows.snapshot import head
+from flows.steady import Held
 from pipeline.params import Params, load_params
 from pipeline.problem import Problem
 
@@ -38,6 +39,8 @@ class Plan:
     stale: frozenset[str]
     force: str | None
     folder: Path
+    held: Held | None = None
+    """The state that the run met; None as long as it has not begun."""
 
     @property
     def complete(self) -> bool:

@@ -28,6 +28,7 @@ from flows.plan import Plan, Report
 from flows.repro import Journal, Outcome, bring_up_to_date
 from flows.screen import Screen, show
 from flows.snapshot import snapshot, verify
+from flows.steady import need_steady
 from flows.upload import push_state, upload
 from pipeline.digests import file_sha256
 from pipeline.pairs import read_json
@@ -59,6 +60,8 @@ def run_stages(name: str, plan: Plan, report: Report, say: Say) -> None:  # noqa
         say(f"  {stage:<10} ...")
         started = time.monotonic()
         outcome = bring.with_options(name=stage)(stage, plan, live, force=forced)
+        if plan.held:
+            need_steady(plan.root, plan.held, stage)
         seconds = time.monotonic() - started
         report.stages[stage] = (outcome, seconds)
         moved = moved or outcome != "fresh"
@@ -136,7 +139,7 @@ def finish(plan: Plan, report: Report, account: Account) -> Account:
     Nothing here asks MLflow: it may be away, and what a run made is whole without it.
     """
     change, why_not = changed(plan.root)  # before this run is the last state, and its model perhaps the champion
-    state = snapshot(plan.root, plan.folder.name)
+    state = snapshot(plan.root, plan.folder.name, plan.held.begun if plan.held else None)
     if plan.complete:
         champion.accept(plan.root, read_json(plan.root / RELEASE), state.commit)
     report.remote = upload(plan.root, state.commit)

@@ -1,6 +1,7 @@
 """One run from its lock to its end; what is fresh costs neither a server nor a library that is slow to import."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from flows.account import untold
@@ -8,6 +9,7 @@ from flows.lock import only_run
 from flows.mended import mend
 from flows.plan import Plan, Report, idle, make_plan
 from flows.servers import prefect
+from flows.steady import hold
 from pipeline.params import load_params
 
 
@@ -27,6 +29,8 @@ def run(root: Path, until: str | None, force: str | None, say: Callable[[str], N
         plan = make_plan(root, until, force)
         if idle(plan):
             return plan, None
+        held = hold(root)
+        plan = replace(make_plan(root, until, force), held=held)  # looked at anew, now that nothing can slip by
         with prefect(root) as ready:
             from flows.retrain import retrain  # noqa: PLC0415 -- Prefect reads its settings when it is imported
 

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from pipeline.problem import Problem
 REFS = "refs/tunesmith/runs"
 STATE_OF = "state of run "
 CHAMPION = Path("data/champion")
-WRITTEN = ("dvc.lock", PROMOTIONS, f"{CHAMPION}/champion.json", f"{CHAMPION}.dvc", "data/tested/")
+WRITTEN_FOR_GIT = ("dvc.lock", PROMOTIONS, "data/tested/")
+WRITTEN = (*WRITTEN_FOR_GIT, f"{CHAMPION}/champion.json", f"{CHAMPION}.dvc")
 """What a run writes itself, so that it is no change of the user's: files, and folders."""
 LARGE_BYTES = 20 << 20
 POINTER = "wdir: champion\nouts:\n- md5: {md5}\n  hash: md5\n  path: adapter\n"
@@ -28,6 +30,19 @@ AUTHOR = {
     "GIT_COMMITTER_NAME": "tunesmith",
     "GIT_COMMITTER_EMAIL": "tunesmith@localhost",
 }
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The state of the tree that a run met.
+
+    `head` is the commit that was checked out, `clean` whether the tree was that commit but for what a run writes
+    itself, `tree` git's object of all of it.
+    """
+
+    head: str
+    clean: bool
+    tree: str
 
 
 @dataclass(frozen=True)
@@ -77,8 +92,8 @@ def changed(root: Path) -> list[str]:
     return [line[3:] for line in lines if line and not line[3:].startswith(WRITTEN)]
 
 
-def snapshot(root: Path, run: str) -> Snapshot:
-    """Keep the exact state of the tree under a ref of its own; branch, index and files stay as they are.
+def begin(root: Path) -> Begun:
+    """Hold the state of the tree as a run meets it; branch, index and files stay as they are.
 
     Raises:
         Problem: If a new file is too large to be meant for git.
@@ -92,23 +107,49 @@ def snapshot(root: Path, run: str) -> Snapshot:
                 f"a new file of {path.stat().st_size >> 20} MiB",
                 do="put it in .gitignore, or under data/raw for DVC",
             )
+    with own_index(root) as own:
+        git(root, "add", "--all", **own)
+        return Begun(base, clean=not differing, tree=git(root, "write-tree", **own))
+
+
+def snapshot(root: Path, run: str, begun: Begun | None = None) -> Snapshot:
+    """Keep the state of a run under a ref of its own: the tree as the run met it, with what the run wrote itself.
+
+    Whatever else was changed since it began has no part in what it made. Branch, index and files stay as they are.
+
+    Args:
+        root: The checkout.
+        run: The name of the run.
+        begun: The state that it met; that of now unless it is given.
+
+    Raises:
+        Problem: If a new file is too large to be meant for git.
+    """
+    met = begun or begin(root)
+    with own_index(root) as own:
+        git(root, "read-tree", met.tree, **own)
+        git(root, "add", "--", *(name for name in WRITTEN_FOR_GIT if (root / name).exists()), **own)
+        stage_champion(root, own)
+        tree = git(root, "write-tree", **own)
+    if tree == git(root, "rev-parse", f"{met.head}^{{tree}}"):
+        return Snapshot(met.head, clean=True, commit=met.head)
+    commit = git(root, "commit-tree", tree, "-p", met.head, "-m", f"{STATE_OF}{run}", **AUTHOR)
+    git(root, "update-ref", f"{REFS}/{run}", commit)
+    return Snapshot(met.head, clean=met.clean, commit=commit)
+
+
+@contextmanager
+def own_index(root: Path) -> Iterator[dict[str, str]]:
+    """Give the environment that names an index of one's own, which begins as a copy of the user's."""
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
         index = Path(place) / "index"
-        current = Path(git(root, "rev-parse", "--git-path", "index"))
-        if (root / current).exists():
-            shutil.copy(root / current, index)
-        own = {"GIT_INDEX_FILE": str(index)}
-        git(root, "add", "--all", **own)
-        stage_champion(root, Path(place), own)
-        tree = git(root, "write-tree", **own)
-    if tree == git(root, "rev-parse", f"{base}^{{tree}}"):
-        return Snapshot(base, clean=True, commit=base)
-    commit = git(root, "commit-tree", tree, "-p", base, "-m", f"{STATE_OF}{run}", **AUTHOR)
-    git(root, "update-ref", f"{REFS}/{run}", commit)
-    return Snapshot(base, clean=not differing, commit=commit)
+        current = root / git(root, "rev-parse", "--git-path", "index")
+        if current.exists():
+            shutil.copy(current, index)
+        yield {"GIT_INDEX_FILE": str(index)}
 
 
-def stage_champion(root: Path, place: Path, own: dict[str, str]) -> None:
+def stage_champion(root: Path, own: dict[str, str]) -> None:
     """Put what the run was compared with into an index: git ignores it, yet it is part of the state of the run.
 
     Its record goes in whole; its weights as a `.dvc` file, since DVC keeps them as what an earlier run left. So
@@ -116,15 +157,15 @@ def stage_champion(root: Path, place: Path, own: dict[str, str]) -> None:
 
     Args:
         root: The checkout.
-        place: A folder for what is only needed now.
         own: The environment that names the index.
     """
     if (root / CHAMPION / "champion.json").exists():
         git(root, "add", "--force", str(CHAMPION / "champion.json"), **own)
     if (root / CHAMPION / "adapter").exists():
-        pointer = place / "champion.dvc"
-        pointer.write_text(POINTER.format(md5=md5_of(root / CHAMPION / "adapter")), encoding="utf-8")
-        blob = git(root, "hash-object", "-w", str(pointer))
+        with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
+            pointer = Path(place) / "champion.dvc"
+            pointer.write_text(POINTER.format(md5=md5_of(root / CHAMPION / "adapter")), encoding="utf-8")
+            blob = git(root, "hash-object", "-w", str(pointer))
         git(root, "update-index", "--add", "--cacheinfo", f"100644,{blob},{CHAMPION}.dvc", **own)
 
 
