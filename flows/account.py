@@ -72,6 +72,11 @@ def forget(folder: Path) -> None:
     (folder / ACCOUNT).unlink()
 
 
+def put_aside(folder: Path) -> Path:
+    """Note that it cannot be told, and keep it to be looked at; give its place."""
+    return (folder / ACCOUNT).rename(folder / f"untold-{ACCOUNT}")
+
+
 def untold(root: Path) -> list[Path]:
     """List the folders of the runs of which something is still to be told, the oldest first."""
     return sorted(path.parent for path in (private(root) / RUNS).glob(f"*/{ACCOUNT}"))

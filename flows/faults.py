@@ -74,7 +74,7 @@ def of_history(root: Path, one: Chain) -> Iterator[Problem]:
         )
         return
     holding = git(root, "for-each-ref", "--contains", one.kept.head, "--format=%(refname)", *KEEPING)
-    if not holding and git(root, "merge-base", one.kept.head, "HEAD") != one.kept.head:
+    if not holding and not is_ancestor(root, one.kept.head):
         yield Problem(
             where,
             "its commit is on no branch or tag any more: history was rewritten",
@@ -151,6 +151,15 @@ class Data:
                 got=found,
                 do="take ignored files out of it, or let DVC track it",
             )
+
+
+def is_ancestor(root: Path, commit: str) -> bool:
+    """Say whether a commit is in the history of what is checked out; not if the two have nothing in common."""
+    try:
+        git(root, "merge-base", "--is-ancestor", commit, "HEAD")
+    except Problem:
+        return False
+    return True
 
 
 def of_remote(root: Path, state: Past) -> Iterator[Problem]:

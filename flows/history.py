@@ -36,12 +36,15 @@ def diff(
         tunesmith diff --markdown main   the model and the accepted tokens too, for GitHub
     """
     from flows.difference import compare, lines
+    from flows.mended import mend_if_free
     from flows.review import review
 
+    root = place.root()
+    mend_if_free(root)
     if markdown:
-        sys.stdout.write(review(place.root(), rev))
+        sys.stdout.write(review(root, rev))
         return
-    for line in lines(*compare(place.root(), rev)):
+    for line in lines(*compare(root, rev)):
         show.console.print(line, markup=False)
 
 

@@ -13,6 +13,9 @@ from filelock import FileLock, Timeout
 from flows.place import private
 from pipeline.problem import Problem
 
+WAIT_SECONDS = 1
+"""For whoever holds the checkout only to look whether it is free."""
+
 
 @contextmanager
 def only_run(root: Path, what: str, name: str = "run") -> Iterator[None]:
@@ -29,7 +32,7 @@ def only_run(root: Path, what: str, name: str = "run") -> Iterator[None]:
     holder = private(root) / f"{name}.json"
     lock = FileLock(private(root) / f"{name}.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=WAIT_SECONDS)
     except Timeout as error:
         raise Problem(
             str(root), f"busy: {described(holder)}", do="wait for it to end, or stop it; nothing was changed"
@@ -47,6 +50,21 @@ def free(root: Path) -> bool:
             return True
     except Timeout:
         return False
+
+
+@contextmanager
+def if_free(root: Path) -> Iterator[bool]:
+    """Hold the checkout for as long as this lasts, unless a run holds it; say whether it is held now."""
+    lock = FileLock(private(root) / "run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def described(holder: Path) -> str:

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from flows.lock import free
+from flows.lock import if_free, only_run
 from flows.place import private
 from flows.repro import RAW
 from flows.snapshot import git
@@ -18,13 +20,22 @@ RECORDS = ("dvc.lock", f"{RAW}.dvc")
 COPIES = "whole"
 
 
+@contextmanager
+def whole(root: Path, what: str) -> Iterator[None]:
+    """Hold the checkout (see only_run), its files made whole first."""
+    with only_run(root, what):
+        mend(root)
+        yield
+
+
 def mend(root: Path) -> None:
     """Make whole what a killed run left; a file that is whole is kept, for the next time. Called under the lock.
 
     What the copy lacks is no loss: the stages that it does not name are restored from DVC's cache.
 
     Raises:
-        Problem: If a file is cut off, and there is neither a copy of it nor a commit that has it.
+        Problem: If a file is cut off, and there is neither a copy of it nor a commit that has it; or a merge conflict
+            is to be settled in it.
     """
     if not is_json(root / LOCKS):
         (root / LOCKS).unlink()
@@ -32,6 +43,8 @@ def mend(root: Path) -> None:
         path, copy = root / name, private(root) / COPIES / Path(name).name
         if not path.exists():
             continue
+        if git(root, "ls-files", "--unmerged", "--", name):
+            raise Problem(name, "holds a merge conflict", do=f"settle it, and `git add {name}`")
         if not is_whole(path):
             path.write_text(before(root, name, copy), encoding="utf-8")
         copy.parent.mkdir(exist_ok=True)
@@ -41,8 +54,9 @@ def mend(root: Path) -> None:
 
 def mend_if_free(root: Path) -> None:
     """Do so for a command that only looks, unless a run is going on: that writes these files itself."""
-    if free(root):
-        mend(root)
+    with if_free(root) as held:
+        if held:
+            mend(root)
 
 
 def is_json(path: Path) -> bool:

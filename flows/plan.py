@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 
 from flows.marker import marked
 from flows.place import private
@@ -70,8 +71,8 @@ def make_plan(folder: Path, until: str | None, force: str | None) -> Plan:
     track_raw(folder)
     chosen = tuple(names[: names.index(until) + 1] if until else names)
     stale = frozenset(status(folder)) & set(chosen)
-    runs = private(folder) / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    return Plan(folder, params, chosen, stale, force, runs)
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(2)}"  # two clones may begin in the same second
+    return Plan(folder, params, chosen, stale, force, private(folder) / "runs" / name)
 
 
 def idle(plan: Plan) -> bool:

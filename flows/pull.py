@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flows import champion
-from flows.lock import only_run
+from flows.mended import whole
 from flows.past import written
 from flows.repro import dvc
 from flows.upload import fetch_states
@@ -22,8 +22,8 @@ def pull(root: Path) -> list[str]:
         Problem: If sources or the champion are not to be had, or the remote does not answer.
     """
     name = load_params(root / "params.yaml").register.name
-    with only_run(root, "tunesmith pull"):
-        fetch_states(root)
+    with whole(root, "tunesmith pull"):
+        unfetched = fetch_states(root)
         remote = default_remote(root)
         dvc(root, "pull" if remote else "checkout", "--allow-missing")
         places = f"DVC's cache and in the remote {remote}" if remote else "DVC's cache, and no remote is set"
@@ -35,7 +35,8 @@ def pull(root: Path) -> list[str]:
             )
         outputs = f"{len(made) - len(lacking)} of {len(made)} outputs of stages are here"
         lost = f"; the others, looked for in {places}, will be made again" if lacking else ""
-        return [outputs + lost, *(champion.restored(root, name) or [named(root, name)])]
+        states = [unfetched] if unfetched else []
+        return [outputs + lost, *states, *(champion.restored(root, name) or [named(root, name)])]
 
 
 def named(root: Path, name: str) -> str:

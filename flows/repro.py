@@ -21,6 +21,8 @@ from pipeline.process import RUNNER, die_with_parent
 Outcome = Literal["ran", "cached", "fresh"]
 
 RAW = Path("data") / "raw"
+BUSY = "is being blocked by"
+"""What DVC says of a file that another of its processes writes or reads."""
 GRACE_SECONDS = 5
 LOOK_SECONDS = 0.5
 ASIDE = ("Running stage", "> ", "ERROR: failed to reproduce", "WARNING: ")
@@ -77,6 +79,8 @@ def dvc(root: Path, *arguments: str) -> str:
     done = subprocess.run(command, cwd=root, env=environment(), check=False, capture_output=True, text=True)
     if done.returncode:
         words = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        if BUSY in done.stderr:
+            raise Problem(f"dvc {arguments[0]}", "the files are busy: a run is going on", do="wait for it to end")
         raise Problem(f"dvc {arguments[0]}", " ".join(words) or done.stderr.strip() or "failed without a word")
     return done.stdout
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flows.account import untold
-from flows.lock import only_run
-from flows.mended import mend
+from flows.mended import whole
 from flows.plan import Plan, Report, idle, make_plan
 from flows.servers import prefect
 from flows.steady import hold
@@ -19,8 +18,7 @@ def run(root: Path, until: str | None, force: str | None, say: Callable[[str], N
     Raises:
         Problem: If another run holds the checkout, params.yaml is wrong, or a stage fails.
     """
-    with only_run(root, "tunesmith run"):
-        mend(root)
+    with whole(root, "tunesmith run"):
         if untold(root):
             from flows.record.told import catch_up  # noqa: PLC0415 -- MLflow takes seconds to import
 

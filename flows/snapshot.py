@@ -32,6 +32,10 @@ AUTHOR = {
 }
 
 
+NO_HOOKS = f"core.hooksPath={os.devnull}"
+"""A setting for git: what people hook to their own commits and branches is not meant for ours."""
+
+
 @dataclass(frozen=True)
 class Begun:
     """The state of the tree that a run met.
@@ -65,10 +69,12 @@ def git(root: Path, *arguments: str, **more: str) -> str:
         Problem: With git's own words, if it fails.
     """
     done = subprocess.run(
-        ["git", *arguments], cwd=root, env={**os.environ, **more}, check=False, capture_output=True, text=True
+        ["git", *arguments], cwd=root, env={**os.environ, **more}, check=False, capture_output=True,
+        encoding="utf-8", errors="surrogateescape",  # names of files are bytes
     )  # fmt: skip
     if done.returncode:
-        raise Problem(f"git {arguments[0]}", done.stderr.strip() or "failed without a word")
+        verb = next(word for word in arguments if word != "-c" and "=" not in word)
+        raise Problem(f"git {verb}", done.stderr.strip() or "failed without a word")
     return done.stdout.rstrip("\n")
 
 

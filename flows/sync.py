@@ -3,9 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flows.lock import only_run
 from flows.marker import mark
-from flows.mended import mend
+from flows.mended import whole
 from flows.record.rebuilt import sync as sync_record
 from flows.record.store import client
 from flows.record.told import catch_up
@@ -33,8 +32,7 @@ def sync(root: Path) -> list[str]:
             "no such file",
             do="`tunesmith run` makes it, `dvc checkout` brings it back",
         )
-    with only_run(root, "tunesmith sync"):
-        mend(root)
+    with whole(root, "tunesmith sync"):
         verify(root, stages(root))
         name = f"sync-{datetime.now(UTC):%Y%m%dT%H%M%S}"  # never one that an earlier run is recorded with
         told = catch_up(root, params)

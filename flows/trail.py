@@ -52,9 +52,11 @@ def moves(root: Path, name: str) -> list[Move]:
         Problem: If a line is no move.
     """
     path = root / PROMOTIONS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []  # a reason may hold other line ends
     found = []
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             found.append(Move(**json.loads(line)))
         except (TypeError, json.JSONDecodeError) as error:
@@ -65,19 +67,25 @@ def moves(root: Path, name: str) -> list[Move]:
 
 
 def append(root: Path, move: Move) -> None:
-    """Add a move."""
-    with (root / PROMOTIONS).open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(asdict(move), ensure_ascii=False) + "\n")
+    """Add a move, on a line of its own whatever an editor made of the last one."""
+    path = root / PROMOTIONS
+    cut = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
+    with path.open("a", encoding="utf-8") as lines:
+        lines.write(("\n" if cut else "") + json.dumps(asdict(move), ensure_ascii=False) + "\n")
 
 
 def reigns(told: list[Move]) -> list[str]:
-    """List the champions that one can go back to, the present one last: a rollback takes back what put it there."""
+    """List the champions that one can go back to, the present one last: a rollback takes back what put it there.
+
+    A merge of two branches may leave one rollback twice; it counts once.
+    """
     found: list[str] = []
     for move in told:
         if move.before and not found:
             found.append(move.before)
-        if move.how == "rollback":
-            found.pop()
+        if move.how == "rollback" and move.adapter in found:
+            while found[-1] != move.adapter:
+                found.pop()
         else:
             found.append(move.adapter)
     return found

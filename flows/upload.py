@@ -1,9 +1,10 @@
 """A run put where others find it: its data in DVC's remote, each object looked up there, and its state in git's."""
 
+import os
 from pathlib import Path
 
 from flows.repro import dvc
-from flows.snapshot import REFS, git
+from flows.snapshot import NO_HOOKS, REFS, WRITTEN, git
 from flows.worktree import add_worktree, data_status, default_remote, remove_worktree
 from pipeline.problem import Problem
 
@@ -38,30 +39,55 @@ def upload(root: Path, commit: str) -> str:
 def push_state(root: Path, run: str) -> str:
     """Push the state of a run to git's remote, where its data go to DVC's: without it nobody else can make it again.
 
-    No branch is touched. A remote that does not answer, or asks for a password, is told, not raised.
+    No branch is touched. A remote that does not answer, or asks for a password, is told, not raised. A state with files
+    that nobody has given to git is not pushed: there may be a secret among them.
 
     Returns:
-        `none` without both remotes or without a state beside the commit, `pushed to NAME`, or `not pushed: REASON`.
+        `none` without a remote of DVC or a state beside the commit, `pushed to NAME`, or `not pushed: REASON`.
     """
-    remote, ref = git_remote(root), f"{REFS}/{run}"
-    if remote is None or default_remote(root) is None or not git(root, "for-each-ref", ref):
+    ref = f"{REFS}/{run}"
+    if default_remote(root) is None or not git(root, "for-each-ref", ref):
         return "none"
+    remote, unknown = git_remote(root), added(root, ref)
+    if remote is None:
+        return "not pushed: git has no remote, or several and none that is called origin"
+    if unknown:
+        return f"not pushed: holds files that git does not track: {', '.join(unknown)}; add or ignore them"
     try:
-        git(root, "push", "--quiet", remote, ref, GIT_TERMINAL_PROMPT="0")
+        ask(root, "push", "--quiet", remote, ref)
     except Problem as problem:
         return f"not pushed: {problem}"
     return f"pushed to {remote}"
 
 
-def fetch_states(root: Path) -> None:
-    """Fetch the states of all runs that were pushed to git's remote, if there is one.
+def added(root: Path, ref: str) -> list[str]:
+    """List the files of a state that are in no commit of the user's, but for those that a run writes itself."""
+    names = git(root, "diff-tree", "-r", "-z", "--name-only", "--diff-filter=A", f"{ref}^", ref).split("\0")
+    return [name for name in names if name and not name.startswith(WRITTEN)]
+
+
+def fetch_states(root: Path) -> str:
+    """Fetch the states of all runs that were pushed to git's remote; say why if that cannot be done."""
+    remote = git_remote(root)
+    if remote is None:
+        return ""
+    try:
+        ask(root, "fetch", "--quiet", remote, f"{REFS}/*:{REFS}/*")
+    except Problem as problem:
+        return f"states of runs are not fetched: {problem}"
+    return ""
+
+
+def ask(root: Path, *words: str) -> None:
+    """Let git talk to a remote, without asking anybody for anything, and without the user's hooks.
 
     Raises:
-        Problem: If it does not answer.
+        Problem: With git's own words, if it fails.
     """
-    remote = git_remote(root)
-    if remote is not None:
-        git(root, "fetch", "--quiet", remote, f"{REFS}/*:{REFS}/*", GIT_TERMINAL_PROMPT="0")
+    own = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")}
+    if "GIT_SSH" in os.environ:
+        del own["GIT_SSH_COMMAND"]  # which would go before it
+    git(root, "-c", NO_HOOKS, *words, **own)
 
 
 def git_remote(root: Path) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.place import private
 from flows.repro import dvc
-from flows.snapshot import git, md5_of, outputs
+from flows.snapshot import NO_HOOKS, git, md5_of, outputs
 from pipeline.params import read_yaml
 from pipeline.problem import Problem
 
@@ -20,7 +20,7 @@ def add_worktree(root: Path, commit: str, name: str) -> Path:
     """
     remove_worktree(root, name)
     tree = private(root) / name
-    git(root, "worktree", "add", "--detach", str(tree), commit)
+    git(root, "-c", NO_HOOKS, "worktree", "add", "--detach", str(tree), commit)
     own = tree / ".dvc" / "config.local"
     own.touch(mode=0o600)  # a remote may come with a password
     own.write_text(local_config(settings(root), root / ".dvc" / "cache"), encoding="utf-8")

@@ -1,5 +1,6 @@
 """Laws of what a killed DVC leaves: cut off anywhere, its files are whole again before the next command asks it."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,22 @@ def test_what_cannot_be_made_whole_is_told(project: Path) -> None:
     assert str(told.value).startswith("dvc.lock: is cut off: DVC was killed while it wrote it; remove it; ")
     (project / "dvc.lock").unlink()
     mend(project)
+
+
+def test_a_merge_conflict_is_for_a_person_to_settle(project: Path) -> None:
+    """An older copy in its place would hide that there was one."""
+    for branch, text in (("other", "theirs"), ("main", "ours")):
+        git(project, "checkout", "--quiet", "-B", branch, "HEAD~1" if branch == "main" else "HEAD")
+        (project / "dvc.lock").write_text(text, encoding="utf-8")
+        git(project, "add", "--all")
+        git(project, "commit", "--quiet", "-m", text)
+    with pytest.raises(subprocess.CalledProcessError):
+        git(project, "merge", "other")
+    found = (project / "dvc.lock").read_bytes()
+    with pytest.raises(Problem) as told:
+        mend(project)
+    assert str(told.value) == "dvc.lock: holds a merge conflict; settle it, and `git add dvc.lock`"
+    assert (project / "dvc.lock").read_bytes() == found
 
 
 def test_nobody_mends_what_a_run_is_writing(project: Path) -> None:

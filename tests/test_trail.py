@@ -33,9 +33,22 @@ def test_without_a_record_nobody_was_champion(root: Path) -> None:
     assert reigns([]) == []
 
 
+def test_a_reason_may_hold_any_character_and_an_editor_may_cut_the_last_line_end(root: Path) -> None:
+    """Each move is a line of its own all the same."""
+    why = "pasted from\u2028a chat\x85and\nanother"
+    append(root, Move("colours", "a", None, how="promote", why=why, state=None))
+    path = root / PROMOTIONS
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    append(root, move("b", "a"))
+    assert [one.adapter for one in moves(root, "colours")] == ["a", "b"]
+    assert moves(root, "colours")[0].why == why
+
+
 @pytest.mark.parametrize(
     ("told", "champions"),
     [
+        ([move("a", None), move("b", "a"), move("a", "b", "rollback"), move("a", "b", "rollback")], ["a"]),
+        ([move("a", None, "rollback")], ["a"]),
         ([move("a", None)], ["a"]),
         ([move("b", "a")], ["a", "b"]),
         ([move("a", None), move("b", "a"), move("c", "b", "promote")], ["a", "b", "c"]),

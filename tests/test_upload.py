@@ -83,12 +83,31 @@ def test_the_state_of_a_run_goes_to_gits_remote_and_comes_into_a_clone(project: 
     assert git(clone, "branch", "--all", "--format=%(refname)").split()[0] == "refs/heads/main"
 
 
+def test_what_nobody_gave_to_git_is_not_pushed(project: Path) -> None:
+    """There may be a secret in it; what a run writes itself does not count."""
+    git(project.parent, "init", "--quiet", "--bare", "hub")
+    git(project, "remote", "add", "origin", "../hub")
+    (project / "data/promotions.jsonl").write_text("", encoding="utf-8")
+    snapshot(project, "r1")
+    assert push_state(project, "r1") == "pushed to origin"
+    (project / "notes.txt").write_text("password\n", encoding="utf-8")
+    snapshot(project, "r2")
+    told = "not pushed: holds files that git does not track: notes.txt; add or ignore them"
+    assert push_state(project, "r2") == told
+    assert "r2" not in git(project.parent / "hub", "for-each-ref")
+
+
 def test_a_state_stays_here_where_nobody_keeps_the_data(project: Path) -> None:
-    """Or where git has no remote; a remote that is gone ends no run."""
+    """Or where git has no remote, or several of which none is known to be meant; one that is gone ends no run."""
     (project / "params.yaml").write_text("{a: 1}\n", encoding="utf-8")
     snapshot(project, "r1")
-    assert push_state(project, "r1") == "none"
+    nobody = "not pushed: git has no remote, or several and none that is called origin"
+    assert push_state(project, "r1") == nobody
+    for name in ("one", "other"):
+        git(project, "remote", "add", name, "../gone")
+    assert push_state(project, "r1") == nobody
     git(project, "remote", "add", "origin", "../gone")
     assert push_state(project, "r1").startswith("not pushed: git push: ")
+    assert fetch_states(project).startswith("states of runs are not fetched: git fetch: ")
     (project / ".dvc/config").write_text("", encoding="utf-8")
     assert push_state(project, "r1") == "none"

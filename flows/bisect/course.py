@@ -11,7 +11,7 @@ from flows.bisect.report import Answer, report, total, tried
 from flows.bisect.search import search
 from flows.bisect.steps import Step, steps_between
 from flows.bisect.trial import How, Unmeasured, evaluate, remembered
-from flows.lock import only_run
+from flows.mended import whole
 from pipeline.problem import Problem
 
 Say = Callable[[str], None]
@@ -132,8 +132,10 @@ def bisect(root: Path, good: str, bad: str, metric: str, limit: float | None, sa
     Raises:
         Problem: If that is no question that has an answer.
     """
-    with only_run(root, "tunesmith bisect"):
+    with whole(root, "tunesmith bisect"):
         steps, commits = steps_between(root, good, bad)
+        if limit is not None and not math.isfinite(limit):
+            raise Problem("--limit", "is no number that a metric can have", got=f"{limit:g}", do="name one")
         course = Course(root, metric, steps, say, limit)
         say(
             f"commits that change what the model depends on: {len(steps) - 1} of {commits}; evaluations: {most(course)}"

@@ -65,14 +65,18 @@ def with_outcome(root: Path, inputs: Inputs) -> Inputs:
     tree = listed(root, inputs.commit)
     if LOCK not in tree or not inputs.stages:
         return inputs
-    lock = yaml_of(root, tree[LOCK])["stages"]
-    return replace(inputs, answers=outcome(inputs, yaml_of(root, tree[PARAMS]), lock))
+    try:
+        lock = yaml_of(root, tree[LOCK])["stages"]
+        return replace(inputs, answers=outcome(inputs, yaml_of(root, tree[PARAMS]), lock))
+    except (Problem, KeyError, TypeError, AttributeError):  # a lock file that tells nothing
+        return inputs
 
 
 def listed(root: Path, commit: str) -> dict[str, str]:
-    """List the files of a commit: path and git's object."""
+    """List the files of a commit: path and git's object. What lies in a submodule is none of its files."""
     lines = git(root, "ls-tree", "-r", "-z", commit).split("\0")
-    return {path: entry.split()[2] for entry, _, path in (line.partition("\t") for line in lines if line)}
+    entries = ((entry.split(), path) for entry, _, path in (line.partition("\t") for line in lines if line))
+    return {path: name for (_, kind, name), path in entries if kind == "blob"}
 
 
 def blob(root: Path, name: str) -> bytes:

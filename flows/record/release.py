@@ -16,7 +16,7 @@ from flows.record.promotions import show_moves
 from flows.record.runs import Run, points_of, ship
 from flows.record.store import client, experiment
 from flows.record.versions import CHALLENGER, Version, register_version, set_alias
-from flows.snapshot import Snapshot, outputs
+from flows.snapshot import Snapshot, git, outputs
 from pipeline.params import Params
 
 FILES = {
@@ -29,9 +29,8 @@ FILES = {
     "data/evaluate/pictures": "evaluation",
     "data/register/release.json": "release",
     "data/register/README.md": "release",
-    "params.yaml": "release",
-    "dvc.lock": "release",
 }
+EDITED = ("params.yaml", "dvc.lock")
 DIGESTS = {
     "dvc.pairs": PAIRS,
     "dvc.train": "data/validate/train.parquet",
@@ -65,7 +64,7 @@ def record(run: Run, state: Snapshot) -> Version:
     """
     root, release = run.root, read_release(run.root)
     tags = lineage(written(root, state.commit), release, state)
-    show(run, release)
+    show(run, release, state)
     run.tag({**tags, "tunesmith.verdict": release["verdict"], "mlflow.note.content": note(release)})
     version = register_version(run, release, root / "data/finetune/adapter", tags)
     set_alias(root, version, CHALLENGER)
@@ -75,8 +74,8 @@ def record(run: Run, state: Snapshot) -> Version:
     return version
 
 
-def show(run: Run, release: Mapping[str, Any]) -> None:
-    """Put what people look at into the run."""
+def show(run: Run, release: Mapping[str, Any], state: Snapshot) -> None:
+    """Put what people look at into the run: the files, and of those that people edit what they were in its state."""
     root, connected = run.root, client(run.root)
     ship(run, points_of(root / "data/finetune/history.jsonl"))
     connected.log_batch(run.id, metrics=results(release["metrics"]))
@@ -85,6 +84,8 @@ def show(run: Run, release: Mapping[str, Any]) -> None:
         path = root / name
         upload = connected.log_artifacts if path.is_dir() else connected.log_artifact
         upload(run.id, str(path), folder)
+    for name in EDITED:
+        connected.log_text(run.id, git(root, "show", f"{state.commit}:{name}") + "\n", f"release/{name}")
     predictions = pd.read_parquet(root / "data/evaluate/predictions.parquet").head(SHOWN_ROWS)
     run.table(predictions, PREDICTIONS)
 

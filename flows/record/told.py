@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from flows.account import Account, change_of, forget, read, untold
+from flows.account import Account, change_of, forget, put_aside, read, untold
 from flows.champion import bring_release
 from flows.marker import mark
 from flows.past import past
@@ -17,8 +17,8 @@ from flows.record.release import RELEASE_TAG, record, release_digest
 from flows.record.runs import Run, begin, points_of, ship
 from flows.record.store import client
 from flows.record.versions import Version
-from flows.snapshot import Snapshot
-from pipeline.params import Params
+from flows.snapshot import Snapshot, git
+from pipeline.params import Params, load_params
 from pipeline.problem import Problem
 
 LIVE = "live.jsonl"
@@ -34,7 +34,7 @@ def tell(root: Path, folder: Path, params: Params) -> Version | None:
         Its version; None if it made no release.
     """
     account = read(folder)
-    run = found(root, account, params, folder.name)
+    run = found(root, account, params_of(root, account) or params, folder.name)
     if account.change:
         show_change(run, *change_of(account.change))
     run.tag(account.tags)
@@ -47,6 +47,16 @@ def tell(root: Path, folder: Path, params: Params) -> Version | None:
     run.end(account.status)
     forget(folder)
     return version
+
+
+def params_of(root: Path, account: Account) -> Params | None:
+    """Read the params of the state that a run was kept as, whatever they are by now; None if it was not kept."""
+    if account.state is None:
+        return None
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
+        path = Path(place) / "params.yaml"
+        path.write_text(git(root, "show", f"{account.state.commit}:params.yaml"), encoding="utf-8")
+        return load_params(path)
 
 
 def found(root: Path, account: Account, params: Params, name: str) -> Run:
@@ -101,12 +111,21 @@ def answers(root: Path) -> bool:
 def catch_up(root: Path, params: Params) -> list[str]:
     """Tell MLflow what it missed while it was away; say of which runs.
 
+    What cannot be told, since MLflow has deleted the run or DVC what it made, is put aside: it must not stop others.
+
     Raises:
-        Problem: If it is still away.
+        Problem: If MLflow is still away.
     """
     done = []
+    client(root)
     for folder in untold(root):
-        version = tell(root, folder, params)
+        try:
+            version = tell(root, folder, params)
+        except (*AWAY, Problem) as error:
+            if not answers(root):
+                raise Problem(tracking_uri(root), "MLflow does not answer", do="start it, and try again") from error
+            done.append(f"run {folder.name} cannot be told to MLflow: {error}; it is kept in {put_aside(folder)}")
+            continue
         known = f", {version.name} version {version.number}" if version else ""
         done.append(f"run {folder.name} told to MLflow, which was away when it ended{known}")
     return done

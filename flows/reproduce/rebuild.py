@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pipeline
-from flows.lock import only_run
+from flows.mended import whole
 from flows.place import private
 from flows.record.reproduced import tell
 from flows.repro import Journal, StageFailed, environment, follow, words_of
@@ -52,7 +52,7 @@ def reproduce(root: Path, what: str, say: Say, *, own_packages: bool) -> Outcome
     Raises:
         Problem: If nothing is called so, an object of its data cannot be had, or a stage fails.
     """
-    with only_run(root, "tunesmith reproduce"):
+    with whole(root, "tunesmith reproduce"):
         target = resolve(root, what)
         say(f"making again {described(target)}")
         state = lay_out(root, target.commit)
