@@ -64,6 +64,7 @@ def make_plan(folder: Path, until: str | None, force: str | None) -> Plan:
             got=params.ingest.folder,
             do="put the files into data/raw",
         )
+    need_rules(folder, params)
     names = stages(folder)
     for name in (until, force):
         if name is not None and name not in names:
@@ -73,6 +74,19 @@ def make_plan(folder: Path, until: str | None, force: str | None) -> Plan:
     stale = frozenset(status(folder)) & set(chosen)
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(2)}"  # two clones may begin in the same second
     return Plan(folder, params, chosen, stale, force, private(folder) / "runs" / name)
+
+
+def need_rules(folder: Path, params: Params) -> None:
+    """Refuse house rules whose files are not there, before a training whose answers they are to score."""
+    for rule in params.evaluate.rules:
+        for name in rule.files:
+            if not (folder / "rules" / name).is_file():
+                raise Problem(
+                    f"evaluate.rules: {rule.name}",
+                    "no such file",
+                    expected=f"rules/{name}",
+                    do="write it; or mend the name",
+                )
 
 
 def idle(plan: Plan) -> bool:

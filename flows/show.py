@@ -1,7 +1,7 @@
 """What the command prints: errors in a line, of a run a short table, and where to look next."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -23,6 +23,8 @@ VERDICTS = {
 SHOWN_REASONS = 4
 ASIDE = " " * 11
 """Before what belongs to a word at the left."""
+WHOLE = ("base", "fine-tuned", "champion")
+"""Arms of which more than the gate's measure is shown."""
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -70,7 +72,11 @@ def results(root: Path) -> None:
 
 
 def table_of(metrics: dict[str, Any]) -> Table:
-    """Make the table of every arm and measure."""
+    """Make the table of what is measured of each arm, the gate's measure first.
+
+    Of rivals that are neither the base model nor a champion, only the gate's. All there is, each house rule and each
+    label too, is on the model card and in `data/evaluate/`.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, justify in (
         ("arm", "left"),
@@ -81,7 +87,8 @@ def table_of(metrics: dict[str, Any]) -> Table:
     ):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for arm, measures in metrics["arms"].items():
-        for measure, found in measures.items():
+        for measure in shown(measures, metrics["metric"], whole=arm in WHOLE):
+            found = measures[measure]
             table.add_row(
                 arm,
                 measure,
@@ -107,6 +114,13 @@ def rivals_of(worth: dict[str, Any]) -> Table:
         gain = f"{line['difference']:+.3f} ({line['difference_low']:+.3f} to {line['difference_high']:+.3f})"
         table.add_row(line["arm"], f"{line['value']:.3f}", gain, f"{line['p_value']:.2g}", line["word"])
     return table
+
+
+def shown(measures: Iterable[str], gate: str, *, whole: bool) -> list[str]:
+    """Choose the measures of an arm that are shown, in their order: not each house rule, and few twice."""
+    first = [name for name in (gate, f"{gate} clean") if name in measures]
+    others = [name for name in measures if not name.startswith("rule:") and not name.endswith(" clean")]
+    return list(dict.fromkeys([*first, *others])) if whole else first
 
 
 def next_steps(root: Path) -> None:

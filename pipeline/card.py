@@ -1,5 +1,6 @@
 """The model card: only what was recorded, in words."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 OUTCOMES = {
@@ -81,3 +82,40 @@ def cells(line: dict[str, Any]) -> list[str]:
         return [*own, "", "", "", ""]
     between = f"{line['difference_low']:+.3f} to {line['difference_high']:+.3f}"
     return [*own, f"{line['difference']:+.3f}", between, f"{line['p_value']:.2g}", line["word"]]
+
+
+def parts(details: Mapping[str, Any]) -> str:
+    """Write what the numbers of the fine-tuned model are made of: each label, how sure it was, each field.
+
+    Args:
+        details: Its entry in `data/evaluate/details.json`.
+    """
+    classes = [
+        (label, *(shown(measures.get(name)) for name in ("precision", "recall", "f1")))
+        for label, measures in details.get("classes", {}).items()
+    ]
+    reliability = [
+        (f"{tenth['from']:.1f} to {tenth['to']:.1f}", f"{tenth['probability']:.3f}", shown(tenth["right"]))
+        for tenth in details.get("reliability", [])
+    ]
+    fields = [(f"`{field}`", shown(metric)) for field, metric in details.get("fields", {}).items()]
+    return (
+        table("By label, fine-tuned", ("label", "precision", "recall", "F1"), classes)
+        + table("How sure it was, and how many of these were right", ("sure", "on average", "right"), reliability)
+        + table("By field, fine-tuned", ("field", "right"), fields)
+    )
+
+
+def shown(metric: Mapping[str, Any] | None) -> str:
+    """Write a number with its interval and n; a dash for one that is of no row."""
+    if metric is None:
+        return "-"
+    return f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f}), n={metric['n']}"
+
+
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table under a heading; nothing if it has no rows. What stands in a cell opens no other."""
+    if not rows:
+        return ""
+    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return f"\n## {title}\n\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

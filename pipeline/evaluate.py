@@ -1,12 +1,13 @@
 """Stage 5. Reads the test rows of data/validate/ and data/tokenize/, the adapter of data/finetune/, data/champion/.
 
-Computes the answers of each arm (base model, fine-tuned, champion) on the same held-out rows, and their metrics.
-Writes data/evaluate/: metrics.json, predictions.parquet, and pictures/: arms.png, confusion.png for labels.
+Computes the answers of each arm (base model, fine-tuned, champion) on the same held-out rows, and their metrics by task
+and by the house rules, which may name files in rules/.
+Writes data/evaluate/: metrics.json, details.json (what they are made of), predictions.parquet, and pictures/.
 """
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,27 +15,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from pipeline import stage
 from pipeline.champion import Champion, read_champion
 from pipeline.classes import counts, macro_f1_of
 from pipeline.comparisons import Terms, compare, compare_sets
 from pipeline.generate import Answer, Manner, answer
-from pipeline.metrics import Metric, Scores, chrf_of_rows, keeps, macro_f1, mean, share
+from pipeline.measures import Flags, Marked, clean_metrics, details_of, marked, metrics_of
 from pipeline.model import load_base, merged, settle
-from pipeline.pairs import Pair, read_json, read_pairs, write_json, write_table
-from pipeline.params import Evaluate, Model, Prompt, Register, Rule
-from pipeline.pictures import draw_arms, draw_confusion
+from pipeline.pairs import Pair, read_json, read_pairs, write_json
+from pipeline.params import Evaluate, Model, Prompt, Register
+from pipeline.pictures import draw_arms, draw_confusion, draw_reliability
+from pipeline.problem import Problem
 from pipeline.prompt import Renderer, load_tokenizer
+from pipeline.rules import FOLDER, load_rules
 from pipeline.tokens import read_tokens
 from pipeline.weights import Base, fetch
 
 log = logging.getLogger(__name__)
 
 BASE, TUNED, CHAMPION = "base", "fine-tuned", "champion"
-
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -90,97 +90,45 @@ def answers_of(arm: Arm, evaluate: Evaluate) -> list[Answer]:
     return found
 
 
-def scores_of(
-    task: str, expected: Sequence[str], answers: Sequence[Answer], rules: Sequence[Rule]
-) -> dict[str, Scores]:
-    """Score each row by every measure of the task, from 0 to 1.
-
-    Held to the labels, no arm can answer with anything else; `free_label` tells what it would do if it were not: 1
-    where the likeliest tokens by themselves are a label.
-    """
-    got = [found.text for found in answers]
-    exact = np.array([float(want == answered) for want, answered in zip(expected, got, strict=True)])
-    if task == "labels":
-        return {"accuracy": exact, "free_label": np.array([float(found.free and found.held) for found in answers])}
-    scores = {"exact_match": exact, "chrf": chrf_of_rows(expected, got)}
-    if rules:
-        kept = {f"rule:{rule.name}": np.array([float(keeps(rule, text)) for text in got]) for rule in rules}
-        scores |= {"rules": np.array([np.min(row) for row in zip(*kept.values(), strict=True)]), **kept}
-    return scores
-
-
-def metrics_of(
-    task: str, expected: Sequence[str], got: Sequence[str], scores: dict[str, Scores], evaluate: Evaluate
-) -> dict[str, Metric]:
-    """Sum up an arm: each measure over all rows, with its interval."""
-    found = {
-        name: mean(values, evaluate.resamples, evaluate.seed) if name == "chrf" else share(values)
-        for name, values in scores.items()
-    }
-    if task == "labels":
-        found["macro_f1"] = macro_f1(expected, got, evaluate.resamples, evaluate.seed)
-    return found
-
-
-def clean_metrics(
-    task: str, expected: Sequence[str], got: Sequence[str], scores: dict[str, Scores], clean: Flags, evaluate: Evaluate
-) -> dict[str, Metric]:  # fmt: skip
-    """Sum up an arm once more over the test rows that training has nothing like; none if that is all of them."""
-    if clean.all() or not clean.any():
-        return {}
-    rows = np.flatnonzero(clean).tolist()
-    kept = {measure: values[rows] for measure, values in scores.items()}
-    found = metrics_of(task, [expected[row] for row in rows], [got[row] for row in rows], kept, evaluate)
-    return {f"{measure} clean": metric for measure, metric in found.items()}
-
-
 def terms_of(evaluate: Evaluate, register: Register) -> Terms:
     """On which terms params want arms compared."""
     return Terms(evaluate.resamples, evaluate.seed, register.confidence, register.equivalent)
 
 
-def compared(
-    expected: Sequence[str], answers: dict[str, list[str]], scores: dict[str, dict[str, Scores]], terms: Terms,
-    measure: str,
-) -> dict[str, dict[str, Any]]:  # fmt: skip
+def compared(arms: Mapping[str, Marked], terms: Terms, measure: str) -> dict[str, dict[str, Any]]:
     """Compare the fine-tuned arm with each other one, on the measure that the gate goes by; labels one by one too."""
-    tuned, found = scores[TUNED], {}
-    for name, other in scores.items():
+    tuned, found = arms[TUNED], {}
+    for name, other in arms.items():
         if name == TUNED:
             continue
-        found[name] = {**asdict(compare(measure, tuned[measure], other[measure], terms)), "classes": {}}
-        if "accuracy" in tuned:
-            of_labels = counts(expected, answers[TUNED], answers[name])
-            of_tuned, of_other = (macro_f1_of(expected, answers[arm]) for arm in (TUNED, name))
+        found[name] = {**asdict(compare(measure, tuned.scores[measure], other.scores[measure], terms)), "classes": {}}
+        if tuned.task == "labels":
+            of_labels = counts(tuned.expected, tuned.got, other.got)
+            of_tuned, of_other = (macro_f1_of(tuned.expected, arm.got) for arm in (tuned, other))
             found[name] |= {
                 "classes": {label: asdict(one) for label, one in of_labels.items()},
-                "macro_f1": asdict(compare_sets("macro_f1", of_tuned, of_other, len(expected), terms)),
+                "macro_f1": asdict(compare_sets("macro_f1", of_tuned, of_other, len(tuned.test), terms)),
             }
     return found
 
 
-def write_predictions(
-    path: Path, test: Sequence[Pair], answers: dict[str, list[str]], scores: dict[str, dict[str, Scores]]
-) -> None:
-    """Write, row by row, what was asked, what was wanted, and what each arm said and scored."""
-    text = [("id", pa.string()), ("prompt", pa.string()), ("expected", pa.string())]
-    said = [(name, pa.string()) for name in answers]
-    scored = [(f"{name} {measure}", pa.float64()) for name, of_arm in scores.items() for measure in of_arm]
-    rows = [
-        {
-            "id": pair.id,
-            "prompt": pair.prompt,
-            "expected": pair.completion,
-            **{name: said_by_arm[place] for name, said_by_arm in answers.items()},
-            **{
-                f"{name} {measure}": float(values[place])
-                for name, of_arm in scores.items()
-                for measure, values in of_arm.items()
-            },
-        }
-        for place, pair in enumerate(test)
-    ]
-    write_table(path, rows, pa.schema([*text, *said, *scored]))
+def write_predictions(path: Path, test: Sequence[Pair], arms: Mapping[str, Marked]) -> None:
+    """Write, row by row, what was asked, what was wanted, and what each arm said and scored.
+
+    Labels have the probability that the arm gave to what it said; null where an arm has none.
+    """
+    columns: dict[str, tuple[pa.DataType, Any]] = {
+        "id": (pa.string(), [pair.id for pair in test]),
+        "prompt": (pa.string(), [pair.prompt for pair in test]),
+        "expected": (pa.string(), [pair.completion for pair in test]),
+        **{name: (pa.string(), arm.got) for name, arm in arms.items()},
+    }
+    for name, arm in arms.items():
+        if arm.task == "labels":
+            columns[f"{name} probability"] = (pa.float64(), [answer.probability for answer in arm.answers])
+        columns |= {f"{name} {measure}": (pa.float64(), values) for measure, values in arm.scores.items()}
+    arrays = {name: pa.array(values, kind) for name, (kind, values) in columns.items()}
+    pq.write_table(pa.table(arrays), path, compression="zstd")
 
 
 def clean_rows(data: Path, test: Sequence[Pair]) -> Flags:
@@ -197,47 +145,66 @@ def test_rows(data: Path) -> tuple[list[Pair], list[list[int]]]:
     return [by_id[pair_id] for pair_id, _ in tokens], [encoded.prompt_ids for _, encoded in tokens]
 
 
-def summed(
-    task: str, expected: Sequence[str], answers: dict[str, list[str]], scores: dict[str, dict[str, Scores]],
-    clean: Flags, evaluate: Evaluate,
-) -> dict[str, dict[str, Metric]]:  # fmt: skip
-    """Sum up every arm, over all test rows and over the clean ones."""
+def measured(arms: Mapping[str, Marked], clean: Flags, evaluate: Evaluate, register: Register) -> dict[str, Any]:
+    """Measure every arm, over all test rows and over the clean ones, and compare them."""
     return {
-        name: metrics_of(task, expected, got, scores[name], evaluate)
-        | clean_metrics(task, expected, got, scores[name], clean, evaluate)
-        for name, got in answers.items()
+        "arms": {
+            name: {
+                measure: asdict(metric)
+                for measure, metric in (metrics_of(arm, evaluate) | clean_metrics(arm, clean, evaluate)).items()
+            }
+            for name, arm in arms.items()
+        },
+        "metric": register.metric,
+        "comparisons": compared(arms, terms_of(evaluate, register), register.metric),
+        "confidence": register.confidence,
     }
+
+
+def draw(tuned: Marked, metrics: dict[str, Any], details: dict[str, Any], labels: Sequence[str], folder: Path) -> None:
+    """Draw the pictures of an evaluation: all arms, and for labels what the fine-tuned one takes for what."""
+    folder.mkdir()
+    draw_arms(metrics, folder / "arms.png")
+    if labels:
+        draw_confusion(tuned.expected, tuned.got, labels, folder / "confusion.png")
+    if details.get("reliability"):
+        draw_reliability(details["reliability"], folder / "reliability.png")
 
 
 def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, data: Path) -> None:
-    """Answer the held-out rows with every arm, score them, and write all of it."""
+    """Answer the held-out rows with every arm, score them, and write all of it.
+
+    Raises:
+        Problem: Before anything is answered, if a house rule cannot be loaded or no label is that for out of scope.
+    """
     test, prompts = test_rows(data)
-    labels = read_json(data / "validate" / "labels.json")
-    expected = [pair.completion for pair in test]
+    labels, rules = read_json(data / "validate" / "labels.json"), load_rules(evaluate.rules, data.parent / FOLDER)
+    need_label(evaluate.out_of_scope, labels)
     found = {arm.name: answers_of(arm, evaluate) for arm in arms_of(model, prompt, labels, test, prompts, data)}
-    scores = {name: scores_of(prompt.task, expected, of_arm, evaluate.rules) for name, of_arm in found.items()}
-    answers = {name: [given.text for given in of_arm] for name, of_arm in found.items()}
-    arms = summed(prompt.task, expected, answers, scores, clean_rows(data, test), evaluate)
-    metrics = {
-        "task": prompt.task,
-        "n": len(expected),
-        "arms": {
-            name: {measure: asdict(metric) for measure, metric in of_arm.items()} for name, of_arm in arms.items()
-        },
-        "comparisons": compared(expected, answers, scores, terms_of(evaluate, register), register.metric),
-        "confidence": register.confidence,
-    }
-    for name, of_arm in arms.items():
+    arms = {name: marked(prompt.task, test, answers, rules) for name, answers in found.items()}
+    metrics = {"task": prompt.task, "n": len(test), **measured(arms, clean_rows(data, test), evaluate, register)}
+    for name, of_arm in metrics["arms"].items():
         metric = of_arm[register.metric]
-        told = f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f}), n={metric.n}"
+        told = f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f}), n={metric['n']}"
         log.info("evaluate: %s: %s %s", name, register.metric, told)
+    details = {name: details_of(arm, evaluate) for name, arm in arms.items()}
     with stage.whole(data / "evaluate") as folder:
         write_json(folder / "metrics.json", metrics)
-        write_predictions(folder / "predictions.parquet", test, answers, scores)
-        (folder / "pictures").mkdir()
-        draw_arms(metrics, folder / "pictures" / "arms.png")
-        if labels:
-            draw_confusion(expected, answers[TUNED], labels, folder / "pictures" / "confusion.png")
+        write_json(folder / "details.json", details)
+        write_predictions(folder / "predictions.parquet", test, arms)
+        draw(arms[TUNED], metrics, details[TUNED], labels, folder / "pictures")
+
+
+def need_label(out_of_scope: str | None, labels: Sequence[str]) -> None:
+    """Refuse a label for what is out of scope that no pair has."""
+    if out_of_scope is not None and out_of_scope not in labels:
+        raise Problem(
+            "evaluate.out_of_scope",
+            "no pair has this label",
+            expected=f"null, or one of {', '.join(labels)}",
+            got=out_of_scope,
+            do="name the label that says so",
+        )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from pipeline.problem import Problem
 from pipeline.prompt import Renderer
 from pipeline.reading import Reading, packs
 
+PROBABILITY_DIGITS = 6
+
 Allowed = Callable[[int, Tensor], list[int]]
 
 
@@ -23,6 +25,8 @@ class Said:
 
     tokens: list[int]
     free: bool = True
+    probability: float = 1.0
+    """Of a label among all labels: at each fork of the trie, of its way among the ways that there are, multiplied."""
     way: list[int] = field(default_factory=list)
     """Those of its tokens that were taken last, at a fork of the trie and behind it."""
 
@@ -85,11 +89,16 @@ class Manner:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, whether it was held to the labels, and whether the model says it without being held to anything."""
+    """An answer, whether it was held to the labels, and whether the model says it without being held to anything.
+
+    `probability` is that of the label among all labels, as the model has it when it is held to them; rounded, since
+    its last digits are those of the machine. None for free text.
+    """
 
     text: str
     free: bool
     held: bool
+    probability: float | None = None
 
 
 def answer(
@@ -131,7 +140,8 @@ def answer(
             places = order[start : start + manner.batch_rows]
             for place, said in zip(places, batch([prompts[place] for place in places]), strict=True):
                 text = text_of(renderer, said.tokens)
-                answers[place] = Answer(labels[text] if labels else text, said.free, held=bool(labels))
+                sure = round(said.probability, PROBABILITY_DIGITS) if labels else None
+                answers[place] = Answer(labels[text] if labels else text, said.free, bool(labels), sure)
             bar.update(len(places))
     return answers
 
@@ -200,9 +210,16 @@ def take(said: Said, likelihood: Tensor, trie: LabelTrie) -> None:
     """Take the likeliest way at a fork, up to the next fork or the end of the label."""
     following = trie.next[tuple(said.tokens)]
     token = following[int(likelihood[following].argmax())]
+    said.probability *= chance(likelihood, following, token)
     said.free &= int(likelihood.argmax()) == token
     said.way = trie.go_on(said.tokens, token)
     said.tokens += said.way
+
+
+def chance(likelihood: Tensor, following: Sequence[int], token: int) -> float:
+    """How likely a token is among those that may follow."""
+    among = likelihood[following].double().softmax(0)
+    return float(among[following.index(token)])
 
 
 def write(reading: Reading, logits: Tensor, stop: int, max_new_tokens: int) -> list[Said]:
@@ -245,11 +262,24 @@ def generate(
     answers = []
     for row, tokens in enumerate(out.sequences[:, width:].tolist()):
         kept = tokens[: tokens.index(stop) + 1] if stop in tokens else tokens
-        free = trie is None or all(
-            int(logits[row].argmax()) == token for token, logits in zip(kept, out.logits, strict=False)
-        )
-        answers.append(Said(kept, free))
+        answers.append(held(kept, trie, [logits[row] for logits in out.logits]) if trie else Said(kept))
     return answers
+
+
+def held(tokens: list[int], trie: LabelTrie, likelihoods: Sequence[Tensor]) -> Said:
+    """Say of a label how likely it was, and whether the model would have said it by itself.
+
+    Args:
+        tokens: The label.
+        trie: The labels.
+        likelihoods: Of the words of the vocabulary, where each token was taken; those behind the label are not looked
+            at.
+    """
+    said = Said(tokens)
+    for end, (token, likelihood) in enumerate(zip(tokens, likelihoods, strict=False)):
+        said.free &= int(likelihood.argmax()) == token
+        said.probability *= chance(likelihood, trie.next[tuple(tokens[:end])], token)
+    return said
 
 
 def text_of(renderer: Renderer, ids: list[int]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.metrics import Metric, bootstrapped, share
+from pipeline.metrics import Metric, Rows, Scores, bootstrapped, share
 from pipeline.pairs import read_json, write_json
 from pipeline.problem import Problem
 
@@ -75,8 +75,8 @@ def of_label(kind: str, truth: NDArray[np.bool_], said: NDArray[np.bool_], name:
         return share(hits.tolist())
     counted = truth[rows].astype(int) + said[rows]
 
-    def f1(drawn: NDArray[np.intp]) -> float:
-        return float(2 * hits[drawn].sum() / counted[drawn].sum())
+    def f1(drawn: Rows) -> Scores:
+        return np.asarray(2 * hits[drawn].sum(axis=1) / counted[drawn].sum(axis=1))
 
     return bootstrapped(f1, len(hits), RESAMPLES, SEED)
 

@@ -1,20 +1,22 @@
 """Numbers with their n and their interval."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from sacrebleu.metrics import CHRF
-from scipy.stats import binomtest
-
-from pipeline.params import Rule
 
 Scores = NDArray[np.float64]
+Rows = NDArray[np.intp]
+"""Places of rows; of shape (draws, n) where rows were drawn again and again."""
+Statistic = Callable[[Rows], Scores]
+"""Gives a number for each draw; NaN where its rows tell nothing."""
 
 CONFIDENCE = 0.95
 """Of every interval shown; the gate has its own in params."""
+AT_ONCE = 1 << 21
+"""Numbers that a bootstrap holds at once, 16 MiB of them."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,30 @@ def share(hits: Sequence[bool] | Scores) -> Metric:
     """
     if len(hits) == 0:
         raise ValueError("a metric needs at least one row")
-    found = binomtest(int(sum(bool(hit) for hit in hits)), len(hits)).proportion_ci(CONFIDENCE, method="wilson")
-    return Metric(float(np.mean(hits)), len(hits), float(found.low), float(found.high))
+    return wilson(float(np.mean(np.asarray(hits, float))), len(hits))
 
 
-def resampled(statistic: Callable[[NDArray[np.intp]], float], n: int, resamples: int, seed: int) -> Scores:
-    """Bootstrap a statistic of rows (Efron 1979): its value on *resamples* draws of n rows with replacement."""
+def wilson(value: float, n: int) -> Metric:
+    """Give a mean of numbers from 0 to 1 the Wilson score interval (Wilson 1927).
+
+    It is that of a share. Of other numbers from 0 to 1 it is too wide rather than too narrow, since they vary least
+    around the mean that they have: never more than right and wrong do, by p (1 - p).
+    """
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    middle = (value + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * (value * (1 - value) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
+    return Metric(value, n, max(0.0, min(value, middle - half)), min(1.0, max(value, middle + half)))
+
+
+def resampled(statistic: Statistic, n: int, resamples: int, seed: int) -> Scores:
+    """Bootstrap a statistic of rows (Efron 1979): its value on *resamples* draws of n rows with replacement.
+
+    Draws are computed many at once, as many as `AT_ONCE` numbers hold; how many changes no draw.
+    """
     random = np.random.default_rng(seed)
-    return np.array([statistic(random.integers(0, n, n)) for _ in range(resamples)])
+    many = max(1, AT_ONCE // n)
+    parts = [min(many, resamples - start) for start in range(0, resamples, many)]
+    return np.concatenate([statistic(random.integers(0, n, (part, n))) for part in parts])
 
 
 def interval(draws: Scores, confidence: float) -> tuple[float, float]:
@@ -52,52 +70,44 @@ def interval(draws: Scores, confidence: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def bootstrapped(statistic: Callable[[NDArray[np.intp]], float], n: int, resamples: int, seed: int) -> Metric:
-    """A statistic of n rows with its percentile bootstrap interval."""
-    low, high = interval(resampled(statistic, n, resamples, seed), CONFIDENCE)
-    return Metric(statistic(np.arange(n)), n, low, high)
+def bootstrapped(statistic: Statistic, n: int, resamples: int, seed: int) -> Metric:
+    """A statistic of n rows, a number from 0 to 1, with its percentile bootstrap interval."""
+    value = float(statistic(np.arange(n)[None])[0])
+    return of_draws(value, n, resampled(statistic, n, resamples, seed))
 
 
-def macro_f1(expected: Sequence[str], got: Sequence[str], resamples: int, seed: int) -> Metric:
-    """Mean over the labels, each counting the same, of the harmonic mean of precision and recall.
+def of_draws(value: float, n: int, draws: Scores) -> Metric:
+    """Give a number from 0 to 1 the percentile interval of its bootstrap draws, widened to hold the number itself.
 
-    The labels are those that occur among the expected ones; an interval's draw takes those that it drew.
+    Draws that tell nothing are left out. Where every draw is the same, as where all answers are right, the bootstrap
+    does not know what other rows would bring: then it is the interval of a share of that size.
     """
-    labels = sorted(set(expected) | set(got))
-    number = {label: place for place, label in enumerate(labels)}
-    truth = np.array([number[label] for label in expected])
-    answers = np.array([number[label] for label in got])
-
-    def statistic(rows: NDArray[np.intp]) -> float:
-        true, said = truth[rows], answers[rows]
-        hits = np.bincount(true[true == said], minlength=len(labels))
-        wanted = np.bincount(true, minlength=len(labels))
-        given = np.bincount(said, minlength=len(labels))
-        present = wanted > 0
-        return float(np.mean(2 * hits[present] / (wanted + given)[present]))
-
-    return bootstrapped(statistic, len(truth), resamples, seed)
-
-
-def chrf_of_rows(expected: Sequence[str], got: Sequence[str]) -> Scores:
-    """Character n-gram F-score (Popovic 2015, by sacrebleu) of each row, from 0 to 1."""
-    scorer = CHRF()
-    return np.array(
-        [scorer.sentence_score(answer, [want]).score / 100 for want, answer in zip(expected, got, strict=True)]
-    )
+    draws = draws[np.isfinite(draws)]
+    if (draws == value).all():
+        return wilson(value, n)
+    low, high = interval(draws, CONFIDENCE)
+    return Metric(value, n, min(low, value), max(high, value))
 
 
 def mean(scores: Scores, resamples: int, seed: int) -> Metric:
-    """Mean of row scores with its bootstrap interval."""
-    return bootstrapped(lambda rows: float(scores[rows].mean()), len(scores), resamples, seed)
+    """Mean of row scores from 0 to 1: a share where rows are right or wrong, else with its bootstrap interval."""
+    if np.isin(scores, (0.0, 1.0)).all():
+        return share(scores)
+    return bootstrapped(lambda rows: scores[rows].mean(axis=1), len(scores), resamples, seed)
 
 
-def keeps(rule: Rule, text: str) -> bool:
-    """Say whether a text keeps a house rule."""
-    words = len(text.split())
-    return (
-        (rule.must_match is None or re.search(rule.must_match, text) is not None)
-        and (rule.must_not_match is None or re.search(rule.must_not_match, text) is None)
-        and (rule.min_words is None or words >= rule.min_words)
-        and (rule.max_words is None or words <= rule.max_words)
-    )
+def tallies(kinds: Rows, number: int, weights: Scores | None = None) -> Scores:
+    """Count, in each draw, the rows of each kind.
+
+    Args:
+        kinds: Shape (draws, n): the kind of each row, from 0 to *number*; *number* itself is not counted.
+        number: How many kinds there are.
+        weights: Of the same shape: for how much each row counts; left out, for one.
+
+    Returns:
+        Shape (draws, number).
+    """
+    draws = len(kinds)
+    places = (kinds + (number + 1) * np.arange(draws)[:, None]).ravel()
+    found = np.bincount(places, None if weights is None else weights.ravel(), draws * (number + 1))
+    return found.reshape(draws, number + 1)[:, :number].astype(np.float64)

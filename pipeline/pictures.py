@@ -15,14 +15,20 @@ NO_DATE = {"Software": None}
 
 
 def draw_arms(metrics: dict[str, Any], path: Path) -> None:
-    """Draw every measure of every arm as a point with its interval."""
+    """Draw every measure of every arm that goes from 0 to 1 as a point with its interval."""
     arms = list(metrics["arms"])
-    measures = list(metrics["arms"][arms[0]])
+    measures = [
+        measure
+        for measure in dict.fromkeys(measure for of_arm in metrics["arms"].values() for measure in of_arm)
+        if not measure.startswith("length_ratio")
+    ]
     figure = Figure(figsize=(8, 1.2 + 0.28 * len(measures) * (len(arms) + 1)), layout="constrained")
     axes = figure.add_subplot()
     for place, measure in enumerate(measures):
         for offset, arm in enumerate(arms):
-            found = metrics["arms"][arm][measure]
+            found = metrics["arms"][arm].get(measure)
+            if found is None:  # as of an arm that does not say how sure it is
+                continue
             height = place + 0.22 * (offset - (len(arms) - 1) / 2)
             axes.plot([found["low"], found["high"]], [height] * 2, color=INK[arm], linewidth=3, alpha=0.5)
             axes.plot(found["value"], height, "o", color=INK[arm], label=arm if place == 0 else None)
@@ -69,4 +75,24 @@ def draw_confusion(expected: Sequence[str], got: Sequence[str], labels: Sequence
         )
     axes.set_xlabel("said by the fine-tuned model")
     axes.set_ylabel("expected")
+    figure.savefig(path, dpi=130, metadata=NO_DATE)
+
+
+def draw_reliability(tenths: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw, for answers of which the fine-tuned model was about as sure, how many were right, with the interval."""
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="black", linewidth=1, alpha=0.4)
+    for tenth in tenths:
+        right, sure = tenth["right"], tenth["probability"]
+        axes.plot([sure, sure], [right["low"], right["high"]], color=INK["fine-tuned"], linewidth=3, alpha=0.5)
+        axes.plot(sure, right["value"], "o", color=INK["fine-tuned"])
+        axes.annotate(
+            f"n={right['n']}", (sure, right["low"]), xytext=(4, 2), textcoords="offset points", fontsize=8
+        )  # fmt: skip
+    axes.set_xlim(-0.02, 1.1)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("how sure it was")
+    axes.set_ylabel("how many were right, with 95 % interval")
+    axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130, metadata=NO_DATE)

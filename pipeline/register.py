@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline import stage
-from pipeline.card import model_card
+from pipeline.card import model_card, parts
 from pipeline.champion import read_champion
 from pipeline.digests import file_digests, file_sha256, tree_digest, weights_of
 from pipeline.gate import decide
@@ -62,9 +62,10 @@ def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
         "environment": read_json(data / "finetune" / "environment.json"),
         "digests": found,
     }
+    details = read_json(data / "evaluate" / "details.json")["fine-tuned"]
     with stage.whole(data / "register") as folder:
         write_json(folder / "release.json", release)
-        (folder / "README.md").write_text(model_card(release), encoding="utf-8")
+        (folder / "README.md").write_text(model_card(release) + parts(details), encoding="utf-8")
     log.info("register: verdict: %s; %s", decision.outcome, "; ".join(decision.reasons))
     log.info("register: worth it: %s", worth.text)
 

@@ -1,7 +1,9 @@
 """Laws of the evaluation, on a tiny project that ran through the real stages."""
 
+import json
 import shutil
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,15 @@ from pipeline import evaluate, register
 from pipeline.classes import counts, macro_f1_of
 from pipeline.comparisons import compare, compare_sets
 from pipeline.digests import file_digests
-from pipeline.generate import Answer
-from pipeline.metrics import chrf_of_rows, share
-from pipeline.pairs import read_json, read_pairs, write_json
+from pipeline.metrics import share
+from pipeline.pairs import read_json, read_pairs, write_json, write_pairs
 from pipeline.params import Params
+from pipeline.problem import Problem
 from pipeline.prompt import Renderer, load_tokenizer
+from pipeline.texts import chrf_of_rows
 from pipeline.tokens import read_tokens, write_tokens
 
+LABELS = {"accuracy", "calibration_error", "free_label", "macro_f1"}
 RULES = [{"name": "short", "max_words": 1}, {"name": "no-g", "must_not_match": "g"}]
 
 
@@ -55,10 +59,8 @@ def columns(data: Path) -> dict[str, list[Any]]:
 def test_every_metric_has_its_value_its_n_and_its_interval(done: Path) -> None:
     """Each measure of each arm holds exactly value, n, low and high, of all the held-out rows."""
     metrics, rows = read_json(done / "evaluate" / "metrics.json"), len(read_pairs(done / "validate" / "test.parquet"))
-    assert set(metrics) == {"task", "n", "arms", "comparisons", "confidence"}
-    assert {arm: set(measures) for arm, measures in metrics["arms"].items()} == {
-        "base": {"accuracy", "free_label", "macro_f1"}, "fine-tuned": {"accuracy", "free_label", "macro_f1"},
-    }  # fmt: skip
+    assert set(metrics) == {"task", "n", "arms", "metric", "comparisons", "confidence"}
+    assert {arm: set(measures) for arm, measures in metrics["arms"].items()} == {"base": LABELS, "fine-tuned": LABELS}
     for found in (found for measures in metrics["arms"].values() for found in measures.values()):
         assert set(found) == {"value", "n", "low", "high"}
         assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
@@ -69,12 +71,14 @@ def test_each_prediction_stands_beside_its_row(done: Path) -> None:
     """The table has the test rows in their order, with what each arm said, and no answer is other than a label."""
     found, test = columns(done), read_pairs(done / "validate" / "test.parquet")
     assert list(found) == [
-        "id", "prompt", "expected", "base", "fine-tuned", "base accuracy", "base free_label",
-        "fine-tuned accuracy", "fine-tuned free_label",
+        "id", "prompt", "expected", "base", "fine-tuned", "base probability", "base accuracy", "base free_label",
+        "fine-tuned probability", "fine-tuned accuracy", "fine-tuned free_label",
     ]  # fmt: skip
     assert (found["id"], found["expected"]) == ([pair.id for pair in test], [pair.completion for pair in test])
     assert found["prompt"] == [pair.prompt for pair in test]
     assert set(found["base"]) | set(found["fine-tuned"]) <= {"blue", "green", "red"}
+    for arm in ("base", "fine-tuned"):
+        assert all(1 / 3 <= sure <= 1 for sure in found[f"{arm} probability"])  # likelier than either other label
 
 
 def test_the_metrics_are_those_of_the_predictions(done: Path) -> None:
@@ -112,7 +116,7 @@ def test_where_training_nearly_has_some_test_rows_the_others_are_summed_up_by_th
     clean = [row for row in range(len(test)) if row not in (0, 2)]
     for arm, measures in metrics["arms"].items():
         assert {name: values for name, values in measures.items() if "clean" not in name} == before["arms"][arm]
-        assert set(measures) - set(before["arms"][arm]) == {"accuracy clean", "free_label clean", "macro_f1 clean"}
+        assert set(measures) - set(before["arms"][arm]) == {f"{measure} clean" for measure in LABELS}
         right = [found[arm][row] == found["expected"][row] for row in clean]
         assert measures["accuracy clean"] == asdict(share(right))
     assert metrics["comparisons"] == before["comparisons"]
@@ -123,7 +127,8 @@ def test_the_same_project_gives_the_same_bytes(params: Params, done: Path, data:
     run(params, data)
     found = file_digests(data / "evaluate")
     assert found == file_digests(done / "evaluate")
-    assert set(found) == {"metrics.json", "predictions.parquet", "pictures/arms.png", "pictures/confusion.png"}
+    pictures = {f"pictures/{name}.png" for name in ("arms", "confusion", "reliability")}
+    assert set(found) == {"metrics.json", "details.json", "predictions.parquet"} | pictures
 
 
 @pytest.fixture
@@ -170,12 +175,12 @@ def test_only_the_rows_that_tokenize_kept_are_evaluated(base: Path, done: Path, 
 
 
 def test_free_text_has_measures_of_its_own(base: Path, data: Path) -> None:
-    """For text there are exact match, chrF and the house rules, each with its interval, and no table of labels."""
+    """For text there are measures of texts and the house rules, each with its interval, and nothing of labels."""
     params = tiny_params(base, **{"prompt.task": "text", "register.metric": "chrf", "evaluate.rules": RULES})
     write_json(data / "validate" / "labels.json", [])
     run(params, data)
     metrics, found = read_json(data / "evaluate" / "metrics.json"), columns(data)
-    measures = {"exact_match", "chrf", "rules", "rule:short", "rule:no-g"}
+    measures = {"exact_match", "chrf", "rouge_l", "length_ratio", "rules", "rule:short", "rule:no-g"}
     assert {arm: set(of_arm) for arm, of_arm in metrics["arms"].items()} == {"base": measures, "fine-tuned": measures}
     against = metrics["comparisons"]["base"]
     assert (against["metric"], against["classes"]) == ("chrf", {})
@@ -184,11 +189,59 @@ def test_free_text_has_measures_of_its_own(base: Path, data: Path) -> None:
     assert {path.name for path in (data / "evaluate" / "pictures").iterdir()} == {"arms.png"}
 
 
-def test_the_rules_are_kept_only_if_each_is() -> None:
-    """A text keeps the rules if it keeps every one, and each rule has a score of its own."""
-    rules = tiny_params(Path("none"), **{"evaluate.rules": RULES}).evaluate.rules
-    answers = [Answer(text, free=True, held=False) for text in ("a", "a b", "g", "g g")]
-    scores = evaluate.scores_of("text", ["a"] * 4, answers, rules)
-    assert {name: values.tolist() for name, values in scores.items() if name != "chrf"} == {
-        "exact_match": [1, 0, 0, 0], "rules": [1, 0, 0, 0], "rule:short": [1, 0, 1, 0], "rule:no-g": [1, 1, 0, 0],
-    }  # fmt: skip
+def test_json_has_measures_of_its_own(base: Path, data: Path) -> None:
+    """Answers of a model that knows nothing of JSON are measured as what they are; each field has its share."""
+    rules = [{"name": "schema", "json_schema": "colour.json"}, {"name": "own", "python": "own:short"}]
+    params = tiny_params(base, **{"prompt.task": "json", "register.metric": "fields_f1", "evaluate.rules": rules})
+    (data.parent / "rules").mkdir()
+    write_json(data.parent / "rules" / "colour.json", {"required": ["colour"]})
+    (data.parent / "rules" / "own.py").write_text("def short(answer, prompt):\n    return len(answer) < 3\n")
+    write_json(data / "validate" / "labels.json", [])
+    pairs = read_pairs(data / "validate" / "test.parquet")
+    asked = [replace(pair, completion=json.dumps({"colour": pair.completion})) for pair in pairs]
+    write_pairs(data / "validate" / "test.parquet", asked)
+    tokens = {
+        pair.id: encoded
+        for pair, (_, encoded) in zip(asked, read_tokens(data / "tokenize" / "test.arrow"), strict=True)
+    }
+    write_tokens(data / "tokenize" / "test.arrow", list(tokens.items()))
+    run(params, data)
+    metrics, details = (read_json(data / "evaluate" / f"{name}.json") for name in ("metrics", "details"))
+    measures = {"json_valid", "json_exact", "fields_f1", "fields_f1_micro", "rules", "rule:schema", "rule:own"}
+    assert {arm: set(of_arm) for arm, of_arm in metrics["arms"].items()} == {"base": measures, "fine-tuned": measures}
+    assert metrics["comparisons"]["base"]["metric"] == "fields_f1"
+    assert details["fine-tuned"] == {"fields": {"colour": asdict(share([False] * len(asked)))}}
+
+
+def test_the_details_are_those_of_the_predictions(done: Path) -> None:
+    """Confusions, tenths and the recall of a label, counted again from what each arm said."""
+    found, details = columns(done), read_json(done / "evaluate" / "details.json")
+    for arm in ("base", "fine-tuned"):
+        told = details[arm]
+        pairs = Counter(zip(found["expected"], found[arm], strict=True))
+        assert {(want, said): n for want, row in told["confusion"].items() for said, n in row.items()} == pairs
+        hits = [said == "blue" for want, said in zip(found["expected"], found[arm], strict=True) if want == "blue"]
+        assert told["classes"]["blue"]["recall"] == asdict(share(hits))
+        assert sum(tenth["right"]["n"] for tenth in told["reliability"]) == len(found[arm])
+
+
+def test_what_is_out_of_scope_is_measured_if_a_label_says_so(params: Params, base: Path, data: Path) -> None:
+    """The field is live: a label named there has its own measures, and all others stay as they were."""
+    before = read_json(data / "evaluate" / "metrics.json")
+    run(tiny_params(base, **{"ingest.folder": params.ingest.folder, "evaluate.out_of_scope": "blue"}), data)
+    after = read_json(data / "evaluate" / "metrics.json")
+    for arm, measures in after["arms"].items():
+        added = set(measures) - set(before["arms"][arm])
+        assert added >= {"out_of_scope_recall", "out_of_scope_auroc"}
+        assert {name: values for name, values in measures.items() if name not in added} == before["arms"][arm]
+
+
+def test_a_label_for_what_is_out_of_scope_must_be_one(base: Path, data: Path) -> None:
+    """Before anything is answered, since what was written before stays."""
+    with pytest.raises(Problem) as caught:
+        run(tiny_params(base, **{"evaluate.out_of_scope": "none"}), data)
+    assert str(caught.value) == (
+        "evaluate.out_of_scope: no pair has this label; expected null, or one of blue, green, red; got none; "
+        "name the label that says so"
+    )
+    assert (data / "evaluate" / "metrics.json").exists()

@@ -5,24 +5,19 @@ from functools import cache
 
 import numpy as np
 import pytest
-from sacrebleu import sentence_chrf
-from sklearn.metrics import f1_score
 
+from pipeline import metrics
 from pipeline.metrics import (
     Metric,
     bootstrapped,
-    chrf_of_rows,
     interval,
-    keeps,
-    macro_f1,
     mean,
+    of_draws,
     resampled,
     share,
+    tallies,
+    wilson,
 )
-from pipeline.params import Rule
-
-EXPECTED = [*["a"] * 12, *["b"] * 7, *["c"] * 3, "d"]
-GOT = [*["a"] * 8, *["b"] * 4, *["b"] * 5, *["x"] * 2, *["c"] * 2, "a", "c"]
 
 
 def first(hits: int, n: int) -> list[bool]:
@@ -66,42 +61,6 @@ def test_a_share_of_nothing_is_no_number() -> None:
         share([])
 
 
-def test_macro_f1_is_that_of_scikit_learn_over_the_expected_labels() -> None:
-    """Each expected label counts the same; one that was only answered has no score of its own but costs the others."""
-    wanted = f1_score(EXPECTED, GOT, labels=sorted(set(EXPECTED)), average="macro", zero_division=0)
-    found = macro_f1(EXPECTED, GOT, 200, 1)
-    assert (found.value, found.n) == (pytest.approx(wanted), len(EXPECTED))
-
-
-def test_the_interval_of_macro_f1_is_the_percentile_interval_of_resampled_rows() -> None:
-    """Computed again with scikit-learn on the same draws, low and high are the same."""
-    random, n = np.random.default_rng(7), len(EXPECTED)
-    draws = []
-    for _ in range(40):
-        rows = random.integers(0, n, n)
-        expected, got = [EXPECTED[row] for row in rows], [GOT[row] for row in rows]
-        draws.append(f1_score(expected, got, labels=sorted(set(expected)), average="macro", zero_division=0))
-    found = macro_f1(EXPECTED, GOT, 40, 7)
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
-
-
-def test_chrf_of_a_row_is_that_of_sacrebleu() -> None:
-    """Each row has the sentence score of sacrebleu, brought from percent to a share."""
-    expected = ["the sky is blue", "", "a rose", "grass"]
-    got = ["the sky is green", "something", "a rose", ""]
-    wanted = [sentence_chrf(answer, [want]).score / 100 for want, answer in zip(expected, got, strict=True)]
-    scores = chrf_of_rows(expected, got)
-    assert scores.tolist() == pytest.approx(wanted)
-    assert scores[2] == pytest.approx(1.0)
-    assert 0.4 < scores[0] < 1.0
-
-
-def test_rows_and_answers_go_in_pairs() -> None:
-    """An answer too few is a fault of the program, never a shorter mean."""
-    with pytest.raises(ValueError, match="shorter"):
-        chrf_of_rows(["one", "two"], ["one"])
-
-
 def test_a_bootstrap_follows_its_seed() -> None:
     """The same seed draws the same rows, another seed others."""
     scores = np.random.default_rng(3).random(50)
@@ -114,13 +73,64 @@ def test_a_bootstrap_draws_as_many_rows_with_replacement() -> None:
     """Every draw has n rows, some of them twice, and there are as many draws as asked."""
     seen: list[tuple[int, int]] = []
 
-    def statistic(rows: np.ndarray) -> float:
-        seen.append((len(rows), len(set(rows.tolist()))))
-        return 0.0
+    def statistic(rows: np.ndarray) -> np.ndarray:
+        seen.extend((len(row), len(set(row.tolist()))) for row in rows)
+        return np.zeros(len(rows))
 
     assert resampled(statistic, 40, 100, 1).tolist() == [0.0] * 100
+    assert len(seen) == 100
     assert {n for n, _ in seen} == {40}
     assert 20 < np.mean([distinct for _, distinct in seen]) < 30
+
+
+def test_how_many_draws_are_computed_at_once_changes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn a few at a time, where the rows are many, the draws are those of all at once."""
+    scores = np.random.default_rng(3).random(37)
+    together = resampled(lambda rows: scores[rows].mean(axis=1), 37, 101, 1)
+    monkeypatch.setattr(metrics, "AT_ONCE", 37 * 10)
+    assert resampled(lambda rows: scores[rows].mean(axis=1), 37, 101, 1).tolist() == together.tolist()
+    monkeypatch.setattr(metrics, "AT_ONCE", 1)
+    assert resampled(lambda rows: scores[rows].mean(axis=1), 37, 101, 1).tolist() == together.tolist()
+
+
+def test_a_mean_of_right_and_wrong_is_a_share() -> None:
+    """It has Wilson's interval, not that of a bootstrap."""
+    rows = np.array([1.0] * 15 + [0.0] * 133)
+    assert mean(rows, 200, 1) == share(rows)
+
+
+@pytest.mark.parametrize("scores", [[0.5], [0.25] * 7, [1.0], [0.0] * 3])
+def test_rows_that_are_all_alike_leave_doubt(scores: list[float]) -> None:
+    """One row, or rows of one score, say little of others: the interval has a width, and holds the mean."""
+    found = mean(np.array(scores), 200, 1)
+    assert found.value == scores[0]
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert found.high - found.low > 0.3
+    assert found == wilson(scores[0], len(scores))
+
+
+@pytest.mark.parametrize("n", [10, 40])
+def test_wilsons_interval_covers_means_of_any_scores_from_0_to_1(n: int) -> None:
+    """Of seeded samples of lopsided scores it holds the true mean at least 95 times in a hundred."""
+    samples = np.random.default_rng(5).beta(0.5, 0.2, (3000, n))
+    found = cache(lambda value: wilson(value, n))
+    covered = [found(value).low <= 0.5 / 0.7 <= found(value).high for value in samples.mean(axis=1)]
+    assert np.mean(covered) >= 0.95
+
+
+def test_the_order_of_the_rows_changes_no_value() -> None:
+    """The same rows in another order have the same mean, n and, but for the draws, the same interval."""
+    scores = np.random.default_rng(3).random(300)
+    found, turned = mean(scores, 2000, 1), mean(scores[::-1], 2000, 1)
+    assert (turned.value, turned.n) == (pytest.approx(found.value), found.n)
+    assert (turned.low, turned.high) == pytest.approx((found.low, found.high), abs=0.01)
+
+
+def test_tallies_count_each_draw_by_itself() -> None:
+    """Rows of each kind in each draw; a row of no kind is not counted, and weights are added up."""
+    kinds = np.array([[0, 0, 2], [1, 3, 3]])
+    assert tallies(kinds, 3).tolist() == [[2, 0, 1], [0, 1, 0]]
+    assert tallies(kinds, 3, np.array([[0.5, 1.0, 2.0], [4.0, 8.0, 8.0]])).tolist() == [[1.5, 0, 2], [0, 4, 0]]
 
 
 def test_the_interval_of_a_mean_is_near_the_normal_one() -> None:
@@ -139,23 +149,12 @@ def test_an_interval_leaves_the_same_tail_on_either_side() -> None:
 
 def test_a_statistic_is_of_all_rows_in_their_order() -> None:
     """The value shown is that of the rows themselves, not of a draw."""
-    found = bootstrapped(lambda rows: float(rows[-1]), 9, 100, 1)
-    assert (found.value, found.n) == (8.0, 9)
+    found = bootstrapped(lambda rows: rows[:, -1] / 8, 9, 100, 1)
+    assert (found.value, found.n) == (1.0, 9)
     assert isinstance(found, Metric)
 
 
-@pytest.mark.parametrize(
-    ("rule", "kept", "broken"),
-    [
-        ({"must_match": "^Dear "}, "Dear you", "Hello, Dear you"),
-        ({"must_match": "team$"}, "the team", "team work"),
-        ({"must_not_match": "(?i)sorry"}, "Thank you", "we are SORRY"),
-        ({"min_words": 3}, "one two three", "one  two"),
-        ({"max_words": 2}, "one\n two", "one two three"),
-        ({"must_match": "a", "max_words": 1}, "a", "a a"),
-    ],
-)
-def test_a_rule_is_kept_or_broken(rule: dict[str, str | int], kept: str, broken: str) -> None:
-    """A text keeps a rule only if it keeps every part of it; patterns are searched anywhere in it."""
-    asked = Rule(name="a-rule", **rule)
-    assert (keeps(asked, kept), keeps(asked, broken)) == (True, False)
+def test_draws_that_tell_nothing_are_left_out() -> None:
+    """The interval is that of the draws which have a number."""
+    draws = np.array([np.nan, 0.2, 0.4, np.nan, 0.6])
+    assert of_draws(0.4, 3, draws) == Metric(0.4, 3, *interval(np.array([0.2, 0.4, 0.6]), 0.95))

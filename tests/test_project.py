@@ -35,15 +35,17 @@ ONE_ROOM: dict[str, str | tuple[str, ...]] = {
     "rensa": "pipeline/near.py",
     "stdnum": "pipeline/personal.py",
     "py3langid": "pipeline/languages.py",
-    # Intervals of a share, distances of counts, and the tests that arms are compared by.
-    "scipy": tuple(f"pipeline/{name}.py" for name in ("metrics", "drift", "discordance", "comparisons", "power")),
-    "sacrebleu": "pipeline/metrics.py",
+    # Distances of counts, and the tests that arms are compared by.
+    "scipy": tuple(f"pipeline/{name}.py" for name in ("drift", "discordance", "comparisons", "power")),
+    "sacrebleu": "pipeline/texts.py",
+    "jsonschema": "pipeline/rules.py",
     "matplotlib": "pipeline/pictures.py",
 }
 BROUGHT = {
     "numpy": "torch, pandas and scipy are built on it, and speak it with us",
     "httpx": "huggingface_hub raises its errors",
     "huggingface_hub": "transformers loads every model through it",
+    "referencing": "jsonschema is told through it to fetch nothing",
     "jinja2": "transformers renders every chat template with it",
 }
 """Imported, yet not asked for by name in pyproject."""

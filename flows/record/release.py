@@ -17,6 +17,7 @@ from flows.record.runs import Run, points_of, ship
 from flows.record.store import client, experiment
 from flows.record.versions import CHALLENGER, Version, register_version, set_alias
 from flows.snapshot import Snapshot, git, outputs
+from pipeline.pairs import read_json
 from pipeline.params import Params
 
 FILES = {
@@ -26,6 +27,7 @@ FILES = {
     "data/tokenize/report.json": "data",
     "data/tokenize/preview.html": "data",
     "data/evaluate/metrics.json": "evaluation",
+    "data/evaluate/details.json": "evaluation",
     "data/evaluate/pictures": "evaluation",
     "data/register/release.json": "release",
     "data/register/README.md": "release",
@@ -41,7 +43,6 @@ DIGESTS = {
 """Tags, and the outputs whose digests they hold."""
 RELEASE_TAG = "tunesmith.release"
 SHOWN_ROWS = 5000
-PREDICTIONS = "evaluation/predictions.json"
 VERDICTS = {"promote": "promoted to champion", "keep": "not promoted", "unchanged": "unchanged: already the champion"}
 CONTEXTS = {"train": "training", "validation": "validation", "test": "testing"}
 
@@ -87,7 +88,36 @@ def show(run: Run, release: Mapping[str, Any], state: Snapshot) -> None:
     for name in EDITED:
         connected.log_text(run.id, git(root, "show", f"{state.commit}:{name}") + "\n", f"release/{name}")
     predictions = pd.read_parquet(root / "data/evaluate/predictions.parquet").head(SHOWN_ROWS)
-    run.table(predictions, PREDICTIONS)
+    for name, table in {"predictions": predictions, **tables(read_json(root / "data/evaluate/details.json"))}.items():
+        run.table(table, f"evaluation/{name}.json")
+
+
+def tables(details: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Lay out what the numbers of each arm are made of: a line for each label, for each tenth, or for each field."""
+    classes = [
+        {"arm": arm, "label": label, "measure": measure, **metric}
+        for arm, told in details.items()
+        for label, measures in told.get("classes", {}).items()
+        for measure, metric in measures.items()
+    ]
+    confusion = [
+        {"arm": arm, "expected": expected, "said": said, "rows": rows}
+        for arm, told in details.items()
+        for expected, counts in told.get("confusion", {}).items()
+        for said, rows in counts.items()
+    ]
+    reliability = [
+        {"arm": arm, **{name: tenth[name] for name in ("from", "to", "probability")}, **tenth["right"]}
+        for arm, told in details.items()
+        for tenth in told.get("reliability", [])
+    ]
+    fields = [
+        {"arm": arm, "field": field, **metric}
+        for arm, told in details.items()
+        for field, metric in told.get("fields", {}).items()
+    ]
+    found = {"classes": classes, "confusion": confusion, "reliability": reliability, "fields": fields}
+    return {name: pd.DataFrame(rows) for name, rows in found.items() if rows}
 
 
 def results(metrics: Mapping[str, Any]) -> list[Metric]:

@@ -46,7 +46,7 @@ def input_differences(tree: Path, lock: Mapping[str, Any]) -> Iterator[Differenc
             seen.add(path)
             found = md5_of(tree / path) if (tree / path).exists() else "missing"
             if found != dep["md5"]:
-                kind: Kind = "code" if path.startswith("pipeline/") else "data"
+                kind: Kind = "code" if path.startswith(("pipeline/", "rules")) else "data"
                 yield Difference(kind, path, dep["md5"][:12], found[:12], stage)
 
 

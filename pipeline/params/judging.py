@@ -7,27 +7,52 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.section import Name, Positive, Section, Seed, Share
 
-Task = Literal["labels", "text"]
+Task = Literal["labels", "text", "json"]
+
+
+Parts = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+METRICS: dict[Task, tuple[str, ...]] = {
+    "labels": ("accuracy",),
+    "text": ("exact_match", "chrf", "rouge_l"),
+    "json": ("json_exact", "fields_f1", "json_valid"),
+}
+"""Scores that each row has, by task; `rules` comes with every task."""
 
 
 class Prompt(Section):
     """What the model is told, and what kind of answer is wanted."""
 
     task: Task
-    """`labels`: the completion is one of a few labels; `text`: it is free text."""
+    """`labels`: the completion is one of a few labels; `text`: it is free text; `json`: it is JSON."""
     system: str
     """System message put before each pair that has none of its own; empty for none."""
 
 
 class Rule(Section):
-    """A house rule that a program can check on a completion."""
+    """A house rule that a program can check on an answer; each part that is given must be kept."""
 
     name: Name
     must_match: str | None = None
     must_not_match: str | None = None
     """Regular expressions, searched anywhere in the text; anchor with ^ and $."""
+    must_contain: Parts | None = None
+    must_not_contain: Parts | None = None
+    """Plain texts: all of the first, none of the second, in the very case."""
     min_words: Positive | None = None
     max_words: Positive | None = None
+    min_chars: Positive | None = None
+    max_chars: Positive | None = None
+    json_schema: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\.json$")] | None = None
+    """A file in the folder `rules/`: the answer is JSON that it allows."""
+    python: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$")] | None = None
+    """`file:function` in the folder `rules/`, without `.py`: takes the answer and its prompt, and says True or False,
+    or a number from 0 to 1. The same texts must always get the same."""
+
+    @property
+    def files(self) -> list[str]:
+        """The files in the folder `rules/` that it names."""
+        module = self.python and f"{self.python.partition(':')[0]}.py"
+        return [name for name in (self.json_schema, module) if name]
 
     @field_validator("must_match", "must_not_match")
     @classmethod
@@ -43,8 +68,18 @@ class Rule(Section):
     @model_validator(mode="after")
     def asks_something(self) -> Self:
         """A rule that nothing can break is a mistake."""
-        if all(part is None for part in (self.must_match, self.must_not_match, self.min_words, self.max_words)):
-            raise ValueError("a rule needs must_match, must_not_match, min_words or max_words")
+        parts = [name for name in type(self).model_fields if name != "name"]
+        if all(getattr(self, part) is None for part in parts):
+            raise ValueError(f"a rule needs one of {', '.join(parts)}")
+        return self
+
+    @model_validator(mode="after")
+    def can_be_kept(self) -> Self:
+        """So is one that nothing can keep."""
+        for least, most in (("min_words", "max_words"), ("min_chars", "max_chars")):
+            low, high = getattr(self, least), getattr(self, most)
+            if low is not None and high is not None and low > high:
+                raise ValueError(f"{least} is above {most}")
         return self
 
 
@@ -57,6 +92,8 @@ class Evaluate(Section):
     resamples: Annotated[int, Field(ge=100)]
     """Bootstrap resamples behind an interval."""
     seed: Seed
+    out_of_scope: str | None
+    """The label of messages that belong to none of the others; null if there is none."""
     rules: tuple[Rule, ...]
 
     @field_validator("rules")
@@ -74,7 +111,8 @@ class Register(Section):
     """When a model may become the champion, and under which name."""
 
     name: Name
-    metric: Literal["accuracy", "exact_match", "chrf", "rules"]
+    metric: Literal["accuracy", "exact_match", "chrf", "rouge_l", "json_exact", "fields_f1", "json_valid", "rules"]
+    """Of those that each row has a score of; `METRICS` says which fit the task."""
     min_gain: Annotated[float, Field(ge=0, lt=1)]
     """The paired gain must lie above this with `confidence`; 0 means: surely better."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.params.data import Ingest, Tokenize, Validate
-from pipeline.params.judging import Evaluate, Prompt, Register, Retrain
+from pipeline.params.judging import METRICS, Evaluate, Prompt, Register, Retrain
 from pipeline.params.training import Finetune, Model
 from pipeline.problem import Problem
 
@@ -39,11 +39,19 @@ class Params:
     @model_validator(mode="after")
     def metric_fits_task(self) -> Self:
         """The gate can only use what evaluate measures."""
-        fitting = {"labels": {"accuracy"}, "text": {"exact_match", "chrf", "rules"}}[self.prompt.task]
+        fitting = [*METRICS[self.prompt.task], "rules"]
         if self.register.metric not in fitting:
-            raise ValueError(f"register.metric must be one of {sorted(fitting)} when prompt.task is {self.prompt.task}")
+            raise ValueError(f"register.metric must be one of {fitting} when prompt.task is {self.prompt.task}")
         if self.register.metric == "rules" and not self.evaluate.rules:
             raise ValueError("register.metric is rules, but evaluate.rules names none")
+        return self
+
+    @model_validator(mode="after")
+    def scope_is_a_label(self) -> Self:
+        """Only labels can be out of scope; whether the pairs have this one, evaluate sees."""
+        label = self.evaluate.out_of_scope
+        if label is not None and self.prompt.task != "labels":
+            raise ValueError(f"evaluate.out_of_scope must be null when prompt.task is {self.prompt.task}")
         return self
 
 
