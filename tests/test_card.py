@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.card import model_card
+from pipeline.card import model_card, parts
 
 RELEASE: dict[str, Any] = {
     "name": "a-model",
@@ -146,3 +146,34 @@ def test_the_card_says_what_was_trained() -> None:
     assert "\nAll weights of `" in whole
     assert "LoRA" not in whole
     assert "\nA DoRA adapter for `" in model_card({**RELEASE, "training": {**RELEASE["training"], "kind": "dora"}})
+
+
+HALF = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}
+
+
+def test_each_label_is_on_the_card_with_its_intervals() -> None:
+    """Precision, recall and F1, a dash for what is of no row; a label with a bar in it breaks no table."""
+    told = parts({"classes": {"a|b": {"precision": HALF, "recall": HALF, "f1": HALF}, "c": {"f1": HALF}}})
+    half = "0.500 (0.250 to 0.750), n=8"
+    assert told == (
+        "\n## By label, fine-tuned\n\n| label | precision | recall | F1 |\n| --- | --- | --- | --- |\n"
+        f"| a\\|b | {half} | {half} | {half} |\n| c | - | - | {half} |\n"
+    )
+
+
+def test_how_sure_it_was_and_each_field_is_on_the_card() -> None:
+    """A line for each tenth that has answers, and one for each field of JSON."""
+    told = parts(
+        {
+            "reliability": [{"from": 0.9, "to": 1.0, "probability": 0.957, "right": HALF}],
+            "fields": {"items[0].name": HALF},
+        }
+    )
+    assert "| 0.9 to 1.0 | 0.957 | 0.500 (0.250 to 0.750), n=8 |\n" in told
+    assert "\n## By field, fine-tuned\n" in told
+    assert "| `items[0].name` | 0.500 (0.250 to 0.750), n=8 |\n" in told
+
+
+def test_texts_have_no_parts_on_the_card() -> None:
+    """Where there is nothing to list there is no heading."""
+    assert parts({}) == ""

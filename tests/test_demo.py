@@ -12,9 +12,9 @@ from judged import Found
 from pipeline.columns import group_of
 from pipeline.findings import KEPT
 from pipeline.ingest import read_source
-from pipeline.metrics import keeps
 from pipeline.pairs import Pair, Quarantined, counts
 from pipeline.params import Params, load_params
+from pipeline.rules import keeps
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEMO = PROJECT / "data" / "demo"

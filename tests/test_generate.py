@@ -159,6 +159,8 @@ def test_the_answers_are_those_of_generate(
         told = [text_of(renderer, said.tokens) for said in wanted]
         assert [found.text for found in got] == [read_back.get(text, text) for text in told]
         assert [found.free for found in got] == [said.free for said in wanted]
+        sure = [found.probability for found in got]
+        assert sure == ([pytest.approx(said.probability, abs=1e-5) for said in wanted] if labels else [None] * len(got))
 
 
 def test_an_answer_is_free_if_the_model_says_it_unasked(untaught: Any, taught: Any, renderer: Renderer) -> None:
@@ -168,6 +170,29 @@ def test_an_answer_is_free_if_the_model_says_it_unasked(untaught: Any, taught: A
         (unheld,) = texts(model, renderer, prompts, Manner([], 12, 1))
         (held,) = answer(model, renderer, prompts, Manner(["blue", "red"], 1, 1))
         assert (held.free, held.text == unheld) == (free, free)
+
+
+@pytest.mark.parametrize("knows", [False, True], ids=["untaught", "taught"])
+def test_the_probabilities_of_the_labels_are_one(untaught: Any, taught: Any, renderer: Renderer, knows: bool) -> None:
+    """Each label's way down the trie, multiplied up by the plain model, sums to 1; the answer has its own share."""
+    model, prompts = taught if knows else untaught, prompts_of(renderer, QUESTIONS)[:3]
+    labels = {label: renderer.completion(label) for label in LABELS}
+    trie = LabelTrie(list(labels.values()))
+    for prompt, found in zip(prompts, answer(model, renderer, prompts, Manner(LABELS, 1, 2)), strict=True):
+        chances = {label: plainly(model, prompt, tokens, trie) for label, tokens in labels.items()}
+        assert sum(chances.values()) == pytest.approx(1)
+        assert found.probability == pytest.approx(chances[found.text], abs=1e-5)
+
+
+def plainly(model: Any, prompt: list[int], label: list[int], trie: LabelTrie) -> float:
+    """The probability of a label: at each token, of what may follow, read from one plain pass."""
+    with torch.inference_mode():
+        logits = model(torch.tensor([[*prompt, *label]])).logits[0]
+    found = 1.0
+    for place, token in enumerate(label):
+        following = trie.next[tuple(label[:place])]
+        found *= float(logits[len(prompt) + place - 1][following].double().softmax(0)[following.index(token)])
+    return found
 
 
 def test_a_model_that_keeps_more_than_keys_and_values_answers_through_generate(renderer: Renderer) -> None:

@@ -15,6 +15,13 @@ PROJECT = Path(__file__).resolve().parents[1]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MOVES = "a branch or tag can move; give the full commit of 40 hex digits after @"
 WHOLE = "the file as a whole:"
+TEXT_METRICS = "register.metric must be one of ['exact_match', 'chrf', 'rouge_l', 'rules']"
+JSON_METRICS = "register.metric must be one of ['json_exact', 'fields_f1', 'json_valid', 'rules']"
+JSON_NAME = "String should match pattern '^[A-Za-z0-9][A-Za-z0-9_.-]*\\.json$'"
+PARTS = (
+    "must_match, must_not_match, must_contain, must_not_contain, min_words, max_words, min_chars, max_chars, "
+    "json_schema, python"
+)
 MakeParams = Callable[..., Params]
 
 
@@ -113,7 +120,7 @@ def test_all_problems_come_out_in_one_error(make_params: MakeParams) -> None:
     }
     assert message(make_params, **wrong) == (
         "params.yaml: 5 values are wrong:\n"
-        "  prompt.task: Input should be 'labels' or 'text' (got 'label')\n"
+        "  prompt.task: Input should be 'labels', 'text' or 'json' (got 'label')\n"
         "  validate.test_share: Input should be less than 1 (got 25)\n"
         "  finetune.learning_rate: Input should be a valid number (got '1e-3')\n"
         "  finetune.epochs: Input should be greater than or equal to 1 (got 0)\n"
@@ -236,13 +243,26 @@ def test_a_hub_model_with_its_full_commit_is_taken(make_params: MakeParams) -> N
          "validate: validation_share + test_share must leave rows to train on"),
         ({"register.min_gain": 0.05}, "register: equivalent must be at least min_gain"),
         ({"register.metric": "chrf"},
-         f"{WHOLE} register.metric must be one of ['accuracy'] when prompt.task is labels"),
+         f"{WHOLE} register.metric must be one of ['accuracy', 'rules'] when prompt.task is labels"),
         ({"prompt.task": "text"},
-         f"{WHOLE} register.metric must be one of ['chrf', 'exact_match', 'rules'] when prompt.task is text"),
+         f"{WHOLE} {TEXT_METRICS} when prompt.task is text"),
+        ({"prompt.task": "json"}, f"{WHOLE} {JSON_METRICS} when prompt.task is json"),
+        ({"prompt.task": "text", "register.metric": "chrf", "evaluate.out_of_scope": "other"},
+         f"{WHOLE} evaluate.out_of_scope must be null when prompt.task is text"),
         ({"prompt.task": "text", "register.metric": "rules"},
          f"{WHOLE} register.metric is rules, but evaluate.rules names none"),
         ({"evaluate.rules": [{"name": "short"}]},
-         "evaluate.rules.0: a rule needs must_match, must_not_match, min_words or max_words"),
+         f"evaluate.rules.0: a rule needs one of {PARTS}"),
+        ({"evaluate.rules": [{"name": "none", "min_words": 9, "max_words": 3}]},
+         "evaluate.rules.0: min_words is above max_words"),
+        ({"evaluate.rules": [{"name": "none", "min_chars": 4, "max_chars": 3}]},
+         "evaluate.rules.0: min_chars is above max_chars"),
+        ({"evaluate.rules": [{"name": "out", "json_schema": "../schema.json"}]},
+         f"evaluate.rules.0.json_schema: {JSON_NAME} (got '../schema.json')"),
+        ({"evaluate.rules": [{"name": "out", "python": "os.path:join"}]},
+         "evaluate.rules.0.python: String should match pattern '^[A-Za-z_]\\w*:[A-Za-z_]\\w*$' (got 'os.path:join')"),
+        ({"evaluate.rules": [{"name": "all", "must_contain": []}]},
+         "evaluate.rules.0.must_contain: Tuple should have at least 1 item after validation, not 0"),
         ({"evaluate.rules": [{"name": "odd", "must_match": "+"}]},
          "evaluate.rules.0.must_match: not a regular expression: nothing to repeat at position 0 (got '+')"),
         ({"evaluate.rules": [{"name": "length", "min_words": 3}, {"name": "length", "max_words": 9}]},
@@ -262,6 +282,10 @@ def test_values_that_do_not_fit_together_are_refused(
         {"validate.validation_share": 0, "validate.test_share": 0},
         {"validate.validation_share": 0.5, "validate.test_share": 0.49},
         {"prompt.task": "text", "register.metric": "exact_match"},
+        {"prompt.task": "text", "register.metric": "rouge_l"},
+        {"prompt.task": "json", "register.metric": "fields_f1"},
+        {"evaluate.out_of_scope": "other"},
+        {"register.metric": "rules", "evaluate.rules": [{"name": "own", "python": "own:f", "max_chars": 9}]},
         {"prompt.task": "text", "register.metric": "rules", "evaluate.rules": [{"name": "short", "max_words": 9}]},
         {"model.source": "wheel://a==1#b.gguf", "model.sha256": "0" * 64},
         {"register.min_gain": 0.05, "register.equivalent": 0.05},

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from pipeline.pictures import draw_arms, draw_confusion
+from pipeline.pictures import draw_arms, draw_confusion, draw_reliability
 
 EXPECTED, GOT, LABELS = ["a", "b", "b"], ["a", "b", "a"], ["a", "b", "c"]
 
@@ -37,6 +37,30 @@ def test_the_same_answers_give_the_same_picture(tmp_path: Path) -> None:
     first, second = draw_twice(lambda path: draw_confusion(EXPECTED, GOT, LABELS, path), tmp_path)
     draw_confusion(EXPECTED, EXPECTED, LABELS, tmp_path / "other.png")
     assert first == second != (tmp_path / "other.png").read_bytes()
+
+
+def tenths(probability: float) -> list[dict[str, Any]]:
+    right = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}
+    return [{"from": 0.9, "to": 1.0, "probability": probability, "right": right}]
+
+
+def test_the_same_tenths_give_the_same_picture(tmp_path: Path) -> None:
+    """The picture of how sure the model was depends on the numbers alone; other numbers give another one."""
+    first, second = draw_twice(lambda path: draw_reliability(tenths(0.95), path), tmp_path)
+    draw_reliability(tenths(0.91), tmp_path / "other.png")
+    assert first == second != (tmp_path / "other.png").read_bytes()
+
+
+def test_a_measure_that_an_arm_has_not_is_left_out_of_its_picture(tmp_path: Path) -> None:
+    """An arm without it, and a ratio of lengths that has no place between 0 and 1, keep nothing from being drawn."""
+    told = metrics(0.5)
+    draw_arms(told, tmp_path / "before.png")
+    told["arms"]["fine-tuned"]["length_ratio"] = {"value": 7.5, "low": 7.0, "high": 8.0, "n": 40}
+    draw_arms(told, tmp_path / "ratio.png")
+    assert (tmp_path / "ratio.png").read_bytes() == (tmp_path / "before.png").read_bytes()
+    del told["arms"]["base"]["macro_f1"]
+    draw_arms(told, tmp_path / "less.png")
+    assert (tmp_path / "less.png").read_bytes() != (tmp_path / "before.png").read_bytes()
 
 
 @pytest.mark.parametrize("arms", [("base", "fine-tuned"), ("base", "champion", "fine-tuned")])

@@ -92,6 +92,25 @@ def test_data_outside_the_project_is_refused(root: Path, tmp_path: Path, folder:
     )
 
 
+@pytest.mark.parametrize(
+    ("rule", "file"), [("python: 'brand:polite'", "brand.py"), ("json_schema: decision.json", "decision.json")]
+)
+def test_a_house_rule_whose_file_is_not_there_is_refused(root: Path, tmp_path: Path, rule: str, file: str) -> None:
+    """Before a training whose answers it is to score; once the file is there, the plan is made."""
+    copy = shutil.copytree(root, tmp_path / "copy", symlinks=True)
+    text = (copy / "params.yaml").read_text(encoding="utf-8")
+    wanted = text.replace("  rules: []", f"  rules: [{{name: own, {rule}}}]")
+    (copy / "params.yaml").write_text(wanted, encoding="utf-8")
+    with pytest.raises(Problem) as caught:
+        make_plan(copy, None, None)
+    assert str(caught.value) == (
+        f"evaluate.rules: own: no such file; expected rules/{file}; write it; or mend the name"
+    )
+    (copy / "rules").mkdir()
+    (copy / "rules" / file).touch()
+    assert make_plan(copy, None, None).params.evaluate.rules[0].files == [file]
+
+
 def test_a_project_without_a_commit_cannot_be_run(root: Path, tmp_path: Path) -> None:
     """Each run is kept as a state of a repository, so there has to be one."""
     (tmp_path / "params.yaml").write_bytes((root / "params.yaml").read_bytes())

@@ -56,7 +56,6 @@ NO_TEST_OF_ITS_NAME = {
     "place": "asks only where things are: every other test of flows/ goes through it",
     "run": "one line each for lock, plan, server and flow: test_retrain runs it whole",
     "service": "commands of a line each: test_servers and test_watch look at what they call",
-    "show": "prints: test_cli and test_retrain read what it printed",
     "sync": "four calls under the lock: test_retrain deletes MLflow's database and looks at what comes back",
 }
 

@@ -16,7 +16,7 @@ from checkout import apart
 from flows.difference import Base
 from flows.past import Past
 from flows.record.changed import show_change
-from flows.record.release import note, results
+from flows.record.release import note, results, show_tables, tables
 from flows.record.runs import BATCH, Run, begin, close_dead, flat, live, points_of, ship
 from flows.record.store import client, experiment
 from flows.record.versions import CHAMPION, alias_of, find_version
@@ -217,6 +217,30 @@ def test_the_held_out_results_are_numbers_of_the_run(run: Run) -> None:
     found = client(run.root).get_run(run.id).data.metrics
     assert {f"{arm}/{name}" for arm, measures in arms.items() for name in measures} < set(found)
     assert sorted(found.values()) == [-0.125] * 2 + [0.375] * 2 + [0.5] * 6 + [8.0]
+
+
+def test_what_the_numbers_are_made_of_are_tables_of_the_run(run: Run) -> None:
+    """A line for each label and measure, each confusion, each tenth and each field; recorded twice, they stand once."""
+    half = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}
+    labels = {
+        "classes": {"$5 % off": {"recall": half, "f1": half}},
+        "confusion": {"$5 % off": {"$5 % off": 4, "other": 4}},
+        "reliability": [{"from": 0.9, "to": 1.0, "probability": 0.95, "right": half}],
+    }
+    for _ in range(2):
+        show_tables(run, tables({"base": {"fields": {"a[0]": half}}, "fine-tuned": labels}))
+    connected = client(run.root)
+    told = {
+        name: json.loads(Path(connected.download_artifacts(run.id, f"evaluation/{name}.json")).read_bytes())["data"]
+        for name in ("classes", "confusion", "reliability", "fields")
+    }
+    assert told == {
+        "classes": [["fine-tuned", "$5 % off", name, 0.5, 0.25, 0.75, 8] for name in ("recall", "f1")],
+        "confusion": [["fine-tuned", "$5 % off", "$5 % off", 4], ["fine-tuned", "$5 % off", "other", 4]],
+        "reliability": [["fine-tuned", 0.9, 1.0, 0.95, 0.5, 0.25, 0.75, 8]],
+        "fields": [["base", "a[0]", 0.5, 0.25, 0.75, 8]],
+    }
+    show_tables(run, tables({"fine-tuned": {}}))
 
 
 def test_the_verdict_is_the_first_thing_that_is_read() -> None:

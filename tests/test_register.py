@@ -11,7 +11,7 @@ from arms import metrics, rule, written
 from tiny import crown, finished
 
 from pipeline import evaluate, register
-from pipeline.card import model_card
+from pipeline.card import model_card, parts
 from pipeline.digests import file_digests, tree_digest
 from pipeline.gate import decide
 from pipeline.pairs import read_json
@@ -143,7 +143,8 @@ def test_the_release_says_by_which_checks_and_whether_it_was_worth_it(done: Path
 def test_the_card_beside_the_release_is_its_card(done: Path) -> None:
     """README.md in data/register is the model card of that very release, line for line but for the digests' order."""
     card = (done / "register" / "README.md").read_text(encoding="utf-8")
-    assert sorted(card.splitlines()) == sorted(model_card(release_of(done)).splitlines())
+    told = model_card(release_of(done)) + parts(read_json(done / "evaluate" / "details.json")["fine-tuned"])
+    assert sorted(card.splitlines()) == sorted(told.splitlines())
 
 
 def test_the_same_files_give_the_same_release(done: Path, data: Path, params: Params) -> None:
