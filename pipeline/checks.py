@@ -59,6 +59,8 @@ def text_checks(validate: Validate) -> list[Check]:
               "other_language", None, 0, "take it out, or add its language to validate.languages"),
         Check("answer_in_prompt", "the completion does not stand in the prompt", "answer_in_prompt", None, 0,
               "take it out of the prompt, unless to copy it is the task"),
+        Check("not_json", "the completion is JSON, where prompt.task is json", "not_json", None, 0,
+              "mend it; no key twice, no NaN"),
         Check("unknown_label", "the completion is one of validate.labels", "label_unknown", None, 0,
               "mend the label, or add it to validate.labels"),
         Check("label_spelling", "a label is always spelt alike, in case and blanks too", "label_spelling", None, 0,

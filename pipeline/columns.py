@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.document import is_json
 from pipeline.languages import strangers
 from pipeline.near import folded, hash_of
 from pipeline.pairs import SPLITS
@@ -171,6 +172,7 @@ class Reader:
         masks: The checks whose findings are masked: all but what was counted in the texts is that of the masked pair.
         languages: Those that prompts may be in; None if nobody asks.
         labels: Whether completions are labels.
+        json: Whether completions are to be JSON.
     """
 
     def __init__(
@@ -180,9 +182,11 @@ class Reader:
         languages: Collection[str] | None = None,
         *,
         labels: bool = True,
+        json: bool = False,
     ) -> None:
         self.salt = salt
         self.labels = labels
+        self.json = json
         self.masks = masks
         self.languages = languages
         self.parts: list[dict[str, npt.NDArray[Any]]] = []
@@ -204,7 +208,8 @@ class Reader:
     def _counted(self, batch: pa.RecordBatch) -> dict[str, Numbers]:
         """Count in the texts of a batch."""
         strange = strangers(questions_of(batch), self.languages)
-        return {**text_columns(batch), "other_language": strange}
+        wrong = [self.json and not is_json(text) for text in batch["completion"].to_pylist()]
+        return {**text_columns(batch), "other_language": strange, "not_json": np.array(wrong, np.int64)}
 
     def _places(self, batch: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
         openings = openings_of(batch).to_pylist()

@@ -12,10 +12,10 @@ from jsonschema.validators import validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from pipeline.document import read_value
 from pipeline.pairs import read_json
 from pipeline.params import Rule
 from pipeline.problem import Problem
-from pipeline.structure import read_value
 
 FOLDER = "rules"
 """Beside data/: the Python and the schemas that rules name. DVC's dependency, so that a change is noticed."""

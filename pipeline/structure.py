@@ -1,13 +1,13 @@
 """Answers that are JSON: whether they can be read, and which of their fields are right."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
+from pipeline.document import read_value
 from pipeline.metrics import Metric, Rows, Scores, bootstrapped, share
 from pipeline.problem import Problem
 
@@ -20,27 +20,6 @@ Leaves = frozenset[Leaf]
 SHOWN_FIELDS = 200
 KINDS = {bool: "truth", int: "number", float: "number", str: "text", type(None): "null", dict: "object", list: "list"}
 """1 and 1.0 are one number; true is none."""
-
-
-def read_value(text: str) -> Any:
-    """Read JSON as RFC 8259 has it, and no more: no NaN, no key twice in an object.
-
-    Raises:
-        ValueError: If it is not JSON, or nested too deeply to be read.
-    """
-
-    def never(word: str) -> NoReturn:
-        raise ValueError(f"{word} is no JSON")
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in pairs}) < len(pairs):
-            raise ValueError("an object has a key twice")
-        return dict(pairs)
-
-    try:
-        return json.loads(text, parse_constant=never, object_pairs_hook=once)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
 
 
 def leaves_of(value: Any) -> Leaves:

@@ -28,7 +28,7 @@ from pipeline.neighbours import Flags, among, claimed_by, neighbour_columns, sid
 from pipeline.overlaps import overlaps_of, summed
 from pipeline.page import validation_page
 from pipeline.pairs import PAIRS, QUARANTINE, SPLITS, Quarantined, counts, read_quarantine, write_json
-from pipeline.params import Prompt, Validate
+from pipeline.params import Prompt, Task, Validate
 from pipeline.refusal import labels_of, refusal
 from pipeline.suite import data_docs, hold
 from pipeline.tested import FOLDER, NOTHING, Tested, read_tested
@@ -176,11 +176,12 @@ def set_aside_by(checks: Sequence[Check], validate: Validate) -> set[str]:
 
 
 def look(
-    source: Path, tested: Tested, validate: Validate, masks: Sequence[str], unread: Sequence[str], *, labels: bool
+    source: Path, tested: Tested, validate: Validate, masks: Sequence[str], unread: Sequence[str], *, task: Task
 ) -> tuple[Judged, Near]:
     """Read the pairs and judge them; give near-duplicates among their prompts too."""
     languages = validate.languages if validate.checks.other_language != "off" else None
-    reader = Reader(validate.salt, masks, languages, labels=labels)
+    labels = task == "labels"
+    reader = Reader(validate.salt, masks, languages, labels=labels, json=task == "json")
     near = near_duplicates(reader.texts(batches_of(source)), validate.near_duplicate, tested.grams)
     columns = reader.columns()
     return judge(columns, near, tested.prompts, validate, unread, labels=labels), among(near, len(columns.asked))
@@ -196,7 +197,7 @@ def run(prompt: Prompt, validate: Validate, data: Path) -> None:
     unread = read_quarantine(data / "ingest" / "quarantine.parquet")
     masks = [name for name, action in validate.checks if action == "mask"]
     tested = read_tested(data / FOLDER) if validate.checks.tested_before != "off" else NOTHING
-    judged, near = look(source, tested, validate, masks, [row.reason for row in unread], labels=labels)
+    judged, near = look(source, tested, validate, masks, [row.reason for row in unread], task=prompt.task)
     words = words_of(masked(batch, masks) for batch in chosen(source, trained(judged)))
     profile = profile_of(judged, words, labels=labels)
     moved = moved_from(read_champion(data / "champion"), profile, words, validate)

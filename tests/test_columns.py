@@ -153,3 +153,14 @@ def test_prompts_in_another_language_are_counted_if_somebody_asks() -> None:
         reader = Reader("salt", (), languages)
         list(reader.texts([batch_of(pairs)]))
         assert reader.columns().texts["other_language"].tolist() == strange
+
+
+def test_completions_that_are_no_json_are_counted_if_they_are_to_be() -> None:
+    """Each by itself; where completions are anything else, none is wrong."""
+    pairs = [pair("one", '{"a": 1}'), pair("two", "{'a': 1}"), pair("three", "[]"), pair("four", "yes")]
+    found = []
+    for json in (True, False):
+        reader = Reader("salt", labels=False, json=json)
+        list(reader.texts([batch_of(pairs)]))
+        found.append(reader.columns().texts["not_json"].tolist())
+    assert found == [[0, 1, 0, 1], [0, 0, 0, 0]]

@@ -1,3 +1,4 @@
+import json
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -415,3 +416,14 @@ def test_what_is_masked_is_split_as_it_is_trained_on(ingested: Callable[..., Pat
         check for check in read_json(data / "validate" / "report.json")["checks"] if check["reason"] == "personal_data"
     ]
     assert (found["rows"], found["action"]) == (40, "mask")
+
+
+def test_json_that_is_none_is_set_aside_where_json_is_asked_for(ingested: Callable[..., Path]) -> None:
+    """Before anything is trained on it or scored by it; a text may say what it likes."""
+    rows = [*(pair(f"question {row}", json.dumps({"a": row})) for row in range(40)), pair("broken", '{"a": 1,}')]
+    data = ingested(rows)
+    run(Prompt(task="json", system=""), LIMITS, data)
+    assert [row.reason for row in read_quarantine(data / "validate" / "quarantine.parquet")] == ["not_json"]
+    assert read_json(data / "validate" / "labels.json") == []
+    run(Prompt(task="text", system=""), LIMITS, data)
+    assert read_quarantine(data / "validate" / "quarantine.parquet") == []

@@ -118,6 +118,8 @@ class Checks(Section):
     """`mask` puts the name of its kind in its place."""
     other_language: Judged
     answer_in_prompt: Judged
+    not_json: Judged
+    """Completions that are not JSON, where `prompt.task` is json."""
     unknown_label: Judged
     label_spelling: Judged
     duplicate: Judged
