@@ -180,14 +180,16 @@ def test_nobody_can_be_found_by_the_demo(every: list[Pair], pattern: str) -> Non
     assert [text for text in texts if re.search(pattern, text)] == []
 
 
-@pytest.mark.parametrize(("name", "metric"), [("replies", "rules"), ("decisions", "exact_match")])
-def test_the_params_of_a_set_are_those_of_triage_but_for_the_set(name: str, metric: str) -> None:
-    """They can stand in place of params.yaml as they are: the same model and checks, a metric of free texts."""
+@pytest.mark.parametrize(
+    ("name", "task", "metric"), [("replies", "text", "rules"), ("decisions", "json", "json_exact")]
+)
+def test_the_params_of_a_set_are_those_of_triage_but_for_the_set(name: str, task: str, metric: str) -> None:
+    """They can stand in place of params.yaml as they are: the same model and checks, a task and a metric of its own."""
     triage, params = (load_params(DEMO / f"{of}.params.yaml") for of in ("triage", name))
     assert params.model == triage.model
     assert params.ingest.folder == triage.ingest.folder
     assert params.validate.checks == triage.validate.checks
-    assert (params.prompt.task, params.register.metric) == ("text", metric)
+    assert (params.prompt.task, params.register.metric) == (task, metric)
 
 
 BROKEN: list[tuple[str | None, str]] = [
