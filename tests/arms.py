@@ -9,7 +9,10 @@ from conftest import PROJECT
 
 from pipeline.comparisons import Scores, Terms
 from pipeline.evaluate import compared
+from pipeline.generate import Answer
+from pipeline.measures import marked
 from pipeline.metrics import share
+from pipeline.pairs import Message, Pair
 from pipeline.params import Register, load_params
 
 GIVEN = load_params(PROJECT / "params.yaml").register
@@ -56,12 +59,12 @@ def written(expected: Sequence[str], scores: Mapping[str, Scores], register: Reg
 def answered(expected: Sequence[str], answers: Mapping[str, list[str]], register: Register) -> Any:
     """What evaluate would write of arms with these answers."""
     terms = Terms(TERMS.resamples, TERMS.seed, register.confidence, register.equivalent)
-    hits = {
-        name: np.array([float(want == said) for want, said in zip(expected, of_arm, strict=True)])
+    test = [Pair((Message("user", "?"),), want, "a", row, None, b"") for row, want in enumerate(expected)]
+    arms = {
+        name: marked("labels", test, [Answer(text, free=True, held=True) for text in of_arm], ())
         for name, of_arm in answers.items()
     }
-    scores = {name: {"accuracy": of_arm} for name, of_arm in hits.items()}
     return {
-        "arms": {name: {"accuracy": asdict(share(of_arm))} for name, of_arm in hits.items()},
-        "comparisons": compared(expected, dict(answers), scores, terms, "accuracy"),
+        "arms": {name: {"accuracy": asdict(share(arm.scores["accuracy"]))} for name, arm in arms.items()},
+        "comparisons": compared(arms, terms, "accuracy"),
     }
