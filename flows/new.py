@@ -22,6 +22,11 @@ TEMPLATE = Path(__file__).resolve().parents[1]
 LEFT_OUT = ("dvc.lock",)
 FEW_LABELS = 200
 SHORT_LABEL = 60
+SYSTEMS = {
+    True: ("Sort the message into one of these categories: {labels}.", "Answer with one of {labels} and nothing else."),
+    False: ("You are a helpful assistant. Answer the message.", "Answer the message in a few sentences."),
+}
+"""Whether completions are labels, and the system messages that are then worth a try whatever they are about."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,7 @@ def fill_params(path: Path, given: Given, name: str, *, labels: bool) -> None:
     first = values["ingest"]["sources"][0]
     first.update(source(given, given.pairs))
     values["ingest"]["sources"] = [first, *(source(given, file) for file in given.files[1:])]
+    values["rivals"]["systems"] = list(SYSTEMS[labels])
     values["evaluate"]["rules"] = []
     values["register"]["name"] = re.sub(r"[^A-Za-z0-9_.-]", "-", name).strip("-._") or "model"
     values["register"]["metric"] = "accuracy" if labels else "chrf"

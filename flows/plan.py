@@ -57,13 +57,8 @@ def make_plan(folder: Path, until: str | None, force: str | None) -> Plan:
     """
     params = load_params(folder / "params.yaml")
     head(folder)
-    if Path(params.ingest.folder).is_absolute() or ".." in Path(params.ingest.folder).parts:
-        raise Problem(
-            "params.yaml: ingest.folder",
-            "lies outside the project, where neither git nor DVC keeps it",
-            got=params.ingest.folder,
-            do="put the files into data/raw",
-        )
+    need_inside("ingest.folder", params.ingest.folder, home="data/raw")
+    need_inside("rivals.knowledge", params.rivals.knowledge, home="data/knowledge")
     need_rules(folder, params)
     names = stages(folder)
     for name in (until, force):
@@ -87,6 +82,21 @@ def need_rules(folder: Path, params: Params) -> None:
                     expected=f"rules/{name}",
                     do="write it; or mend the name",
                 )
+
+
+def need_inside(name: str, place: str, *, home: str) -> None:
+    """Refuse what a stage is to read from outside the project.
+
+    Raises:
+        Problem: If it lies there.
+    """
+    if Path(place).is_absolute() or ".." in Path(place).parts:
+        raise Problem(
+            f"params.yaml: {name}",
+            "lies outside the project, where neither git nor DVC keeps it",
+            got=place,
+            do=f"put the files into {home}",
+        )
 
 
 def idle(plan: Plan) -> bool:

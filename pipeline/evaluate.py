@@ -1,7 +1,7 @@
-"""Stage 5. Reads the test rows of data/validate/ and data/tokenize/, the adapter of data/finetune/, data/champion/.
+"""Stage 6. Reads the test rows of data/validate/ and data/tokenize/, data/rivals/, data/finetune/, data/champion/.
 
-Computes the answers of each arm (base model, fine-tuned, champion) on the same held-out rows, and their metrics by task
-and by the house rules, which may name files in rules/.
+Computes the answers of the fine-tuned model and the champion, and the metrics of all arms on the same held-out rows, by
+task and by the house rules, which may name files in rules/.
 Writes data/evaluate/: metrics.json, details.json (what they are made of), predictions.parquet, and pictures/.
 """
 
@@ -28,23 +28,24 @@ from pipeline.params import Evaluate, Model, Prompt, Register
 from pipeline.pictures import draw_arms, draw_confusion, draw_reliability
 from pipeline.problem import Problem
 from pipeline.prompt import Renderer, load_tokenizer
+from pipeline.rival.answers import ANSWERS, read_answers
 from pipeline.rules import FOLDER, load_rules
 from pipeline.tokens import read_tokens
 from pipeline.weights import Base, fetch
 
 log = logging.getLogger(__name__)
 
-BASE, TUNED, CHAMPION = "base", "fine-tuned", "champion"
+TUNED, CHAMPION = "fine-tuned", "champion"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to answer: a base model with or without an adapter, and the prompts it is given."""
+    """A trained model that answers here: its base, its adapter, and the prompts it is given."""
 
     name: str
     base: Base
     model: Model
-    adapter: Path | None
+    adapter: Path
     renderer: Renderer
     prompts: Sequence[Sequence[int]]
     labels: Sequence[str]
@@ -58,15 +59,12 @@ def arms_of(
     prompts: Sequence[Sequence[int]],
     data: Path,
 ) -> list[Arm]:
-    """List the arms: the base model, the fine-tuned one, and the champion with its own base and its own prompt."""
+    """List the trained arms: the fine-tuned model, and the champion with its own base and its own prompt."""
     base = fetch(model)
     renderer = Renderer(load_tokenizer(base.folder), prompt.system)
-    arms = [
-        Arm(BASE, base, model, None, renderer, prompts, labels),
-        Arm(TUNED, base, model, data / "finetune" / "adapter", renderer, prompts, labels),
-    ]
+    tuned = Arm(TUNED, base, model, data / "finetune" / "adapter", renderer, prompts, labels)
     champion = read_champion(data / "champion")
-    return arms if champion is None else [*arms, champion_arm(champion, test)]
+    return [tuned] if champion is None else [tuned, champion_arm(champion, test)]
 
 
 def champion_arm(champion: Champion, test: Sequence[Pair]) -> Arm:
@@ -88,6 +86,22 @@ def answers_of(arm: Arm, evaluate: Evaluate) -> list[Answer]:
     seconds = time.perf_counter() - started
     log.info("evaluate: %s: %d rows in %.0f s, %.1f rows/s", arm.name, len(found), seconds, len(found) / seconds)
     return found
+
+
+def rival_answers(data: Path, test: Sequence[Pair]) -> dict[str, list[Answer]]:
+    """Read the answers of the rivals; what has no other answers than labels says them by itself.
+
+    Raises:
+        Problem: If they answered other rows.
+    """
+    found = read_answers(data / "rivals" / ANSWERS, [pair.id for pair in test])
+    return {
+        name: [
+            Answer(given.text, given.free is not False, given.held is not False, given.probability)
+            for given in of_rival
+        ]
+        for name, of_rival in found.items()
+    }
 
 
 def terms_of(evaluate: Evaluate, register: Register) -> Terms:
@@ -180,7 +194,8 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
     test, prompts = test_rows(data)
     labels, rules = read_json(data / "validate" / "labels.json"), load_rules(evaluate.rules, data.parent / FOLDER)
     need_label(evaluate.out_of_scope, labels)
-    found = {arm.name: answers_of(arm, evaluate) for arm in arms_of(model, prompt, labels, test, prompts, data)}
+    found = rival_answers(data, test)
+    found |= {arm.name: answers_of(arm, evaluate) for arm in arms_of(model, prompt, labels, test, prompts, data)}
     arms = {name: marked(prompt.task, test, answers, rules) for name, answers in found.items()}
     metrics = {"task": prompt.task, "n": len(test), **measured(arms, clean_rows(data, test), evaluate, register)}
     for name, of_arm in metrics["arms"].items():

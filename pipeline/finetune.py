@@ -1,4 +1,4 @@
-"""Stage 4. Reads train and validation.arrow of data/tokenize/ and the base model.
+"""Stage 5. Reads train and validation.arrow of data/tokenize/ and the base model.
 
 Computes an adapter, or the whole model anew, with transformers.Trainer, seeded before the adapter is built, on the GPU
 or the CPU.

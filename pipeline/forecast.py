@@ -253,7 +253,7 @@ def forecast(params: Params, data: Path) -> list[str]:
     return [
         *counted_lines(counts, len(rows), len(held_out), len(test), finetune.epochs),
         f"training  {between(low, high)}, of it {duration(validation)} on validation; {measured.told}",
-        f"answers   {most}{duration(answers)} for each arm: the base model, the fine-tuned one, the champion",
+        f"answers   {most}{duration(answers)} for each arm that a model answers; longer behind examples",
         f"memory    {size(measured.memory)} at most{'' if measured.tried else ', guessed'}; {size(free)} can be had",
         (
             f"disk      {size(weights)} for what is trained, {size(checkpoints)} for checkpoints meanwhile; "

@@ -99,6 +99,8 @@ class Answer:
     free: bool
     held: bool
     probability: float | None = None
+    tokens: int = 0
+    """How many it has, the end of its turn among them."""
 
 
 def answer(
@@ -132,18 +134,24 @@ def answer(
         raise Problem("the labels", f"{alike[0]!r} has the same tokens as another", do="write the two in one way")
     order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place]), place))
     answers = [Answer("", free=True, held=False)] * len(prompts)
-    interval = 0.5 if os.environ.get("TUNESMITH_TERMINAL") else 20  # without a terminal each state is a line
-    bar = tqdm(total=len(prompts), desc=progress, unit="row", mininterval=interval, ncols=88, disable=not progress)
-    with bar, torch.inference_mode():
+    with bar(len(prompts), progress) as shown, torch.inference_mode():
         batch = answerer(model, renderer, prompts, trie, manner)
         for start in range(0, len(order), manner.batch_rows):
             places = order[start : start + manner.batch_rows]
             for place, said in zip(places, batch([prompts[place] for place in places]), strict=True):
                 text = text_of(renderer, said.tokens)
                 sure = round(said.probability, PROBABILITY_DIGITS) if labels else None
-                answers[place] = Answer(labels[text] if labels else text, said.free, bool(labels), sure)
-            bar.update(len(places))
+                answers[place] = Answer(
+                    labels[text] if labels else text, said.free, bool(labels), sure, len(said.tokens)
+                )
+            shown.update(len(places))
     return answers
+
+
+def bar(rows: int, progress: str) -> Any:
+    """Give a progress bar over rows; one that nobody sees if it has no name."""
+    interval = 0.5 if os.environ.get("TUNESMITH_TERMINAL") else 20  # without a terminal each state is a line
+    return tqdm(total=rows, desc=progress, unit="row", mininterval=interval, ncols=88, disable=not progress)
 
 
 def answerer(

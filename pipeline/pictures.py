@@ -11,42 +11,53 @@ from matplotlib.figure import Figure
 mpl.use("Agg")
 
 INK = {"base": "#9aa5b1", "fine-tuned": "#2b6cb0", "champion": "#b7791f"}
+RIVAL = "#68857a"
+"""Of every other arm: its name stands beside it."""
+COLUMNS = 3
+"""Fields beside each other."""
 NO_DATE = {"Software": None}
 
 
 def draw_arms(metrics: dict[str, Any], path: Path) -> None:
-    """Draw every measure of every arm that goes from 0 to 1 as a point with its interval."""
-    arms = list(metrics["arms"])
-    measures = [
-        measure
-        for measure in dict.fromkeys(measure for of_arm in metrics["arms"].values() for measure in of_arm)
-        if not measure.startswith("length_ratio")
-    ]
-    figure = Figure(figsize=(8, 1.2 + 0.28 * len(measures) * (len(arms) + 1)), layout="constrained")
-    axes = figure.add_subplot()
-    for place, measure in enumerate(measures):
-        for offset, arm in enumerate(arms):
-            found = metrics["arms"][arm].get(measure)
-            if found is None:  # as of an arm that does not say how sure it is
-                continue
-            height = place + 0.22 * (offset - (len(arms) - 1) / 2)
-            axes.plot([found["low"], found["high"]], [height] * 2, color=INK[arm], linewidth=3, alpha=0.5)
-            axes.plot(found["value"], height, "o", color=INK[arm], label=arm if place == 0 else None)
-            axes.annotate(
-                f"{found['value']:.3f}",
-                (found["high"], height),
-                xytext=(5, -3),
-                textcoords="offset points",
-                fontsize=8,
-            )
-    axes.set_yticks(range(len(measures)), measures)
-    axes.invert_yaxis()
-    axes.set_xlim(-0.02, 1.1)
-    axes.set_title(f"Held-out rows, n = {metrics['n']}; bars are 95 % intervals", fontsize=10)
+    """Draw each measure in a field of its own, in it each arm as a point with its interval, the best at the top."""
+    known = dict.fromkeys(measure for of_arm in metrics["arms"].values() for measure in of_arm)
+    measures = [measure for measure in known if not measure.startswith("length_ratio")]  # which has no end at 1
+    columns = min(COLUMNS, len(measures))
+    rows = -(-len(measures) // columns)
+    arms = ranked(metrics["arms"], measures[0])
+    figure = Figure(figsize=(1.5 + 2.6 * columns, 0.5 + rows * (0.7 + 0.26 * len(arms))), layout="constrained")
+    fields = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    for axes, measure in zip(fields, measures, strict=False):
+        draw_measure(axes, {arm: metrics["arms"][arm].get(measure) for arm in arms}, measure)
+    for axes in fields[len(measures) :]:
+        axes.set_visible(False)
+    fields[0].set_yticks(range(len(arms)), arms)
+    fields[0].invert_yaxis()
+    fields[0].set_xlim(-0.02, 1.25)
+    figure.suptitle(f"Held-out rows, n = {metrics['n']}; bars are 95 % intervals", fontsize=10)
+    figure.savefig(path, dpi=130, metadata=NO_DATE)
+
+
+def ranked(arms: dict[str, Any], measure: str) -> list[str]:
+    """Put arms in order, the best by a measure first."""
+    return sorted(arms, key=lambda arm: (-arms[arm][measure]["value"] if measure in arms[arm] else 0.0, arm))
+
+
+def draw_measure(axes: Any, found: dict[str, Any], measure: str) -> None:
+    """Draw one measure of all arms, each in its line; an arm that has no such measure leaves its line empty."""
+    for line, (arm, metric) in enumerate(found.items()):
+        if metric is None:
+            continue
+        colour = INK.get(arm, RIVAL)
+        axes.plot([metric["low"], metric["high"]], [line] * 2, color=colour, linewidth=3, alpha=0.5)
+        axes.plot(metric["value"], line, "o", color=colour)
+        axes.annotate(
+            f"{metric['value']:.3f}", (metric["high"], line), xytext=(5, -3), textcoords="offset points", fontsize=8
+        )
+    axes.set_title(measure, fontsize=9)
+    axes.set_xticks([0, 0.5, 1])
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    figure.savefig(path, dpi=130, metadata=NO_DATE)
 
 
 def draw_confusion(expected: Sequence[str], got: Sequence[str], labels: Sequence[str], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Stage 6. Reads the reports of all stages before, and data/champion/.
+"""Stage 7. Reads the reports of all stages before, and data/champion/.
 
 Computes the decision of the gate, is the fine-tuned model surely better than every other arm and worse in no label, and
 whether it was worth it: ship it, use something simpler, or find more test rows.

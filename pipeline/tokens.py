@@ -65,6 +65,11 @@ def read_tokens(path: Path) -> list[tuple[str, Encoded]]:
     return [row for batch in batches_of(path) for row in rows_of(batch)]
 
 
+def read_ids(path: Path) -> list[str]:
+    """Read only whose rows they are, in the order written."""
+    return [pair_id for batch in batches_of(path) for pair_id in batch["id"].to_pylist()]
+
+
 def find_tokens(path: Path, ids: Collection[str]) -> dict[str, Encoded]:
     """Read the rows of a few pairs, by their ids."""
     wanted = pa.array(list(ids), pa.string())

@@ -21,6 +21,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "prompt": {"task": "labels", "system": "Name the colour."},
     "ingest": {"folder": "data/raw"},
     "validate": {"near_duplicate": 1.0},
+    "rivals": {"which": ["base"], "timed_rows": 1},
     "finetune": {"rank": 4, "alpha": 8, "epochs": 2, "batch_rows": 4, "learning_rate": 0.03},
     "evaluate": {"batch_rows": 8, "max_new_tokens": 8, "resamples": 200, "rules": []},
     "register": {"name": NAME, "metric": "accuracy", "min_gain": 0.0},

@@ -22,6 +22,7 @@ OUTS = {
     "validate": [f"validate/{name}" for name in ("train.parquet", "validation.parquet", "test.parquet", "report.json")]
     + ["validate/report.html", "validate/data_docs"],
     "tokenize": ["tokenize/train.arrow", "tokenize/report.json", "tokenize/preview.html"],
+    "rivals": ["rivals/answers.parquet", "rivals/report.json", "rivals/cost.json"],
     "finetune": ["finetune/adapter", "finetune/history.jsonl"],
     "evaluate": ["evaluate/metrics.json", "evaluate/details.json", "evaluate/predictions.parquet", "evaluate/pictures"],
     "register": ["register/release.json", "register/README.md"],

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from tiny import judged
 
-from pipeline import evaluate, finetune, ingest, register, tokenize, validate
+from pipeline import evaluate, finetune, ingest, register, rivals, tokenize, validate
 from pipeline.digests import file_digests
 from pipeline.pairs import Message, read_json
 from pipeline.params import Params, parse_params
@@ -47,6 +48,7 @@ def few_intents(tmp_path_factory: pytest.TempPathFactory, defaults: dict[str, An
         ],
     }
     defaults["prompt"]["system"] = "Name the intent."
+    defaults["rivals"] |= {"which": ["base"], "timed_rows": 2}
     defaults["finetune"] |= {"epochs": 3, "batch_rows": 8}
     defaults["evaluate"]["resamples"] = 500
     return parse_params(defaults), folder / "data"
@@ -54,11 +56,12 @@ def few_intents(tmp_path_factory: pytest.TempPathFactory, defaults: dict[str, An
 
 @pytest.fixture(scope="module")
 def ran(few_intents: tuple[Params, Path]) -> tuple[Params, Path]:
-    """The same after all six stages."""
+    """The same after all seven stages."""
     params, data = few_intents
     ingest.run(params.ingest, data)
     validate.run(params.prompt, params.validate, data)
     tokenize.run(params.model, params.prompt, params.tokenize, data)
+    rivals.run(params.model, params.prompt, params.rivals, judged(params), data)
     finetune.run(params.model, params.finetune, data)
     evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
     register.run(params.model, params.prompt, params.register, data)

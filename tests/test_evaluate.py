@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from arms import TERMS
 from conftest import SYSTEM
-from tiny import crown, finished, tiny_params
+from tiny import crown, finished, judged, tiny_params
 
-from pipeline import evaluate, register
+from pipeline import evaluate, register, rivals
 from pipeline.classes import counts, macro_f1_of
 from pipeline.comparisons import compare, compare_sets
 from pipeline.digests import file_digests
@@ -38,7 +38,7 @@ def params(base: Path) -> Params:
 
 @pytest.fixture(scope="module")
 def done(base: Path) -> Path:
-    """What the five stages left; only to be read."""
+    """What all stages but the last left; only to be read."""
     return finished(base)[1]
 
 
@@ -205,6 +205,7 @@ def test_json_has_measures_of_its_own(base: Path, data: Path) -> None:
         for pair, (_, encoded) in zip(asked, read_tokens(data / "tokenize" / "test.arrow"), strict=True)
     }
     write_tokens(data / "tokenize" / "test.arrow", list(tokens.items()))
+    rivals.run(params.model, params.prompt, params.rivals, judged(params), data)
     run(params, data)
     metrics, details = (read_json(data / "evaluate" / f"{name}.json") for name in ("metrics", "details"))
     measures = {"json_valid", "json_exact", "fields_f1", "fields_f1_micro", "rules", "rule:schema", "rule:own"}

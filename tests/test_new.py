@@ -115,6 +115,18 @@ def test_the_rest_of_params_is_kept_with_its_comments(made: Made) -> None:
     assert model in (made.folder / "params.yaml").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("labels", [True, False])
+def test_the_rivals_speak_of_no_shop_of_ours(tmp_path: Path, labels: bool) -> None:
+    """System messages to try are such as fit any pairs of their kind, and the same rivals answer as here."""
+    shutil.copy(PROJECT / "params.yaml", tmp_path)
+    fill_params(tmp_path / "params.yaml", given(tmp_path / "a.csv"), "mine", labels=labels)
+    rivals = load_params(tmp_path / "params.yaml").rivals
+    assert len(rivals.systems) == 2
+    assert all(("{labels}" in system) is labels for system in rivals.systems)
+    assert not [system for system in rivals.systems if "shop" in system or "customer" in system]
+    assert rivals.which == load_params(PROJECT / "params.yaml").rivals.which
+
+
 @pytest.mark.parametrize(
     ("folder", "name"),
     [

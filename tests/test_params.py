@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.params import Params, data, judging, load_params, parse_params, read_yaml, training
+from pipeline.params import Params, data, judging, load_params, parse_params, read_yaml, rivals, training
 from pipeline.problem import Problem
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -152,9 +152,11 @@ def test_every_missing_section_is_named() -> None:
     """An empty set of sections gets one line for each section that it lacks."""
     with pytest.raises(Problem) as caught:
         parse_params({}, where="mine.yaml")
-    sections = ("model", "prompt", "ingest", "validate", "tokenize", "finetune", "evaluate", "register", "retrain")
+    sections = (
+        "model", "prompt", "ingest", "validate", "tokenize", "rivals", "finetune", "evaluate", "register", "retrain",
+    )  # fmt: skip
     lines = "".join(f"\n  {name}: Field required" for name in sections)
-    assert str(caught.value) == f"mine.yaml: 9 values are wrong:{lines}"
+    assert str(caught.value) == f"mine.yaml: 10 values are wrong:{lines}"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ def test_params_do_not_change_after_reading(make_params: MakeParams) -> None:
 
 def numbers_with_their_words() -> Iterator[tuple[str, bool]]:
     """The name of every number in the sections, and whether a line under it explains it."""
-    texts = [Path(room.__file__).read_text(encoding="utf-8") for room in (data, judging, training)]
+    texts = [Path(room.__file__).read_text(encoding="utf-8") for room in (data, judging, rivals, training)]
     classes = [node for text in texts for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
     for body in (node.body for node in classes):
         for node, after in zip(body, [*body[1:], None], strict=True):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from pipeline.pictures import draw_arms, draw_confusion, draw_reliability
+from pipeline.pictures import draw_arms, draw_confusion, draw_reliability, ranked
 
 EXPECTED, GOT, LABELS = ["a", "b", "b"], ["a", "b", "a"], ["a", "b", "c"]
 
@@ -71,6 +71,18 @@ def test_each_arm_has_its_colour_in_the_picture(tmp_path: Path, arms: tuple[str,
     seen = set(np.unique(red << 16 | green << 8 | blue).tolist())
     ink = {"base": 0x9AA5B1, "fine-tuned": 0x2B6CB0, "champion": 0xB7791F}
     assert {arm for arm, colour in ink.items() if colour in seen} == set(arms)
+
+
+def test_rivals_are_drawn_in_one_colour_and_the_best_arm_first(tmp_path: Path) -> None:
+    """Ten arms of which two lack a measure can be drawn; what is no model of ours has the colour of rivals."""
+    many = metrics(0.5, ("base", "fine-tuned", *(f"rival {number}" for number in range(8))))
+    for number in range(2):
+        del many["arms"][f"rival {number}"]["macro_f1"]
+    many["arms"]["rival 5"]["accuracy"] = {"value": 0.9, "low": 0.8, "high": 1.0, "n": 40}
+    draw_arms(many, tmp_path / "arms.png")
+    seen = {tuple(pixel) for pixel in np.round(imread(tmp_path / "arms.png")[..., :3] * 255).astype(int).reshape(-1, 3)}
+    assert {(0x9A, 0xA5, 0xB1), (0x2B, 0x6C, 0xB0), (0x68, 0x85, 0x7A)} <= seen
+    assert ranked(many["arms"], "accuracy") == ["rival 5", *sorted(set(many["arms"]) - {"rival 5"})]
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,20 @@ def test_wrong_params_are_found_before_anything_else(root: Path, tmp_path: Path)
     assert str(refused.value).startswith("params.yaml: one value is wrong:\n  finetune.rank: ")
 
 
+def test_knowledge_outside_the_project_is_refused(root: Path, tmp_path: Path) -> None:
+    """A rival may look things up only where git or DVC keeps them."""
+    copy = shutil.copytree(root, tmp_path / "copy", symlinks=True)
+    text = (copy / "params.yaml").read_text(encoding="utf-8")
+    outside = text.replace("knowledge: data/knowledge", "knowledge: ../wiki")
+    (copy / "params.yaml").write_text(outside, encoding="utf-8")
+    with pytest.raises(Problem) as caught:
+        make_plan(copy, None, None)
+    assert str(caught.value) == (
+        "params.yaml: rivals.knowledge: lies outside the project, where neither git nor DVC keeps it; got ../wiki; put "
+        "the files into data/knowledge"
+    )
+
+
 @pytest.mark.parametrize("folder", ["/somewhere/else", "../beside"])
 def test_data_outside_the_project_is_refused(root: Path, tmp_path: Path, folder: str) -> None:
     """Neither git nor DVC keeps it, so no run on it could be made again."""

@@ -18,7 +18,7 @@ from flows.cli import app
 from pipeline.params import read_yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
-STAGES = ["ingest", "validate", "tokenize", "finetune", "evaluate", "register"]
+STAGES = ["ingest", "validate", "tokenize", "rivals", "finetune", "evaluate", "register"]
 FRAME = {"stage", "params", "problem", "process"}
 """What stands round every stage and changes no byte of a result. Params reach DVC value by value, through `params:`,
 so that a new rule for one section does not make every stage stale; the other three start, stop and speak."""
@@ -29,12 +29,15 @@ ONE_ROOM: dict[str, str | tuple[str, ...]] = {
     "prefect": ("flows/retrain.py", "flows/deploy.py"),  # the flow of a run, and the one that a team's workers start
     "mlflow": "flows/record/",
     "great_expectations": "pipeline/suite.py",
+    "bm25s": "pipeline/rival/words.py",
     "ftfy": "pipeline/columns.py",
     "peft": "pipeline/model.py",
     "phonenumbers": "pipeline/personal.py",
     "rensa": "pipeline/near.py",
     "stdnum": "pipeline/personal.py",
     "py3langid": "pipeline/languages.py",
+    "sklearn": "pipeline/rival/",
+    "threadpoolctl": "pipeline/rival/features.py",
     # Distances of counts, and the tests that arms are compared by.
     "scipy": tuple(f"pipeline/{name}.py" for name in ("drift", "discordance", "comparisons", "power")),
     "sacrebleu": "pipeline/texts.py",
@@ -43,10 +46,11 @@ ONE_ROOM: dict[str, str | tuple[str, ...]] = {
 }
 BROUGHT = {
     "numpy": "torch, pandas and scipy are built on it, and speak it with us",
-    "httpx": "huggingface_hub raises its errors",
+    "httpx": "huggingface_hub raises its errors, and the rival behind an endpoint asks by it",
     "huggingface_hub": "transformers loads every model through it",
     "referencing": "jsonschema is told through it to fetch nothing",
     "jinja2": "transformers renders every chat template with it",
+    "threadpoolctl": "scikit-learn counts its threads by it",
 }
 """Imported, yet not asked for by name in pyproject."""
 FROM_PIPELINE = {"params", "problem", "process", "pairs", "champion", "digests", "tested"}
@@ -85,12 +89,15 @@ def libraries(room: Path) -> set[str]:
     return {name.partition(".")[0] for name in imports(room)}
 
 
+def named(room: Path) -> str:
+    """A room of pipeline/ as it is imported: `prompt`, or `rival.shape` in a package."""
+    return ".".join(room.with_suffix("").parts[1:])
+
+
 def neighbours(room: Path) -> set[str]:
-    """Rooms of pipeline/ that a module imports."""
-    names = {path.stem for path in rooms("pipeline")}
-    return {
-        part[1] for part in (name.split(".") for name in imports(room)) if part[0] == "pipeline" and part[1:]
-    } & names
+    """Rooms of pipeline/ that a module imports; a package's own page, which only says what it is, is none."""
+    names = {named(path) for path in rooms("pipeline")}
+    return {name.removeprefix("pipeline.") for name in imports(room) if name.startswith("pipeline.")} & names
 
 
 def behind(stage: str) -> set[str]:
@@ -99,7 +106,7 @@ def behind(stage: str) -> set[str]:
     while waiting:
         name = waiting.pop()
         found.add(name)
-        waiting |= neighbours(Path("pipeline", f"{name}.py")) - found
+        waiting |= neighbours(Path("pipeline", f"{name.replace('.', '/')}.py")) - found
     return found
 
 
@@ -144,11 +151,11 @@ def test_a_stage_has_one_name_in_every_room() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_dvc_is_told_the_truth(stage: str) -> None:
     """A stage's command is its module, its code deps all that it imports, its params all that it reads."""
-    code = {Path(dep).stem for dep in DVC[stage]["deps"] if dep.startswith("pipeline/")}
+    code = {named(Path(dep)) for dep in DVC[stage]["deps"] if dep.startswith("pipeline/")}
     outs = [*DVC[stage]["outs"], *DVC[stage].get("metrics", [])]
     function = main_lambda(Path("pipeline", f"{stage}.py"))
     assert function is not None
-    read = re.findall(r"\bparams\.(\w+)", ast.unparse(function.body))
+    read = re.findall(r"\bparams\.(\w+(?:\.\w+)*)", ast.unparse(function.body))
     assert DVC[stage]["cmd"] == f"python -m pipeline.{stage}"
     assert code == behind(stage) - FRAME
     assert DVC[stage]["params"] == read

@@ -21,7 +21,7 @@ from flows.reproduce.packages import install_command, interpreter, pinned, requi
 from flows.reproduce.rebuild import report
 from flows.snapshot import md5_of
 
-STAGES = ["ingest", "validate", "tokenize", "finetune", "evaluate", "register"]
+STAGES = ["ingest", "validate", "tokenize", "rivals", "finetune", "evaluate", "register"]
 PATHS = [
     "data/raw", "data/ingest/pairs.parquet",
     *(f"data/validate/{split}.parquet" for split in ("train", "validation", "test")),
@@ -177,6 +177,13 @@ def test_params_are_compared_where_a_stage_reads_them() -> None:
         Difference("params", "finetune.new", "not there", "3", "finetune"),
         Difference("params", "finetune.old.a", "1", "not there", "finetune"),
     ]
+
+
+def test_of_a_section_of_which_a_stage_reads_one_value_only_that_is_compared() -> None:
+    """A stage that reads `register.metric` knows nothing of `register.name`, nor of what only begins alike."""
+    lock = {"rivals": {"params": {"params.yaml": {"register.metric": "chrf", "evaluate.rules": [1]}}}}
+    params = {"register": {"metric": "rules", "name": "new", "metrics": 3}, "evaluate": {"rules": [1], "seed": 2}}
+    assert list(param_differences(lock, params)) == [Difference("params", "register.metric", "chrf", "rules", "rivals")]
 
 
 def test_inputs_are_compared_once_and_outputs_are_not(tmp_path: Path) -> None:

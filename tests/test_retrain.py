@@ -21,7 +21,7 @@ from flows.snapshot import inputs, outputs
 
 pytestmark = pytest.mark.slow  # whole runs of the flow take minutes
 
-STAGES = ["ingest", "validate", "tokenize", "finetune", "evaluate", "register"]
+STAGES = ["ingest", "validate", "tokenize", "rivals", "finetune", "evaluate", "register"]
 ANSWER = """
 import sys, mlflow
 mlflow.set_tracking_uri(sys.argv[1])
@@ -209,7 +209,7 @@ def test_a_run_brings_every_stage_up_to_date(first: Left) -> None:
     """Exit 0; each stage ran once, in order, and DVC's lock file knows the outputs of all of them."""
     assert first.done.returncode == 0, first.done.stderr
     assert list(stages_told(first.done).items()) == [(stage, "ran") for stage in STAGES]
-    assert [json.loads(line)["event"] for line in first.journal.splitlines()] == ["start", "end"] * 6
+    assert [json.loads(line)["event"] for line in first.journal.splitlines()] == ["start", "end"] * len(STAGES)
     assert list(first.lock) == sorted(first.lock, key=STAGES.index) == STAGES
 
 
@@ -223,7 +223,7 @@ def test_a_run_ends_with_the_results_and_where_to_look(first: Left) -> None:
     said = first.done.stdout
     assert re.search(r"^base +accuracy +0\.\d{3} ", said, re.MULTILINE)
     assert re.search(r"^fine-tuned +accuracy +\d\.\d{3} ", said, re.MULTILINE)
-    assert f"6 of 6 stages run; MLflow run {first.run.info.run_id[:8]}, {NAME} version 1" in said
+    assert f"7 of 7 stages run; MLflow run {first.run.info.run_id[:8]}, {NAME} version 1" in said
     assert "verdict    promoted" in said
     assert f"worth it?  {first.release['worth']['text']}" in said
     assert re.search(r"^ {11}base +0\.\d{3} +\+0\.\d{3} \(.*beaten", said, re.MULTILINE)
@@ -297,7 +297,7 @@ def test_afterwards_all_is_fresh_and_there_is_nothing_to_do(again: Left, first: 
     """A second run starts no stage, makes no run in MLflow, and says so."""
     assert (again.done.returncode, again.done.stdout) == (
         0,
-        "nothing to do: all 6 stages are fresh, no stage was run\n",
+        "nothing to do: all 7 stages are fresh, no stage was run\n",
     )
     assert [run.info.run_id for run in again.runs] == [run.info.run_id for run in first.runs]
     assert (again.journal, again.lock) == (first.journal, first.lock)
@@ -328,16 +328,16 @@ def test_a_lost_mlflow_comes_back_from_the_files(rebuilt: Left, first: Left) -> 
 
 
 def test_only_what_depends_on_a_change_runs_again(changed: Left, rebuilt: Left) -> None:
-    """Another learning rate trains, evaluates and registers anew; data and tokens are left alone.
+    """Another learning rate trains, evaluates and registers anew; data, tokens and rivals are left alone.
 
     The checks look at the data once more, since there is a champion now that learnt from some.
     """
     assert changed.done.returncode == 0, changed.done.stderr
     assert stages_told(changed.done) == {
-        "ingest": "fresh", "validate": "ran", "tokenize": "fresh",
+        "ingest": "fresh", "validate": "ran", "tokenize": "fresh", "rivals": "fresh",
         "finetune": "ran", "evaluate": "ran", "register": "ran",
     }  # fmt: skip
-    for stage in ("ingest", "validate", "tokenize"):
+    for stage in ("ingest", "validate", "tokenize", "rivals"):
         now, then = (
             {path: md5 for path, md5 in left.lock[stage].items() if not path.startswith(REPORTS)}
             for left in (changed, rebuilt)

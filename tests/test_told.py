@@ -107,7 +107,7 @@ def test_a_run_ends_well_without_the_server_that_it_began_with(told: Told, away:
     """It promotes, and says what MLflow does not know; the next one will not begin as long as nobody can know of it."""
     ended, refused = away
     assert ended.code == 0, ended.errors
-    assert f"6 of 6 stages run; MLflow does not answer at {told.address}; it is told by the next run" in ended.said
+    assert f"7 of 7 stages run; MLflow does not answer at {told.address}; it is told by the next run" in ended.said
     assert "promoted: it is the champion now" in ended.said
     assert refused.code == 1
     assert refused.errors.startswith(f"error: {told.address}: MLflow does not answer: ")
@@ -131,7 +131,7 @@ def test_all_that_was_missed_is_told_once_the_server_answers(told: Told) -> None
         assert mlflow.get_registered_model(NAME).aliases == {"champion": "1", "challenger": "1"}
         assert version.tags["git.snapshot"] == run.data.tags["git.snapshot"]
         assert version.tags["tunesmith.adapter"] == release["digests"]["adapter"]
-        assert len([name for name in run.data.tags if name.startswith("stage.")]) == 6
+        assert len([name for name in run.data.tags if name.startswith("stage.")]) == 7
         assert len(mlflow.get_metric_history(run.info.run_id, "train/loss")) == 10
         assert {item.path for item in mlflow.list_artifacts(run.info.run_id)} >= {"data", "evaluation", "release"}
     failed = poisoned(told)

@@ -9,7 +9,7 @@ from typing import Any
 from conftest import PROJECT, SYSTEM
 from ruamel.yaml import YAML
 
-from pipeline import finetune, ingest, tokenize
+from pipeline import finetune, ingest, rivals, tokenize
 from pipeline.champion import ADAPTER, RECORD
 from pipeline.pairs import write_json
 from pipeline.params import Params, parse_params
@@ -18,6 +18,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "prompt": {"system": SYSTEM},
     "validate": {"max_quarantined": 0.05, "near_duplicate": 1.0},
     "tokenize": {"max_tokens": 100},
+    "rivals": {"which": ["base"], "timed_rows": 1},
     "finetune": {"rank": 4, "alpha": 8, "epochs": 2, "batch_rows": 4, "learning_rate": 0.03},
     "evaluate": {"batch_rows": 4, "max_new_tokens": 8, "resamples": 200},
 }
@@ -46,7 +47,7 @@ def write_sources(folder: Path) -> None:
 
 @cache
 def finished(base: Path) -> tuple[Params, Path]:
-    """Run the first five stages, once a session: the params, and the data folder, to be copied before it is changed."""
+    """Run all stages but the last, once a session: the params, and the data folder, to be copied before changed."""
     from pipeline import evaluate, validate  # noqa: PLC0415 -- seconds to import, and not every user of this file needs
 
     place = base.parent / "project"
@@ -55,9 +56,16 @@ def finished(base: Path) -> tuple[Params, Path]:
     ingest.run(params.ingest, data)
     validate.run(params.prompt, params.validate, data)
     tokenize.run(params.model, params.prompt, params.tokenize, data)
+    rivals.run(params.model, params.prompt, params.rivals, judged(params), data)
     finetune.run(params.model, params.finetune, data)
     evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
     return params, data
+
+
+def judged(params: Params) -> rivals.Judged:
+    """What the rivals go by, of other sections than theirs."""
+    evaluate = params.evaluate
+    return rivals.Judged(params.register.metric, evaluate.rules, evaluate.max_new_tokens, evaluate.batch_rows)
 
 
 def crown(data: Path, release: dict[str, Any]) -> None:

@@ -26,6 +26,8 @@ FILES = {
     "data/validate/report.json": "data",
     "data/tokenize/report.json": "data",
     "data/tokenize/preview.html": "data",
+    "data/rivals/report.json": "rivals",
+    "data/rivals/cost.json": "rivals",
     "data/evaluate/metrics.json": "evaluation",
     "data/evaluate/details.json": "evaluation",
     "data/evaluate/pictures": "evaluation",

@@ -51,12 +51,12 @@ def input_differences(tree: Path, lock: Mapping[str, Any]) -> Iterator[Differenc
 
 
 def param_differences(lock: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Difference]:
-    """Compare params.yaml with the values that dvc.lock holds; a stage knows its own sections only."""
+    """Compare params.yaml with the values that dvc.lock holds; a stage knows what it reads only."""
     now, seen = flat(params), set[str]()
     for stage, entry in lock.items():
-        then = flat(entry.get("params", {}).get("params.yaml", {}))
-        sections = {name.partition(".")[0] for name in then}
-        names = {*then, *(name for name in now if name.partition(".")[0] in sections)} - seen
+        kept = entry.get("params", {}).get("params.yaml", {})  # sections, and single values as `register.metric`
+        then = flat(kept)
+        names = {*then, *(name for name in now if f"{name}.".startswith(tuple(f"{one}." for one in kept)))} - seen
         seen |= names
         for name in sorted(names):
             if then.get(name) != now.get(name):

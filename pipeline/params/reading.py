@@ -11,6 +11,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.params.data import Ingest, Tokenize, Validate
 from pipeline.params.judging import METRICS, Evaluate, Prompt, Register, Retrain
+from pipeline.params.rivals import Rivals
 from pipeline.params.training import Finetune, Model
 from pipeline.problem import Problem
 
@@ -24,6 +25,7 @@ class Params:
     ingest: Ingest
     validate: Validate
     tokenize: Tokenize
+    rivals: Rivals
     finetune: Finetune
     evaluate: Evaluate
     register: Register

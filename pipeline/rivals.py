@@ -1,0 +1,171 @@
+"""Stage 4. Reads the rows of data/validate/ that data/tokenize/ kept, and rules/.
+
+Computes what rivals that need no fine-tune answer to the test rows: fitted on training rows, chosen on validation rows.
+Writes data/rivals/: answers.parquet, report.json (what was chosen), cost.json (seconds, which differ from run to run).
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import stage
+from pipeline.generate import Manner
+from pipeline.model import settle
+from pipeline.pairs import SPLITS, Pair, read_json, read_pairs, write_json
+from pipeline.params import Model, Prompt, Rivals, Rule
+from pipeline.rival.answers import ANSWERS, Given, write_answers
+from pipeline.rival.kinds import rivals_of
+from pipeline.rival.shape import Question, Report, Rival, Wanted, question_of
+from pipeline.rules import FOLDER, load_rules
+from pipeline.tokens import read_ids
+
+PACKAGES = ("bm25s", "numpy", "scikit-learn", "torch", "transformers")
+"""What answers may depend on."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What of other sections the rivals go by: how answers are judged, and how long they may be."""
+
+    metric: str
+    rules: Sequence[Rule]
+    max_new_tokens: int
+    batch_rows: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a rival: its answers, what it tells of itself, and the seconds that it took."""
+
+    answers: list[Given]
+    report: Report
+    cost: dict[str, Any]
+
+
+def played(rival: Rival, rows: Mapping[str, Sequence[Pair]], timed: int) -> Done:
+    """Fit a rival, let it answer the test rows, and time it.
+
+    Args:
+        rival: The rival.
+        rows: Training, validation and test rows.
+        timed: How many test rows are asked once more, one by one.
+    """
+    started = time.perf_counter()
+    report = rival.fit(rows["train"], rows["validation"])
+    fitted = time.perf_counter()
+    questions = [question_of(pair) for pair in rows["test"]]
+    answers = rival.answer(questions)
+    answered = time.perf_counter()
+    requests = [seconds_of(rival, question) for question in questions[:timed]]
+    return Done(answers, report | summed(answers), costs(fitted - started, answered - fitted, len(answers), requests))
+
+
+def seconds_of(rival: Rival, question: Question) -> float:
+    """Time one request by itself."""
+    started = time.perf_counter()
+    rival.answer([question])
+    return time.perf_counter() - started
+
+
+def summed(answers: Sequence[Given]) -> Report:
+    """Sum up what the answers took, and how many rows were given how many examples."""
+    examples = Counter(given.examples for given in answers if given.examples is not None)
+    return {
+        "rows": len(answers),
+        "tokens_in": total([given.tokens_in for given in answers]),
+        "tokens_out": total([given.tokens_out for given in answers]),
+        **({"rows_by_examples": {str(many): examples[many] for many in sorted(examples)}} if examples else {}),
+    }
+
+
+def total(numbers: Sequence[int | None]) -> int | None:
+    """Add up numbers; None if one of them is not known."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
+
+
+def costs(fit: float, answering: float, rows: int, requests: Sequence[float]) -> dict[str, Any]:
+    """Put seconds together: of fitting, of all rows answered together, and of single requests."""
+    middle, most = np.quantile(requests, [0.5, 0.95]) if requests else (None, None)
+    return {
+        "fit_seconds": fit,
+        "answer_seconds": answering,
+        "rows_per_second": rows / answering,
+        "request_seconds": {
+            "n": len(requests),
+            "p50": None if middle is None else float(middle),
+            "p95": None if most is None else float(most),
+        },
+    }
+
+
+def kept_rows(data: Path) -> dict[str, list[Pair]]:
+    """Read the rows of each split that tokenize kept."""
+    found = {}
+    for split in SPLITS:
+        by_id = {pair.id: pair for pair in read_pairs(data / "validate" / f"{split}.parquet")}
+        found[split] = [by_id[pair_id] for pair_id in read_ids(data / "tokenize" / f"{split}.arrow")]
+    return found
+
+
+def told(name: str, done: Done) -> None:
+    """Log what a rival took, and who was given less than the others."""
+    cost, report = done.cost, done.report
+    log.info(
+        "rivals: %s: fitted in %.1f s, %d rows in %.1f s, a request in %.2f s", name, cost["fit_seconds"],
+        report["rows"], cost["answer_seconds"], cost["request_seconds"]["p50"] or 0.0,
+    )  # fmt: skip
+    by_examples = report.get("rows_by_examples", {})
+    fewer = {many: rows for many, rows in by_examples.items() if int(many) < report["examples_wanted"]}
+    if fewer:
+        rows = ", ".join(f"{rows} rows have {many}" for many, rows in fewer.items())
+        log.warning("rivals: %s: not all %d examples fit: %s", name, report["examples_wanted"], rows)
+
+
+def run(model: Model, prompt: Prompt, rivals: Rivals, judged: Judged, data: Path) -> None:
+    """Let each rival answer the test rows, and write all of it."""
+    rows, labels = kept_rows(data), read_json(data / "validate" / "labels.json")
+    wanted = Wanted(prompt.task, labels, judged.metric, load_rules(judged.rules, data.parent / FOLDER))
+    manner = Manner(labels, judged.max_new_tokens, judged.batch_rows)
+    settle(model, rivals.seed)
+    done: dict[str, Done] = {}
+    for name, rival in rivals_of(rivals, model, prompt.system, wanted, manner):
+        done[name] = played(rival, rows, rivals.timed_rows)
+        told(name, done[name])
+    with stage.whole(data / "rivals") as folder:
+        ids = [pair.id for pair in rows["test"]]
+        write_answers(folder / ANSWERS, ids, {name: of_rival.answers for name, of_rival in done.items()})
+        write_json(
+            folder / "report.json",
+            {
+                "packages": {name: version(name) for name in PACKAGES},
+                "rivals": {name: of_rival.report for name, of_rival in done.items()},
+            },
+        )
+        write_json(folder / "cost.json", {name: of_rival.cost for name, of_rival in done.items()})
+
+
+if __name__ == "__main__":
+    stage.main(
+        lambda params, data: run(
+            params.model,
+            params.prompt,
+            params.rivals,
+            Judged(
+                params.register.metric,
+                params.evaluate.rules,
+                params.evaluate.max_new_tokens,
+                params.evaluate.batch_rows,
+            ),
+            data,
+        )
+    )
