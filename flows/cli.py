@@ -43,6 +43,7 @@ def run(
 
         tunesmith run --force finetune  train again with the same data and params
     """
+    from flows import champion
     from flows.run import run as run_stale
 
     root = place.root()
@@ -59,7 +60,7 @@ def run(
         show.console.print(f"data in DVC's remote: {report.remote}; state in git's: {report.pushed}", markup=False)
     if plan.complete:
         show.results(root)
-        show.next_steps(root)
+        show.next_steps(root, champion=champion.held(root, plan.params.register.name) is not None)
 
 
 @app.command()
@@ -249,7 +250,9 @@ def predict(
     root = place.root()
     name = load_params(root / "params.yaml").register.name
     if champion.held(root, name) is None:
-        raise Problem(name, "has no champion yet", do="`tunesmith run` makes one")
+        raise Problem(
+            name, "has no champion yet", do="`tunesmith run` makes one, if the gate lets it; `tunesmith promote` does"
+        )
     command = [sys.executable, "-m", "pipeline.predict", str(champion.home(root, name)), *texts]
     done = subprocess.run(command, cwd=root, env=environment(), check=False)
     raise typer.Exit(done.returncode)

@@ -123,11 +123,14 @@ def shown(measures: Iterable[str], gate: str, *, whole: bool) -> list[str]:
     return list(dict.fromkeys([*first, *others])) if whole else first
 
 
-def next_steps(root: Path) -> None:
-    """Say where to look after a run."""
+def next_steps(root: Path, *, champion: bool) -> None:
+    """Say where to look after a run, and how to ask the champion, or to make one if there is none."""
     command = "tunesmith" if not (root / ".venv/bin/tunesmith").exists() else ".venv/bin/tunesmith"
     console.print("look at    data/validate/report.html      what was found in the data")
     console.print("           data/tokenize/preview.html     what training sees, token by token")
     console.print("           data/register/README.md        the model card")
     console.print(f"           {command + ' up':<30} runs, curves and versions in the browser")
-    console.print(f"           {command + ' predict TEXT':<30} ask the champion")
+    if champion:
+        console.print(f"           {command + ' predict TEXT':<30} ask the champion")
+    else:
+        console.print(f"           {command + ' promote 1 --why TEXT':<30} make a version champion all the same")

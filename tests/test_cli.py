@@ -131,7 +131,9 @@ def test_without_a_champion_nobody_answers() -> None:
     """The user is told how to make one."""
     code, said, errors = called("predict", "hello")
     assert (code, said) == (1, "")
-    assert errors.endswith(": has no champion yet; `tunesmith run` makes one\n")
+    assert errors.endswith(
+        ": has no champion yet; `tunesmith run` makes one, if the gate lets it; `tunesmith promote` does\n"
+    )
 
 
 @pytest.mark.usefixtures("inside")
