@@ -141,8 +141,8 @@ def copy_template(folder: Path) -> None:
 
 
 def is_ours(name: str) -> bool:
-    """Say whether a file is about our own data alone: what it is, and what was tested of it."""
-    return name in LEFT_OUT or (name.startswith("data/tested/") and name.endswith(".parquet"))
+    """Say whether a file is about our own data alone: what it is, what was tested of it, and how often that decided."""
+    return name in LEFT_OUT or (name.startswith(("data/tested/", "data/decided/")) and name.endswith(".parquet"))
 
 
 def fill_params(path: Path, given: Given, name: str, *, labels: bool) -> None:

@@ -19,6 +19,7 @@ PAIRS = "data/ingest/pairs.parquet"
 ADAPTER = "data/finetune/adapter"
 ANSWERS = "data/evaluate/predictions.parquet"
 RELEASE = "data/register/release.json"
+DECIDED = "data/register/decided.parquet"
 LOCK = "dvc.lock"
 
 
@@ -138,17 +139,36 @@ def recall(root: Path) -> None:
     Raises:
         Problem: If they are not to be had.
     """
-    if ANSWERS not in written(root, "HEAD").outputs or (root / ANSWERS).exists():
+    called_back(root, ANSWERS, "evaluate", "what the last model was tested on cannot be kept from training")
+
+
+def recall_decision(root: Path) -> None:
+    """Bring back the last release and the rows that decided about it, if they are not here: they are to be counted.
+
+    Raises:
+        Problem: If they are not to be had.
+    """
+    for path in (RELEASE, DECIDED):
+        called_back(root, path, "register", "how often the test rows decided cannot be counted")
+
+
+def called_back(root: Path, path: str, stage: str, otherwise: str) -> None:
+    """Bring back what a stage left last, if it is not here.
+
+    Raises:
+        Problem: If it is not to be had; with what cannot be done then.
+    """
+    if path not in written(root, "HEAD").outputs or (root / path).exists():
         return
-    (root / ANSWERS).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
     try:
-        bring_back(root, written(root, "HEAD"), ANSWERS, root / ANSWERS)
+        bring_back(root, written(root, "HEAD"), path, root / path)
     except Problem as problem:
         raise Problem(
-            ANSWERS,
-            "is not here, so what the last model was tested on cannot be kept from training",
+            path,
+            f"is not here, so {otherwise}",
             got=str(problem),
-            do="`dvc pull` it; or begin anew: take `evaluate` out of dvc.lock",
+            do=f"`dvc pull` it; or begin anew: take `{stage}` out of dvc.lock",
         ) from problem
 
 

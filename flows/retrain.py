@@ -23,13 +23,14 @@ from prefect.states import Crashed
 from flows import champion
 from flows.account import Account, keep, told_change
 from flows.difference import compare
-from flows.past import RELEASE, recall
+from flows.past import RELEASE, recall, recall_decision
 from flows.plan import Plan, Report
 from flows.repro import Journal, Outcome, bring_up_to_date
 from flows.screen import Screen, show
 from flows.snapshot import snapshot, verify
 from flows.steady import need_steady
 from flows.upload import push_state, upload
+from pipeline.decided import note
 from pipeline.digests import file_sha256
 from pipeline.pairs import read_json
 from pipeline.problem import Problem
@@ -121,12 +122,16 @@ def retrain(plan: Plan, say: Say, ready: Callable[[], None]) -> Report:
 
 
 def prepared(plan: Plan) -> Plan:
-    """Show the stages the champion of now and which rows were tested, since a new candidate is to be made.
+    """Show the stages the champion of now, which rows were tested and which decided: there is to be a new candidate.
 
-    The data checks look at both: they compare the rows with the champion's, and keep what was tested from training.
+    The data checks look at the first two: they compare the rows with the champion's, and keep what was tested from
+    training. The gate counts the decisions.
     """
     shown = champion.refresh(plan.root, plan.params.register.name)
-    stale = plan.stale | ({"validate"} & set(plan.stages) if shown else set())
+    recall_decision(plan.root)
+    noted = note(plan.root / "data")
+    stale = plan.stale | {stage for stage, moved in (("validate", shown), ("register", noted)) if moved}
+    stale &= set(plan.stages)
     if {"ingest", "validate"} & (stale | {plan.force}):
         recall(plan.root)
         remember(plan.root / "data")

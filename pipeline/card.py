@@ -28,7 +28,7 @@ def model_card(release: dict[str, Any]) -> str:
         for measure, found in measures.items()
     )
     reasons = "\n".join(f"- {reason}" for reason in release["reasons"])
-    worth = release["worth"]
+    worth, held_out = release["worth"], release["held_out"]
     lines = "\n".join(f"| {' | '.join(cells(line))} |" for line in worth["table"])
     digests = "\n".join(f"| {name} | `{digest}` |" for name, digest in release["digests"].items())
     environment = release["environment"]
@@ -62,6 +62,9 @@ tags: [{kind}, tunesmith]
 - System message: {release["prompt"]["system"] or "none"}
 
 ## Held-out rows
+
+{held_out["rows"]:,} rows, of which {held_out["fresh"]:,} never decided about another model.
+On average this was their decision {held_out["decisions"]:.1f}, of at most {held_out["limit"]}.
 
 | arm | metric | value | 95 % interval | n |
 |---|---|---|---|---|

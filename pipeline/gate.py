@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pipeline.classes import Counts
 from pipeline.comparisons import Comparison, corrected
+from pipeline.decided import Use
 from pipeline.discordance import chance_loss, surely_better
 from pipeline.params import Register
 from pipeline.power import smallest
@@ -16,6 +17,8 @@ Outcome = Literal["promote", "keep", "unchanged"]
 CHAMPION = "champion"
 CALLED = {"base": "the base model", CHAMPION: "the champion"}
 """Arms that people call by another name than the table does."""
+ROWS = "held-out rows"
+"""The check that counts the decisions."""
 SAME = "these weights are the champion's, byte for byte"
 
 
@@ -44,7 +47,9 @@ class Decision:
         return tuple(check.text for check in self.checks)
 
 
-def decide(comparisons: Mapping[str, Mapping[str, Any]], register: Register, *, is_champion: bool) -> Decision:
+def decide(
+    comparisons: Mapping[str, Mapping[str, Any]], register: Register, *, use: Use, is_champion: bool
+) -> Decision:
     """Decide by all checks: one that fails keeps the model back.
 
     It has to be surely better than *every* other arm, the champion and each rival that does without fine-tuning. All
@@ -54,6 +59,7 @@ def decide(comparisons: Mapping[str, Mapping[str, Any]], register: Register, *, 
     Args:
         comparisons: The fine-tuned model against each other arm, by the arm's name.
         register: The gate's rule.
+        use: How often the test rows decided.
         is_champion: Whether these very weights are the champion's.
     """
     if is_champion:
@@ -61,7 +67,24 @@ def decide(comparisons: Mapping[str, Mapping[str, Any]], register: Register, *, 
     checks = [*gains(comparisons, register)]
     if CHAMPION in comparisons:
         checks += classes({label: Counts(**one) for label, one in comparisons[CHAMPION]["classes"].items()}, register)
+    checks.append(unspent(use, register.max_decisions))
     return Decision("promote" if all(check.passed for check in checks) else "keep", tuple(checks))
+
+
+def unspent(use: Use, limit: int) -> Check:
+    """Check whether the test rows still tell anything: not after so many models were judged by them."""
+    rows = f"on average of {use.rows:,} rows, of which {use.fresh:,} never decided before"
+    if use.decisions <= limit:
+        left = f"{short(limit - use.decisions)} of {limit} are left"
+        return Check(ROWS, passed=True, text=f"decision {short(use.decisions)} by these test rows, {rows}; {left}")
+    found = f"the test rows are used up: decision {short(use.decisions)} by them, {rows}; at most {limit} are allowed"
+    do = "bring fresh ones: a source with `split: test`, or some by another validate.salt"
+    return Check(ROWS, passed=False, text=f"{found}, since models chosen by the same rows fit them by chance; {do}")
+
+
+def short(count: float) -> str:
+    """Write a count that may be an average."""
+    return f"{round(count, 1):g}"
 
 
 def gains(comparisons: Mapping[str, Mapping[str, Any]], register: Register) -> Iterator[Check]:

@@ -1,8 +1,10 @@
-"""Stage 7. Reads the reports of all stages before, and data/champion/.
+"""Stage 7. Reads the reports of all stages before, data/champion/ and data/decided/.
 
-Computes the decision of the gate, is the fine-tuned model surely better than every other arm and worse in no label, and
-whether it was worth it: ship it, use something simpler, or find more test rows.
-Writes data/register/: release.json (decision, checks, worth, every digest) and README.md, the model card.
+Computes the decision of the gate, is the fine-tuned model surely better than every other arm and worse in no label, by
+test rows that did not decide too often; and whether it was worth it: ship it, use something simpler, or find more test
+rows.
+Writes data/register/: release.json (decision, checks, worth, every digest), README.md, the model card, and
+decided.parquet, the rows that decided.
 """
 
 import logging
@@ -12,6 +14,7 @@ from pathlib import Path
 from pipeline import stage
 from pipeline.card import model_card, parts
 from pipeline.champion import read_champion
+from pipeline.decided import FOLDER, ROWS, asked, use_of, write_rows
 from pipeline.digests import file_digests, file_sha256, tree_digest, weights_of
 from pipeline.gate import decide
 from pipeline.pairs import SPLITS, read_json, write_json
@@ -43,7 +46,9 @@ def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
     found, checked = digests(data), read_json(data / "validate" / "report.json")
     champion = read_champion(data / "champion")
     is_champion = champion is not None and champion.digest == found["adapter"]
-    decision = decide(metrics["comparisons"], register, is_champion=is_champion)
+    rows = asked(data / "evaluate" / "predictions.parquet")
+    use = use_of(data / FOLDER, rows, found["adapter"])
+    decision = decide(metrics["comparisons"], register, use=use, is_champion=is_champion)
     worth = judge(metrics, register)
     release = {
         "name": register.name,
@@ -51,6 +56,7 @@ def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
         "reasons": decision.reasons,
         "checks": [asdict(check) for check in decision.checks],
         "worth": asdict(worth),
+        "held_out": {**asdict(use), "limit": register.max_decisions},
         "champion_before": champion.digest if champion else None,
         "model": model.model_dump(),
         "prompt": prompt.model_dump(),
@@ -65,6 +71,7 @@ def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
     details = read_json(data / "evaluate" / "details.json")["fine-tuned"]
     with stage.whole(data / "register") as folder:
         write_json(folder / "release.json", release)
+        write_rows(folder / ROWS.name, rows)
         (folder / "README.md").write_text(model_card(release) + parts(details), encoding="utf-8")
     log.info("register: verdict: %s; %s", decision.outcome, "; ".join(decision.reasons))
     log.info("register: worth it: %s", worth.text)

@@ -8,6 +8,7 @@ import numpy as np
 from conftest import PROJECT
 
 from pipeline.comparisons import Scores, Terms
+from pipeline.decided import Use
 from pipeline.evaluate import compared
 from pipeline.generate import Answer
 from pipeline.measures import marked
@@ -16,12 +17,14 @@ from pipeline.pairs import Message, Pair
 from pipeline.params import Register, load_params
 
 GIVEN = load_params(PROJECT / "params.yaml").register
+FRESH = Use(rows=175, fresh=175, decisions=1.0)
+"""Of test rows that decide for the first time."""
 TERMS = Terms(resamples=200, seed=1, confidence=0.95, equivalent=0.02)
 
 
 def rule(**replaced: Any) -> Register:
     """The gate's rule: no least gain, 95 %, as good within two points, a fifth of a label; or as it is told."""
-    usual = {"min_gain": 0.0, "confidence": 0.95, "equivalent": 0.02, "max_class_loss": 0.2}
+    usual = {"min_gain": 0.0, "confidence": 0.95, "equivalent": 0.02, "max_class_loss": 0.2, "max_decisions": 20}
     return Register(**{**GIVEN.model_dump(), **usual, **replaced})
 
 

@@ -61,6 +61,7 @@ RELEASE: dict[str, Any] = {
             },
         ],
     },
+    "held_out": {"rows": 59, "fresh": 9, "decisions": 2.6949, "limit": 20},
     "digests": {"base": "b" * 64, "adapter": "a" * 64},
 }
 
@@ -107,6 +108,13 @@ def test_whether_it_was_worth_it_is_on_the_card() -> None:
         ["fine-tuned", "0.750", "0.626 to 0.844", "", "", "", ""],
         ["base", "0.250", "0.156 to 0.374", "+0.500", "+0.341 to +0.655", "1.2e-05", "beaten"],
     ]
+
+
+def test_how_often_the_rows_decided_is_on_the_card() -> None:
+    """With how many are fresh, and how often is allowed."""
+    card = model_card(RELEASE)
+    assert "59 rows, of which 9 never decided about another model.\n" in card
+    assert "On average this was their decision 2.7, of at most 20.\n" in card
 
 
 def test_every_digest_is_on_the_card_whole() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from arms import TERMS, answered, beside, metrics, rule, written
+from arms import FRESH, TERMS, answered, beside, metrics, rule, written
 from conftest import PROJECT
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -15,15 +15,17 @@ from sklearn.pipeline import make_pipeline
 
 from pipeline.classes import Counts
 from pipeline.comparisons import compare
+from pipeline.decided import Use
 from pipeline.gate import Check, Decision, decide
 
+USED = "decision 1 by these test rows, on average of 175 rows, of which 175 never decided before; 19 of 20 are left"
 WON, TIED, LOST, CLOSE = (60, 2), (9, 9), (2, 60), (30, 12)
 
 
 def outcome(rivals: dict[str, tuple[int, int]], **replaced: Any) -> str:
     """What the gate makes of 175 rows, 100 of them right."""
     register = rule(**replaced)
-    return decide(metrics(175, 100, rivals, register)["comparisons"], register, is_champion=False).outcome
+    return decide(metrics(175, 100, rivals, register)["comparisons"], register, use=FRESH, is_champion=False).outcome
 
 
 @pytest.mark.parametrize(
@@ -60,9 +62,11 @@ def test_a_surer_gate_wants_more() -> None:
 
 def test_each_check_says_what_was_found_and_needed() -> None:
     """In numbers: the gain, its interval, its n, its p-value, the least; and what so many rows could have shown."""
-    found = decide(metrics(175, 100, {"base": WON, "champion": TIED})["comparisons"], rule(), is_champion=False)
+    found = decide(
+        metrics(175, 100, {"base": WON, "champion": TIED})["comparisons"], rule(), use=FRESH, is_champion=False
+    )
     assert [(check.check, check.passed) for check in found.checks] == [
-        ("gain over base", True), ("gain over champion", False), ("classes", True),
+        ("gain over base", True), ("gain over champion", False), ("classes", True), ("held-out rows", True),
     ]  # fmt: skip
     won = "accuracy +0.331 (95% interval +0.260 to +0.407, n=175, p=8.5e-16); needed: above +0.000"
     tied = "accuracy +0.000 (95% interval -0.051 to +0.051, n=175, p=1); needed: above +0.000"
@@ -71,25 +75,51 @@ def test_each_check_says_what_was_found_and_needed() -> None:
         f"surely better than the base model: {won}",
         f"not surely better than the champion: {tied}; {power}",
         "no label became worse than the champion's; fewer than 5 rows lost in a label could be chance",
+        USED,
     )
 
 
 def test_too_few_rows_are_called_so() -> None:
     """Five rows can show no gain, however it goes."""
-    (check,) = decide(metrics(5, 5, {"base": (5, 0)})["comparisons"], rule(), is_champion=False).checks
+    check, _ = decide(metrics(5, 5, {"base": (5, 0)})["comparisons"], rule(), use=FRESH, is_champion=False).checks
     assert check.text.endswith("needed: above +0.000; so few rows can show no gain at all")
 
 
 def test_nothing_to_compare_with_is_no_pass() -> None:
     """Without any other arm the model is kept back, and the reason is told."""
     text = "there was nothing to compare with: no rival and no champion answered"
-    assert decide({}, rule(), is_champion=False) == Decision("keep", (Check("gain", passed=False, text=text),))
+    assert decide({}, rule(), use=FRESH, is_champion=False) == Decision(
+        "keep", (Check("gain", passed=False, text=text), Check("held-out rows", passed=True, text=USED))
+    )
 
 
 def test_the_champion_itself_is_unchanged_whatever_the_numbers() -> None:
     """The champion's own weights are neither promoted nor refused."""
-    found = decide(metrics(175, 100, {"base": WON, "champion": TIED})["comparisons"], rule(), is_champion=True)
+    found = decide(
+        metrics(175, 100, {"base": WON, "champion": TIED})["comparisons"], rule(), use=FRESH, is_champion=True
+    )
     assert (found.outcome, found.reasons) == ("unchanged", ("these weights are the champion's, byte for byte",))
+
+
+@pytest.mark.parametrize(("decisions", "wanted"), [(1.0, "promote"), (3.0, "promote"), (3.1, "keep"), (40.0, "keep")])
+def test_rows_that_decided_too_often_promote_nobody(decisions: float, wanted: str) -> None:
+    """However much better the model is; fresh rows among them count as such, since an average is what is limited."""
+    found = decide(
+        metrics(175, 100, {"base": WON})["comparisons"], rule(max_decisions=3), use=Use(175, 0, decisions),
+        is_champion=False,
+    )  # fmt: skip
+    assert found.outcome == wanted
+    assert [check.check for check in found.checks if not check.passed] == ["held-out rows"] * (wanted == "keep")
+
+
+def test_used_up_rows_are_told_with_what_to_do() -> None:
+    """How often they decided, how many are fresh, what is allowed, why, and where fresh ones come from."""
+    found = decide({}, rule(max_decisions=3), use=Use(1750, 20, 4.2468), is_champion=False)
+    assert found.checks[-1].text == (
+        "the test rows are used up: decision 4.2 by them, on average of 1,750 rows, of which 20 never decided before; "
+        "at most 3 are allowed, since models chosen by the same rows fit them by chance; bring fresh ones: a source "
+        "with `split: test`, or some by another validate.salt"
+    )
 
 
 def of_labels(rows: int, changes: dict[str, tuple[int, int, int]], **replaced: Any) -> dict[str, Check]:
@@ -109,7 +139,7 @@ def of_labels(rows: int, changes: dict[str, tuple[int, int, int]], **replaced: A
         new += beside(before, worse, better).tolist()
     register = rule(**replaced)
     scores = {"fine-tuned": np.array(new), "champion": np.array(old)}
-    found = decide(written(expected, scores, register)["comparisons"], register, is_champion=False)
+    found = decide(written(expected, scores, register)["comparisons"], register, use=FRESH, is_champion=False)
     return {check.check: check for check in found.checks}
 
 
@@ -168,7 +198,7 @@ def test_who_answered_everything_with_one_label_had_little_to_lose(before: str) 
     """It had all rows of that label right and the new model has not, but the label's F1 rose: nothing became worse."""
     expected = ["a"] * 30 + ["b"] * 70
     answers = {"fine-tuned": ["a"] * 20 + ["b"] * 80, before: ["a"] * 100}
-    found = decide(answered(expected, answers, rule())["comparisons"], rule(), is_champion=False)
+    found = decide(answered(expected, answers, rule())["comparisons"], rule(), use=FRESH, is_champion=False)
     assert found.outcome == "promote"
 
 
@@ -178,7 +208,10 @@ def test_labels_are_held_against_the_champion_alone() -> None:
     answers = {"fine-tuned": ["a"] * 15 + ["b"] * 85, "tfidf": ["a"] * 30 + ["none"] * 70}
     as_rival, as_champion = (
         decide(
-            answered(expected, {**answers, name: answers["tfidf"]}, rule())["comparisons"], rule(), is_champion=False
+            answered(expected, {**answers, name: answers["tfidf"]}, rule())["comparisons"],
+            rule(),
+            use=FRESH,
+            is_champion=False,
         )
         for name in ("tfidf", "champion")
     )
@@ -194,7 +227,7 @@ def test_of_200_comparisons_of_equal_models_next_to_none_promotes(n: int, apart:
     @cache
     def outcome(better: int, worse: int) -> str:
         found = compare("accuracy", *rows_apart(n, better, worse), TERMS)
-        return decide({"champion": {**vars(found), "classes": {}}}, rule(), is_champion=False).outcome
+        return decide({"champion": {**vars(found), "classes": {}}}, rule(), use=FRESH, is_champion=False).outcome
 
     promoted = 0
     for _ in range(200):
@@ -225,7 +258,7 @@ def test_equal_models_seldom_lose_a_label() -> None:
             str(place): vars(Counts(17, 9 + int(won - lost), 9, int(won), int(lost), 17, 17))
             for place, (won, lost, _) in enumerate(counts)
         }
-        checks = decide({"champion": {**found, "classes": labels}}, rule(), is_champion=False).checks
+        checks = decide({"champion": {**found, "classes": labels}}, rule(), use=FRESH, is_champion=False).checks
         named += any(check.check.startswith("class ") for check in checks)
     assert named / 200 <= 0.15
 
@@ -250,7 +283,7 @@ def test_a_model_of_mislabelled_rows_is_stopped_by_the_label_though_the_average_
     def failed(taught: list[tuple[str, str]]) -> tuple[float, list[str]]:
         said = {"fine-tuned": answers(taught), "champion": answers(train[::4])}
         found = answered([label for _, label in test], said, rule())["comparisons"]
-        checks = decide(found, rule(), is_champion=False).checks
+        checks = decide(found, rule(), use=FRESH, is_champion=False).checks
         return found["champion"]["low"], [check.check for check in checks if not check.passed]
 
     honest, mislabelled = failed(train), failed(poisoned)

@@ -291,6 +291,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 
 def test_what_was_tested_of_our_data_stays_here() -> None:
     """A new repository has its own; the folder and what it is for go with it."""
-    assert is_ours("data/tested/0123456789abcdef.parquet")
-    assert not is_ours("data/tested/README.md")
+    for folder in ("data/tested", "data/decided"):
+        assert is_ours(f"{folder}/0123456789abcdef.parquet")
+        assert not is_ours(f"{folder}/README.md")
     assert not is_ours("params.yaml")

@@ -53,7 +53,7 @@ BROUGHT = {
     "threadpoolctl": "scikit-learn counts its threads by it",
 }
 """Imported, yet not asked for by name in pyproject."""
-FROM_PIPELINE = {"params", "problem", "process", "pairs", "champion", "digests", "tested"}
+FROM_PIPELINE = {"params", "problem", "process", "pairs", "champion", "digests", "tested", "decided"}
 NO_TEST_OF_ITS_NAME = {
     "curves": "is seen in a training only: test_trainer looks at its points, its best epoch, and where it stops",
     "history": "commands of a line each: test_difference, test_promote and test_lineage look at what they call",
@@ -168,7 +168,7 @@ def test_a_stage_reads_only_what_stages_before_it_wrote(stage: str) -> None:
     earlier = STAGES[: STAGES.index(stage)]
     written = {out for name in earlier for out in [*DVC[name]["outs"], *DVC[name].get("metrics", [])]}
     read = {dep for dep in DVC[stage]["deps"] if dep.startswith("data/")}
-    assert read - {"data/champion", "data/golden.jsonl", "data/tested"} <= written
+    assert read - {"data/champion", "data/golden.jsonl", "data/tested", "data/decided"} <= written
 
 
 @pytest.mark.parametrize("room", rooms("pipeline"), ids=str)

@@ -16,7 +16,7 @@ from checkout import apart
 from flows.difference import Base
 from flows.past import Past
 from flows.record.changed import show_change
-from flows.record.release import note, results, tables
+from flows.record.release import decisions, note, results, tables
 from flows.record.runs import BATCH, Run, begin, close_dead, flat, live, points_of, ship
 from flows.record.store import client, experiment
 from flows.record.versions import CHAMPION, alias_of, find_version
@@ -217,6 +217,14 @@ def test_the_held_out_results_are_numbers_of_the_run(run: Run) -> None:
     found = client(run.root).get_run(run.id).data.metrics
     assert {f"{arm}/{name}" for arm, measures in arms.items() for name in measures} < set(found)
     assert sorted(found.values()) == [-0.125] * 2 + [0.375] * 2 + [0.5] * 6 + [8.0]
+
+
+def test_how_often_the_test_rows_decided_is_a_number_of_the_run(run: Run) -> None:
+    """A release of before that was counted has none, and is recorded all the same."""
+    told = decisions({"held_out": {"rows": 8, "fresh": 2, "decisions": 3.75, "limit": 20}})
+    client(run.root).log_batch(run.id, metrics=told)
+    assert client(run.root).get_run(run.id).data.metrics["test set decisions"] == 3.75
+    assert decisions({"verdict": "keep"}) == []
 
 
 def test_what_the_numbers_are_made_of_are_tables_of_the_run(run: Run) -> None:

@@ -12,6 +12,7 @@ from tiny import crown, finished
 
 from pipeline import evaluate, register
 from pipeline.card import model_card, parts
+from pipeline.decided import Use, note
 from pipeline.digests import file_digests, tree_digest
 from pipeline.gate import decide
 from pipeline.pairs import read_json
@@ -66,7 +67,7 @@ def release_of(data: Path) -> dict[str, Any]:
     ("field", "value", "what"),
     [
         ("min_gain", 0.05, "outcome"), ("confidence", 0.99, "outcome"), ("max_class_loss", 0.05, "outcome"),
-        ("equivalent", 0.08, "answer"),
+        ("equivalent", 0.08, "answer"), ("max_decisions", 1, "outcome"),
     ],
 )  # fmt: skip
 def test_every_limit_of_the_section_is_live(field: str, value: float, what: str) -> None:
@@ -83,7 +84,8 @@ def outcomes(rules: Register) -> dict[str, str]:
     champion = np.array([1.0] * 55 + [0.0] * 5 + [1.0] * 59 + [0.0] * 56)
     found = written(expected, {"fine-tuned": tuned, "champion": champion}, rules)
     rival = judge(metrics(175, 100, {"tfidf": (9, 9)}, rules), rules)
-    return {"outcome": decide(found["comparisons"], rules, is_champion=False).outcome, "answer": rival.answer}
+    use = Use(rows=175, fresh=0, decisions=2.0)
+    return {"outcome": decide(found["comparisons"], rules, use=use, is_champion=False).outcome, "answer": rival.answer}
 
 
 def test_a_significant_gain_is_promoted(done: Path) -> None:
@@ -121,14 +123,16 @@ def test_the_release_holds_what_the_stages_reported(done: Path, params: Params) 
         "name": params.register.name,
     }
     assert {name: release[name] for name in told} == told
-    assert set(release) == {*told, "verdict", "reasons", "checks", "worth", "champion_before", "digests"}
+    assert set(release) == {*told, "verdict", "reasons", "checks", "worth", "champion_before", "digests", "held_out"}
 
 
 def test_the_release_says_by_which_checks_and_whether_it_was_worth_it(done: Path) -> None:
     """Each check with its name, whether it passed and its words, which are the reasons; and the table of the arms."""
     release = release_of(done)
     assert [check["text"] for check in release["checks"]] == release["reasons"]
-    assert [(check["check"], check["passed"]) for check in release["checks"]] == [("gain over base", True)]
+    assert [(check["check"], check["passed"]) for check in release["checks"]] == [
+        ("gain over base", True), ("held-out rows", True),
+    ]  # fmt: skip
     assert (release["worth"]["answer"], release["worth"]["rival"], release["worth"]["metric"]) == (
         "ship",
         None,
@@ -151,7 +155,7 @@ def test_the_same_files_give_the_same_release(done: Path, data: Path, params: Pa
     """Run again, the stage writes the same bytes and no other file."""
     run(params, data)
     assert file_digests(data / "register") == file_digests(done / "register")
-    assert set(file_digests(data / "register")) == {"release.json", "README.md"}
+    assert set(file_digests(data / "register")) == {"release.json", "README.md", "decided.parquet"}
 
 
 def test_the_very_same_adapter_is_unchanged(data: Path, params: Params) -> None:
@@ -172,8 +176,33 @@ def test_a_model_that_ties_with_another_champion_is_kept_back(data: Path, params
     evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
     again = run(params, data)
     assert (again["verdict"], again["champion_before"]) == ("keep", "f" * 64)
-    *gains, classes = again["reasons"]
+    *gains, classes, _ = again["reasons"]
     assert [reason.split(":")[0] for reason in gains] == [
         "surely better than the base model", "not surely better than the champion",
     ]  # fmt: skip
     assert classes.startswith("no label became worse than the champion's")
+
+
+def test_the_same_weights_decide_once_however_often_they_are_registered(data: Path, params: Params) -> None:
+    """The decision is kept when the next run begins; to look at it again gives the same bytes."""
+    before = file_digests(data / "register")
+    assert (note(data), note(data)) == (True, False)
+    run(params, data)
+    assert file_digests(data / "register") == before
+    assert not note(data)
+
+
+def test_another_model_by_the_same_rows_is_one_decision_more(data: Path, params: Params) -> None:
+    """It is told by the check, the release and the card; past the limit nobody is promoted, however good."""
+    note(data)
+    (weights,) = (data / "finetune" / "adapter").glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes() + b"other")
+    rows = release_of(data)["metrics"]["n"]
+    again = run(params, data)
+    assert again["held_out"] == {"rows": rows, "fresh": 0, "decisions": 2.0, "limit": 20}
+    assert again["reasons"][-1].startswith(
+        f"decision 2 by these test rows, on average of {rows} rows, of which 0 never"
+    )
+    assert f"{rows} rows, of which 0 never" in (data / "register" / "README.md").read_text(encoding="utf-8")
+    register.run(params.model, params.prompt, params.register.model_copy(update={"max_decisions": 1}), data)
+    assert (again["verdict"], release_of(data)["verdict"]) == ("promote", "keep")

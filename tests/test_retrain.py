@@ -367,6 +367,19 @@ def test_the_new_candidate_met_the_champion(changed: Left, first: Left) -> None:
     assert {alias: str(version.version) for alias, version in named.items()} == {"champion": "1", "challenger": "2"}
 
 
+def test_every_model_that_is_judged_is_one_decision_of_the_test_rows(
+    first: Left, changed: Left, poisoned: tuple[Left, str, Left], checkout: Checkout
+) -> None:
+    """The second model is the second decision, in MLflow too; what comes back from the cache is none; git is told."""
+    assert [left.release["held_out"]["decisions"] for left in (first, changed, poisoned[2])] == [1, 2, 2]
+    assert [left.run.data.metrics["test set decisions"] for left in (first, changed)] == [1, 2]
+    assert changed.release["reasons"][-1].startswith("decision 2 by these test rows, ")
+    assert poisoned[2].release == changed.release
+    state, decided = changed.run.data.tags["git.snapshot"], f"data/decided/{first.release['digests']['adapter'][:16]}-"
+    (held,) = git(checkout.root, "diff", "--name-only", f"{state}^", state, "--", "data/decided").splitlines()
+    assert held.startswith(decided)
+
+
 def test_every_run_says_what_changed_in_the_pairs(first: Left, changed: Left, poisoned: tuple[Left, str, Left]) -> None:
     """Before the first there is nothing to compare with; afterwards what the champion was made from."""
     assert first.run.data.tags["difference.decision"].startswith("not known: the pairs: there are none of before")

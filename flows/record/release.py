@@ -81,7 +81,7 @@ def show(run: Run, release: Mapping[str, Any], state: Snapshot) -> None:
     """Put what people look at into the run: the files, and of those that people edit what they were in its state."""
     root, connected = run.root, client(run.root)
     ship(run, points_of(root / "data/finetune/history.jsonl"))
-    connected.log_batch(run.id, metrics=results(release["metrics"]))
+    connected.log_batch(run.id, metrics=[*results(release["metrics"]), *decisions(release)])
     connected.log_inputs(run.id, datasets=datasets(root, release["rows"]))
     for name, folder in FILES.items():
         path = root / name
@@ -138,6 +138,12 @@ def results(metrics: Mapping[str, Any]) -> list[Metric]:
         found[f"gain/{values['metric']} over {arm} low"] = values["low"]
     found["test rows"] = metrics["n"]
     return [Metric(name, float(value), now, 0) for name, value in found.items()]
+
+
+def decisions(release: Mapping[str, Any]) -> list[Metric]:
+    """Say how often the test rows have decided, this time too; releases of before that was counted do not tell."""
+    counted = release.get("held_out")
+    return [Metric("test set decisions", counted["decisions"], int(time.time() * 1000), 0)] if counted else []
 
 
 def datasets(root: Path, rows: Mapping[str, int]) -> list[DatasetInput]:

@@ -120,6 +120,8 @@ class Register(Section):
     """How much less of the metric a cheaper rival may have and still count as as good as the fine-tuned model."""
     max_class_loss: Share
     """Share of a label's test rows that may be lost to the champion, net, unless chance alone explains it."""
+    max_decisions: Positive
+    """Models that the same test rows may decide about; past it none is promoted until there are fresh rows."""
 
     @model_validator(mode="after")
     def leaves_no_gap(self) -> Self:
