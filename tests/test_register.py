@@ -50,7 +50,8 @@ def done(base: Path, params: Params, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 def data(done: Path, tmp_path: Path) -> Path:
     """A copy of it, to be changed."""
-    return Path(shutil.copytree(done, tmp_path / "data"))
+    (tmp_path / "data" / "decided").mkdir(parents=True)
+    return Path(shutil.copytree(done, tmp_path / "data", dirs_exist_ok=True))
 
 
 def run(params: Params, data: Path) -> dict[str, Any]:
