@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 from checkout import apart, git, make_checkout
 
-from flows.past import Past, bring_back, cache, commit_of, past, state_of, states, stored
+from flows.past import (
+    DECIDED,
+    RELEASE,
+    Past,
+    bring_back,
+    cache,
+    commit_of,
+    past,
+    recall_decision,
+    state_of,
+    states,
+    stored,
+)
 from flows.repro import dvc
 from flows.snapshot import snapshot
 from pipeline.problem import Problem
@@ -15,9 +27,11 @@ from pipeline.problem import Problem
 DVC_YAML = """
 stages:
   finetune:
-    cmd: mkdir -p data/finetune/adapter/deep && cp in.txt data/finetune/adapter/deep/a && cp in.txt one.txt
+    cmd: >-
+      mkdir -p data/finetune/adapter/deep data/register && cp in.txt data/finetune/adapter/deep/a && cp in.txt one.txt
+      && cp in.txt data/register/release.json && cp in.txt data/register/decided.parquet
     deps: [in.txt]
-    outs: [data/finetune/adapter, one.txt]
+    outs: [data/finetune/adapter, one.txt, data/register/release.json, data/register/decided.parquet]
 """
 
 
@@ -33,7 +47,7 @@ class Kept:
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
     for name, value in apart(tmp_path).items():
         monkeypatch.setenv(name, value)
-    ignored = "/data/finetune/\n/one.txt\n/.tunesmith/\n"
+    ignored = "/data/finetune/\n/data/register/\n/one.txt\n/.tunesmith/\n"
     root = make_checkout(tmp_path / "project", {"in.txt": "first\n", "dvc.yaml": DVC_YAML, ".gitignore": ignored})
     (root / "data/finetune").mkdir(parents=True)
     found = []
@@ -98,6 +112,27 @@ def test_what_is_nowhere_is_a_problem(kept: Kept, tmp_path: Path) -> None:
         f"one.txt of {kept.states[0].commit[:12]}: is neither in DVC's cache nor in its remote; expected {missing}; "
         "bring the object back from a backup, or name another commit"
     )
+
+
+def test_the_last_decision_comes_back_to_be_counted(kept: Kept) -> None:
+    """In a clone that has none of what a run left; one that is here stays as it is."""
+    shutil.rmtree(kept.root / "data/register")
+    recall_decision(kept.root)
+    assert [(kept.root / path).read_text(encoding="utf-8") for path in (RELEASE, DECIDED)] == ["second\n"] * 2
+    (kept.root / DECIDED).write_text("newer\n", encoding="utf-8")
+    recall_decision(kept.root)
+    assert (kept.root / DECIDED).read_text(encoding="utf-8") == "newer\n"
+
+
+def test_a_decision_that_is_nowhere_is_a_problem(kept: Kept) -> None:
+    """It is never left out of the count in silence."""
+    shutil.rmtree(kept.root / "data/register")
+    lose(cache(kept.root), kept.states[1], DECIDED)
+    with pytest.raises(Problem) as caught:
+        recall_decision(kept.root)
+    said = str(caught.value)
+    assert said.startswith(f"{RELEASE}: is not here, so how often the test rows decided cannot be counted; got ")
+    assert said.endswith("; `dvc pull` it; or begin anew: take `register` out of dvc.lock")
 
 
 def test_an_object_with_other_bytes_is_a_problem(kept: Kept, tmp_path: Path) -> None:
