@@ -128,6 +128,7 @@ def next_steps(root: Path, *, champion: bool) -> None:
     command = "tunesmith" if not (root / ".venv/bin/tunesmith").exists() else ".venv/bin/tunesmith"
     console.print("look at    data/validate/report.html      what was found in the data")
     console.print("           data/tokenize/preview.html     what training sees, token by token")
+    console.print("           data/register/report.html      was it worth it: every number, and where the arms differ")
     console.print("           data/register/README.md        the model card")
     console.print(f"           {command + ' up':<30} runs, curves and versions in the browser")
     if champion:

@@ -35,8 +35,7 @@ def validation_page(
         **report["splits"],
     }
     parts = [
-        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
-        f"<title>Data checks</title><style>{STYLE}</style><h1>Data checks</h1>",
+        start("Data checks", STYLE) + "<h1>Data checks</h1>",
         "<div class='tiles'>"
         + "".join(f"<div><b>{n:,}</b>{escape(name)}</div>" for name, n in tiles.items())
         + "</div>",
@@ -57,6 +56,14 @@ def validation_page(
         ]
     parts += ["<h2>Rows set aside</h2>", quarantine_table(quarantined)]
     return "\n".join(parts) + "\n"
+
+
+def start(title: str, style: str) -> str:
+    """Begin a page."""
+    return (
+        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>\n"
+        f"<title>{escape(title)}</title><style>{style}</style>"
+    )
 
 
 def table(head: Sequence[str], rows: Iterable[str]) -> str:

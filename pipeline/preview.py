@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from pipeline.page import STYLE, table
+from pipeline.page import STYLE, start, table
 from pipeline.pairs import Pair
 from pipeline.prompt import Encoded
 from pipeline.samples import KINDS, Smallest, kinds_of
@@ -130,8 +130,7 @@ def preview_page(splits: dict[str, Lengths], samples: Sequence[Sample], tokenize
     rows = sum(split.both.total() for split in splits.values())
     tiles = {"rows": rows, "too long": sum(split.too_long for split in splits.values()), "tokens at most": max_tokens}
     parts = [
-        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
-        f"<title>Tokens</title><style>{STYLE}{TOKENS}</style><h1>What training sees</h1>",
+        start("Tokens", STYLE + TOKENS) + "<h1>What training sees</h1>",
         "<div class='tiles'>" + "".join(f"<div><b>{n:,}</b>{name}</div>" for name, n in tiles.items()) + "</div>",
         "<h2>Lengths in tokens</h2>",
         f"<div class='numbers'>{table(['', *SHARES], percentile_rows(splits))}</div>",

@@ -3,13 +3,16 @@
 Computes the decision of the gate, is the fine-tuned model surely better than every other arm and worse in no label, by
 test rows that did not decide too often; and whether it was worth it: ship it, use something simpler, or find more test
 rows.
-Writes data/register/: release.json (decision, checks, worth, every digest), README.md, the model card, and
-decided.parquet, the rows that decided.
+Writes data/register/: release.json (decision, checks, worth, every digest), README.md, the model card, report.html, the
+page of the run, and decided.parquet, the rows that decided.
 """
 
 import logging
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
 
 from pipeline import stage
 from pipeline.card import model_card, parts
@@ -19,6 +22,7 @@ from pipeline.digests import file_digests, file_sha256, tree_digest, weights_of
 from pipeline.gate import decide
 from pipeline.pairs import SPLITS, read_json, write_json
 from pipeline.params import Model, Prompt, Register
+from pipeline.report import report_page
 from pipeline.verdict import judge
 
 log = logging.getLogger(__name__)
@@ -38,6 +42,16 @@ def digests(data: Path) -> dict[str, str]:
         "metrics": file_sha256(data / "evaluate" / "metrics.json"),
     }
     return {"base": read_json(data / "finetune" / "report.json")["base_digest"], **rungs}
+
+
+def evidence(data: Path) -> dict[str, Any]:
+    """Read what the page shows of other stages: what was measured, what the rivals took, every answer by its row."""
+    names = ("evaluate/metrics.json", "evaluate/details.json", "rivals/report.json", "rivals/cost.json")
+    answers = pq.read_table(data / "evaluate" / "predictions.parquet").to_pylist()
+    return {
+        **{name: read_json(data / name) for name in names},
+        "evaluate/predictions.parquet": {row["id"]: row for row in answers},
+    }
 
 
 def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
@@ -68,11 +82,13 @@ def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
         "environment": read_json(data / "finetune" / "environment.json"),
         "digests": found,
     }
-    details = read_json(data / "evaluate" / "details.json")["fine-tuned"]
+    files = evidence(data) | {"register/release.json": release}
+    details = files["evaluate/details.json"]["fine-tuned"]
     with stage.whole(data / "register") as folder:
         write_json(folder / "release.json", release)
         write_rows(folder / ROWS.name, rows)
         (folder / "README.md").write_text(model_card(release) + parts(details), encoding="utf-8")
+        (folder / "report.html").write_text(report_page(files), encoding="utf-8")
     log.info("register: verdict: %s; %s", decision.outcome, "; ".join(decision.reasons))
     log.info("register: worth it: %s", worth.text)
 

@@ -25,7 +25,7 @@ OUTS = {
     "rivals": ["rivals/answers.parquet", "rivals/report.json", "rivals/cost.json"],
     "finetune": ["finetune/adapter", "finetune/history.jsonl"],
     "evaluate": ["evaluate/metrics.json", "evaluate/details.json", "evaluate/predictions.parquet", "evaluate/pictures"],
-    "register": ["register/release.json", "register/README.md"],
+    "register": ["register/release.json", "register/README.md", "register/report.html"],
 }
 MAKE = '''
 """Write every output of a stage; all that differs from run to run is what was in data/raw."""

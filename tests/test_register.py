@@ -156,7 +156,7 @@ def test_the_same_files_give_the_same_release(done: Path, data: Path, params: Pa
     """Run again, the stage writes the same bytes and no other file."""
     run(params, data)
     assert file_digests(data / "register") == file_digests(done / "register")
-    assert set(file_digests(data / "register")) == {"release.json", "README.md", "decided.parquet"}
+    assert set(file_digests(data / "register")) == {"release.json", "README.md", "report.html", "decided.parquet"}
 
 
 def test_the_very_same_adapter_is_unchanged(data: Path, params: Params) -> None:

@@ -135,7 +135,11 @@ def test_the_command_says_what_it_did(root: Path, monkeypatch: pytest.MonkeyPatc
 def test_make_takes_the_set_and_then_runs(words: list[str], name: str) -> None:
     """`make demo` is the command for SET, triage if none is named, and then a run."""
     told = subprocess.run(
-        ["make", "--dry-run", "demo", *words], cwd=PROJECT, check=True, capture_output=True, text=True
+        ["make", "--no-print-directory", "--dry-run", "demo", *words],
+        cwd=PROJECT,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert told.stdout.splitlines()[-2:] == [f".venv/bin/tunesmith demo '{name}'", ".venv/bin/tunesmith run"]
 

@@ -93,8 +93,9 @@ def test_whatever_makes_a_stage_stale_is_run() -> None:
     assert asked["push"]["paths"] == asked["pull_request"]["paths"]
     told = read_yaml(PROJECT / "dvc.yaml")["stages"].values()
     written = {out for stage in told for out in [*stage["outs"], *stage.get("metrics", [])]}
-    folder = load_params(PROJECT / "params.yaml").ingest.folder
-    deps = {dep.replace("${ingest.folder}", folder) for stage in told for dep in stage["deps"]} - written
+    params = load_params(PROJECT / "params.yaml")
+    folders = {"${ingest.folder}": params.ingest.folder, "${rivals.knowledge}": params.rivals.knowledge}
+    deps = {folders.get(dep, dep) for stage in told for dep in stage["deps"]} - written
     own = {"data/champion", "data/tested", "data/decided"}  # what runs write, not people
     read = {f"{dep}/x" if (PROJECT / dep).is_dir() else dep for dep in deps - own}
     files = {*read, "params.yaml", "dvc.yaml", "dvc.lock", "data/raw.dvc", "data/raw/a.jsonl"}

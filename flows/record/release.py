@@ -33,6 +33,7 @@ FILES = {
     "data/evaluate/pictures": "evaluation",
     "data/register/release.json": "release",
     "data/register/README.md": "release",
+    "data/register/report.html": "release",
 }
 EDITED = ("params.yaml", "dvc.lock")
 DIGESTS = {
