@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from arms import FRESH
 from test_page import HOSTILE, OUTER
 from tiny import tiny_params
 from traced import Traced, agrees, recorded
@@ -57,7 +58,7 @@ def lay_down(data: Path, task: str, answers: dict[str, list[str]] | None = None,
         for name, said in arms.items()
     }
     metrics = {"n": len(test), **measured(found, np.ones(len(test), bool), params.evaluate, params.register)}
-    decision = decide(metrics["comparisons"], params.register, is_champion=False)
+    decision = decide(metrics["comparisons"], params.register, use=FRESH, is_champion=False)
     release = {
         "name": "colours", "verdict": decision.outcome, "reasons": decision.reasons,
         "checks": [asdict(check) for check in decision.checks], "worth": asdict(judge(metrics, params.register)),
