@@ -13,10 +13,11 @@ from pipeline.params import load_params
 from pipeline.problem import Problem
 
 PARAMS = "params.yaml"
+RULES = "rules"
 STATE = "watch.json"
 
 Digests = Mapping[str, str]
-"""SHA-256 of params.yaml and of each file of `ingest.folder`, by path."""
+"""SHA-256 of params.yaml and of each file that is watched with it, by path."""
 
 Stamps = dict[str, tuple[int, int, int]]
 """Size, time and number of each of these files, by path."""
@@ -86,12 +87,14 @@ def write_state(root: Path, state: State) -> State:
 
 
 def watched(root: Path) -> list[Path]:
-    """List params.yaml and every file of the folder that it names; while it is wrong, itself alone."""
+    """List params.yaml, every file of the folders that it names, and the house rules; while it is wrong, itself."""
     try:
-        folder = root / load_params(root / PARAMS).ingest.folder
+        params = load_params(root / PARAMS)
     except Problem:  # the run that is begun for it says what is wrong
         return [root / PARAMS]
-    return [root / PARAMS, *(path for path in sorted(folder.rglob("*")) if path.is_file())]
+    places = [root / name for name in (params.ingest.folder, params.rivals.knowledge, RULES)]
+    files = {path for place in places for path in (place, *place.rglob("*")) if path.is_file()}
+    return [root / PARAMS, *sorted(files)]
 
 
 def stamps(root: Path) -> Stamps:

@@ -103,6 +103,15 @@ def test_files_that_come_and_go_are_changes(project: Path) -> None:
     assert (changes(None, before), changes(before, before)) == ("seen for the first time", "as before")
 
 
+@pytest.mark.parametrize("name", ["rules/short.py", "data/knowledge/policy.md"])
+def test_what_answers_are_judged_by_and_looked_up_in_is_watched(project: Path, name: str) -> None:
+    """Nothing of it lies in the folder of the pairs."""
+    before = digests(project)
+    (project / name).parent.mkdir(parents=True, exist_ok=True)
+    (project / name).write_text("anything\n", encoding="utf-8")
+    assert changes(before, digests(project)) == f"{name} added"
+
+
 def test_params_that_are_wrong_are_watched_until_they_are_mended(project: Path) -> None:
     """No file is known then but params.yaml itself."""
     good, before = (project / "params.yaml").read_bytes(), digests(project)
