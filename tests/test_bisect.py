@@ -155,7 +155,7 @@ def test_of_twelve_commits_the_bad_one_is_found_in_five_evaluations(project: Pat
     assert made(said) <= 5
     assert f"  {commits[first_bad - 1][:7]}  a tester <tester@localhost>, " in "\n".join(said)
     assert (
-        "  f1[refund] 1.0000 (1.0000 to 1.0000, n=5) before, 0.0000 (0.0000 to 0.0000, n=5) there; "
+        "  f1[refund] 1.0000 (0.5655 to 1.0000, n=5) before, 0.0000 (0.0000 to 0.4345, n=5) there; "
         "bad is below 0.5000" in said
     )
     assert (

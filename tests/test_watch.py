@@ -105,7 +105,7 @@ def test_files_are_given_when_they_have_been_still(project: Path) -> None:
         (lambda root: write_rows(root, [f"{text} " for text in TEXTS[:3]] + TEXTS[3:]),
          Choice("skip", "3 rows differ by blanks or case alone")),
         (lambda root: write_rows(root, TEXTS[:30]), "ask"),
-        (lambda root: change_params(root, "register", min_gain=0.5), Choice("retrain", "register: params: register")),
+        (lambda root: change_params(root, "register", min_gain=0.01), Choice("retrain", "register: params: register")),
     ],
     ids=["blanks", "half of the rows gone", "a parameter"],
 )  # fmt: skip
