@@ -1,7 +1,5 @@
 """What a run that has ended has to tell MLflow; kept on disk until it is told, since MLflow may be away by then."""
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,12 +7,11 @@ from typing import Any
 
 from flows.difference import Base
 from flows.past import Past
-from flows.place import private
+from flows.place import RUNS, private, write_whole
 from flows.snapshot import Snapshot
 from pipeline.pairs import read_json
 
 ACCOUNT = "account.json"
-RUNS = "runs"
 
 
 @dataclass(frozen=True)
@@ -52,12 +49,7 @@ def change_of(told: Mapping[str, Any]) -> tuple[Base, Mapping[str, Any]]:
 
 def keep(folder: Path, account: Account) -> None:
     """Keep what is to be told in the folder of its run, whole or not at all."""
-    part = folder / f"{ACCOUNT}.part"
-    with part.open("w", encoding="utf-8") as out:
-        json.dump(asdict(account), out, indent=1)
-        out.flush()
-        os.fsync(out.fileno())
-    part.rename(folder / ACCOUNT)
+    write_whole(folder / ACCOUNT, asdict(account))
 
 
 def read(folder: Path) -> Account:

@@ -45,11 +45,8 @@ def only_run(root: Path, what: str, name: str = "run") -> Iterator[None]:
 
 def free(root: Path) -> bool:
     """Say whether no run holds the checkout at this moment."""
-    try:
-        with FileLock(private(root) / "run.lock").acquire(timeout=0):
-            return True
-    except Timeout:
-        return False
+    with if_free(root) as held:
+        return held
 
 
 @contextmanager

@@ -1,11 +1,14 @@
 """Where things are: the project's folder, its private folder for runs and databases, and what the tools are told."""
 
+import json
 import os
 from pathlib import Path
 
 from pipeline.problem import Problem
 
 PRIVATE = ".tunesmith"
+RUNS = "runs"
+"""Below it: a folder for each run."""
 
 QUIET = {
     # No tool tells anybody outside what is done here.
@@ -52,6 +55,16 @@ def private(folder: Path) -> Path:
     place = folder / PRIVATE
     place.mkdir(exist_ok=True)
     return place
+
+
+def write_whole(path: Path, values: object) -> None:
+    """Write plain values as JSON, whole or not at all, and down to the disk before this returns."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("w", encoding="utf-8") as out:
+        json.dump(values, out, indent=1)
+        out.flush()
+        os.fsync(out.fileno())
+    part.rename(path)
 
 
 def database(folder: Path) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from flows.marker import marked
-from flows.place import private
+from flows.place import RUNS, private
 from flows.repro import Outcome, stages, status, track_raw
 from flows.snapshot import head
 from flows.steady import Held
@@ -68,7 +68,7 @@ def make_plan(folder: Path, until: str | None, force: str | None) -> Plan:
     chosen = tuple(names[: names.index(until) + 1] if until else names)
     stale = frozenset(status(folder)) & set(chosen)
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(2)}"  # two clones may begin in the same second
-    return Plan(folder, params, chosen, stale, force, private(folder) / "runs" / name)
+    return Plan(folder, params, chosen, stale, force, private(folder) / RUNS / name)
 
 
 def need_rules(folder: Path, params: Params) -> None:

@@ -1,13 +1,12 @@
 """What a watch has seen of the sources, what it did about it, and what it has still to do; kept on disk."""
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from flows.place import private
+from flows.place import private, write_whole
 from pipeline.digests import file_sha256
 from pipeline.params import load_params
 from pipeline.problem import Problem
@@ -77,12 +76,7 @@ def read_state(root: Path) -> State:
 
 def write_state(root: Path, state: State) -> State:
     """Keep a state, whole or not at all, and give it back."""
-    part = private(root) / f"{STATE}.part"
-    with part.open("w", encoding="utf-8") as out:
-        json.dump(asdict(state), out, indent=1)
-        out.flush()
-        os.fsync(out.fileno())
-    part.rename(private(root) / STATE)
+    write_whole(private(root) / STATE, asdict(state))
     return state
 
 

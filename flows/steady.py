@@ -9,13 +9,15 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows.repro import StageFailed, dvc, track_raw
+from flows.past import cache
+from flows.repro import StageFailed, track_raw
 from flows.snapshot import CHAMPION, WRITTEN, Begun, begin
 from pipeline.digests import file_sha256
 from pipeline.params import read_yaml
 
 PARAMS, STAGES, LOCK = "params.yaml", "dvc.yaml", "dvc.lock"
 FIELD = re.compile(r"\$\{([^}]+)\}")
+"""A value of params in the name of a dependency."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def forget(root: Path, stage: str) -> None:
     else:
         (root / LOCK).unlink()
     noted = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
-    for run in (root / dvc(root, "cache", "dir").strip() / "runs").glob("*/*/*"):
+    for run in (cache(root) / "runs").glob("*/*/*"):
         known = read_yaml(run)
         if {dep["path"]: dep["md5"] for dep in known.get("deps", [])} == noted and known["cmd"] == entry["cmd"]:
             run.unlink()

@@ -1,7 +1,6 @@
 """What the answers of a commit's model depend on, read from git alone, and whether its dvc.lock tells their outcome."""
 
 import hashlib
-import re
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 from flows.past import ANSWERS, LOCK
 from flows.reproduce.differences import flat, said
 from flows.snapshot import CHAMPION, git, md5_of_files
+from flows.steady import FIELD, value
 from pipeline.params import read_yaml
 from pipeline.problem import Problem
 
@@ -105,7 +105,7 @@ def up_to_evaluate(told: Mapping[str, Any], params: Mapping[str, Any]) -> dict[s
     """Give the stages up to evaluate as dvc.yaml has them, with values of params in the names of what they read."""
     values, found = flat(params), dict[str, Any]()
     for name, stage in told["stages"].items():
-        deps = [re.sub(r"\$\{([^}]+)\}", lambda field: str(values[field[1]]), dep) for dep in stage.get("deps", [])]
+        deps = [FIELD.sub(lambda field: str(values[field[1]]), dep) for dep in stage.get("deps", [])]
         found[name] = {
             "cmd": stage["cmd"],
             "deps": sorted(dep.rstrip("/") for dep in deps),
@@ -115,14 +115,6 @@ def up_to_evaluate(told: Mapping[str, Any], params: Mapping[str, Any]) -> dict[s
         if name == STAGE:
             return found
     raise Problem(STAGES, f"has no stage {STAGE}")
-
-
-def value(params: Mapping[str, Any], name: str) -> Any:
-    """Look up a section, or a value by its dotted name; None if there is none."""
-    found: Any = params
-    for part in name.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
 
 
 def files_of(root: Path, tree: Mapping[str, str], deps: Collection[str]) -> dict[str, str]:
