@@ -2,7 +2,8 @@
 
 Computes an adapter, or the whole model anew, with transformers.Trainer, seeded before the adapter is built, on the GPU
 or the CPU.
-Writes data/finetune/: adapter/ (what was trained), history.jsonl (the curves), report.json, environment.json (on what).
+Writes data/finetune/: adapter/ (what was trained), history.jsonl (the curves), report.json, environment.json (on what),
+and cost.json (seconds, which differ from run to run).
 """
 
 import json
@@ -125,15 +126,19 @@ def train_and_write(model: Model, finetune: Finetune, data: Path) -> None:
     settle(model, finetune.seed)
     adapted = to_train(base.folder, model, finetune)
     trains, everything = trainable(adapted)
-    told = f"{len(rows):,} rows, {finetune.epochs} epochs, {trains:,} of {everything:,} parameters train"
-    log.info("finetune: %s", told)
+    log.info(
+        "finetune: %s rows, %d epochs, %s of %s parameters train",
+        f"{len(rows):,}", finetune.epochs, f"{trains:,}", f"{everything:,}",
+    )  # fmt: skip
     with output(data) as folder:
         initial = save(adapted, folder, base.digest)
         loss = loss_of(adapted, [*rows, *held_out], finetune)
         done = train(loss, rows, held_out, finetune, emitter(folder / "history.jsonl"), checkpoints)
+        told = asdict(done)
+        seconds = told.pop("seconds")
         report = {
             "rows": len(rows),
-            **asdict(done),
+            **told,
             "kind": finetune.adapter,
             "parameters": everything,
             "trainable_parameters": trains,
@@ -143,6 +148,7 @@ def train_and_write(model: Model, finetune: Finetune, data: Path) -> None:
         }
         write_json(folder / "report.json", report)
         write_json(folder / "environment.json", environment(model, finetune))
+        write_json(folder / "cost.json", {"seconds": seconds})
     if first():
         checkpoints.drop()
 

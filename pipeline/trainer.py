@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -97,6 +98,8 @@ class Progress:
     loss_before: float = 0.0
     last_logged: int = 0
     """What the Trainer has summed up since the step that it logged last, and before."""
+    seconds: float = 0.0
+    """That the processes before this one trained, up to the checkpoint; of no account for any result."""
 
 
 class PairTrainer(Trainer):
@@ -116,6 +119,11 @@ class PairTrainer(Trainer):
         self.length_window = length_window
         self.best: dict[str, Tensor] = {}
         self.nth = (-1, 0)
+        self.begun = time.monotonic()
+
+    def seconds(self) -> float:
+        """Say how long the training took so far, what a crash cost behind the last checkpoint left out."""
+        return self.progress.seconds + time.monotonic() - self.begun
 
     def _get_train_sampler(self, train_dataset: Any = None) -> WindowedSampler:
         rows = (train_dataset or self.train_dataset).rows
@@ -188,7 +196,7 @@ class PairTrainer(Trainer):
         self._save_optimizer_and_scheduler(str(folder))
         self._save_rng_state(str(folder))
         self.state.save_to_json(str(folder / "trainer_state.json"))
-        write_json(folder / "progress.json", asdict(self.progress))
+        write_json(folder / "progress.json", asdict(self.progress) | {"seconds": self.seconds()})
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002 -- theirs
         folder = Path(resume_from_checkpoint)

@@ -4,7 +4,7 @@ import logging
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +106,19 @@ def optimizer_steps(rows: int, finetune: Finetune) -> int:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training did: steps taken, the epoch whose weights are kept, the tokens computed once for all rows."""
+    """What a training did.
+
+    Args:
+        steps: Optimizer steps that were taken.
+        kept_epoch: The epoch whose weights are kept.
+        shared_prefix_tokens: Tokens that were computed once for all rows.
+        seconds: That it took, in all processes one after the other; it alone differs from run to run.
+    """
 
     steps: int
     kept_epoch: float
     shared_prefix_tokens: int
+    seconds: float = field(compare=False)
 
 
 def train(
@@ -152,7 +160,7 @@ def train(
     if finetune.keep == "best" and trainer.best:
         trainer.take_over(trainer.best)
         kept = progress.best_epoch
-    return Trained(trainer.state.global_step, kept, int(loss.prefix.shape[1]))
+    return Trained(trainer.state.global_step, kept, int(loss.prefix.shape[1]), trainer.seconds())
 
 
 def go_through(trainer: PairTrainer, newest: Path | None, finetune: Finetune, emit: Emit) -> None:

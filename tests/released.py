@@ -23,7 +23,7 @@ OUTS = {
     + ["validate/report.html", "validate/data_docs"],
     "tokenize": ["tokenize/train.arrow", "tokenize/report.json", "tokenize/preview.html"],
     "rivals": ["rivals/answers.parquet", "rivals/report.json", "rivals/cost.json"],
-    "finetune": ["finetune/adapter", "finetune/history.jsonl"],
+    "finetune": ["finetune/adapter", "finetune/history.jsonl", "finetune/cost.json"],
     "evaluate": ["evaluate/metrics.json", "evaluate/details.json", "evaluate/predictions.parquet", "evaluate/pictures"],
     "register": ["register/release.json", "register/README.md", "register/report.html"],
 }

@@ -1,6 +1,7 @@
 """Laws of the training stage, on the tiny model."""
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,18 +51,19 @@ ONLY_SAVES = {"compile", "activation_checkpointing", "processes"}
 """What is only to save time or memory: test_training holds the result to be the same."""
 UNDER = {field: {"learning_rate": 0.1, "epochs": 6, "schedule": "constant"} for field in ("keep", "patience")}
 """What a field needs of others to make a difference: a validation loss that rises."""
-HISTORY, WEIGHTS = "history.jsonl", "adapter/adapter_model.safetensors"
+HISTORY, WEIGHTS, COST = "history.jsonl", "adapter/adapter_model.safetensors", "cost.json"
 TRAINING = {"step", "epoch", "train_loss", "train_grad_norm", "train_learning_rate"}
 VALIDATION = {"step", "epoch", "validation_loss"}
 
 
 @dataclass(frozen=True)
 class Done:
-    """A finished run: what it wrote, and the base model's files before it."""
+    """A finished run: what it wrote, the base model's files before it, and the seconds that all of it took."""
 
     data: Path
     digests: dict[str, str]
     base_before: dict[str, str]
+    seconds: float
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -88,21 +90,25 @@ def done(base: Path, rows: list[Encoded], tmp_path_factory: pytest.TempPathFacto
     """One run on 8 rows, with 3 to validate on, for all tests that look at what it left."""
     data, before = tmp_path_factory.mktemp("finetune"), file_digests(base)
     write_rows(data, rows[:8], rows[8:11])
-    return Done(data, run(tiny_params(base), data), before)
+    started = time.monotonic()
+    digests = run(tiny_params(base), data)
+    return Done(data, digests, before, time.monotonic() - started)
 
 
 def test_the_stage_writes_these_files_and_no_other(done: Done) -> None:
-    """The folder holds the adapter, the curves, the report and the environment; nothing of the Trainer's own."""
-    assert set(done.digests) == {HISTORY, WEIGHTS, "adapter/adapter_config.json", "report.json", "environment.json"}
+    """The folder holds the adapter, the curves, report, environment and cost; nothing of the Trainer's own."""
+    reports = {f"{name}.json" for name in ("report", "environment", "cost")}
+    assert set(done.digests) == {HISTORY, WEIGHTS, "adapter/adapter_config.json", *reports}
 
 
 def test_two_runs_write_the_same_bytes(
     done: Done, base: Path, rows: list[Encoded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second run gives the same folder, byte for byte, and the live file of the environment gets the same points."""
+    """A second run gives the same folder, byte for byte but the seconds; the live file gets the same points."""
     monkeypatch.setenv("TUNESMITH_LIVE", str(tmp_path / "live.jsonl"))
     write_rows(tmp_path, rows[:8], rows[8:11])
-    assert run(tiny_params(base), tmp_path) == done.digests
+    again = run(tiny_params(base), tmp_path)
+    assert {**again, COST: ""} == {**done.digests, COST: ""}
     assert (tmp_path / "live.jsonl").read_bytes() == (done.data / "finetune" / HISTORY).read_bytes()
 
 
@@ -135,6 +141,11 @@ def test_the_report_tells_the_adapter_before_and_after(done: Done, base: Path, t
     assert {name: report[name] for name in ("rows", "steps")} == {"rows": 8, "steps": 4}
 
 
+def test_the_cost_is_the_seconds_of_the_training(done: Done) -> None:
+    """They are some, and fewer than the whole stage took."""
+    assert 0 < read_json(done.data / "finetune" / COST)["seconds"] < done.seconds
+
+
 def test_the_loss_falls(done: Done) -> None:
     """Both curves end below where they began."""
     for name in ("train_loss", "validation_loss"):
@@ -162,7 +173,7 @@ def test_without_validation_rows_there_is_no_validation_curve(base: Path, rows: 
     """An empty validation split trains as well, and no number is made up for it."""
     write_rows(tmp_path, rows[:8], [])
     digests = run(tiny_params(base), tmp_path)
-    assert [set(point) for point in Done(tmp_path, digests, {}).history] == [TRAINING, TRAINING]
+    assert [set(point) for point in Done(tmp_path, digests, {}, 0).history] == [TRAINING, TRAINING]
 
 
 def test_what_the_bytes_depend_on_is_recorded(done: Done) -> None:

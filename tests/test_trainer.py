@@ -13,10 +13,12 @@ from tiny import tiny_params
 from torch import Tensor
 
 from pipeline.batches import PairLoss, WindowedSampler, shared_prefix
-from pipeline.checkpoints import Checkpoints
+from pipeline.checkpoints import MANIFEST, Checkpoints
 from pipeline.curves import Emit, mean_loss
+from pipeline.digests import file_sha256
 from pipeline.model import add_adapter, load_base, settle
 from pipeline.packing import PackedLoss
+from pipeline.pairs import read_json, write_json
 from pipeline.params import Params
 from pipeline.problem import Problem
 from pipeline.prompt import Encoded
@@ -260,6 +262,19 @@ def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(
     assert points == curve
     assert len(curve) == 15
     assert_same(weights(again), weights(whole))
+
+
+def test_the_seconds_go_on_from_the_checkpoint(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
+    """What the process before had trained, as its checkpoint tells, is part of what the training took."""
+    params, checkpoints = tiny_params(base), Checkpoints(tmp_path / "fingerprint", every=0)
+    _, first, _ = trained(params, rows[:8], checkpoints=checkpoints)
+    path = checkpoints.newest() / "progress.json"
+    told = read_json(path)
+    assert 0 < told["seconds"] < first.seconds
+    write_json(path, told | {"seconds": 1000.0})
+    manifest = path.with_name(MANIFEST)
+    write_json(manifest, {**read_json(manifest), path.name: file_sha256(path)})
+    assert 1000 < trained(params, rows[:8], checkpoints=checkpoints)[1].seconds < 1060
 
 
 def test_the_best_weights_survive_a_crash_after_them(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
