@@ -57,6 +57,7 @@ FROM_PIPELINE = {"params", "problem", "process", "pairs", "champion", "digests",
 NO_TEST_OF_ITS_NAME = {
     "curves": "is seen in a training only: test_trainer looks at its points, its best epoch, and where it stops",
     "history": "commands of a line each: test_difference, test_promote and test_lineage look at what they call",
+    "parts": "stand on a page: test_report renders them all, and traces every number",
     "place": "asks only where things are: every other test of flows/ goes through it",
     "run": "one line each for lock, plan, server and flow: test_retrain runs it whole",
     "service": "commands of a line each: test_servers and test_watch look at what they call",

@@ -17,8 +17,9 @@ from pipeline.gate import decide
 from pipeline.generate import Answer
 from pipeline.measures import details_of, marked
 from pipeline.pairs import Message, Pair, write_json
+from pipeline.parts.apart import SHOWN
 from pipeline.register import evidence
-from pipeline.report import SHOWN, report_page
+from pipeline.report import report_page
 from pipeline.verdict import judge
 
 NUMBER = re.compile(r"(?<!\w)\d")
