@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows import history, place, service, sets, show
+from flows import curve, history, place, service, sets, show
 from flows.show import plain_errors
 from pipeline.params import load_params
 from pipeline.problem import Problem
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(history.app)
 app.add_typer(service.app)
 app.add_typer(sets.app)
+app.add_typer(curve.app)
 
 
 @app.command()

@@ -20,6 +20,8 @@ from pipeline.problem import Problem
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 LEFT_OUT = ("dvc.lock",)
+LEFT_IN = ("data/tested/", "data/decided/", "data/curve/")
+"""Folders of which only what they say of themselves is copied."""
 FEW_LABELS = 200
 SHORT_LABEL = 60
 SYSTEMS = {
@@ -142,7 +144,7 @@ def copy_template(folder: Path) -> None:
 
 def is_ours(name: str) -> bool:
     """Say whether a file is about our own data alone: what it is, what was tested of it, and how often that decided."""
-    return name in LEFT_OUT or (name.startswith(("data/tested/", "data/decided/")) and name.endswith(".parquet"))
+    return name in LEFT_OUT or (name.startswith(LEFT_IN) and Path(name).name != "README.md")
 
 
 def fill_params(path: Path, given: Given, name: str, *, labels: bool) -> None:

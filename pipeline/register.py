@@ -1,4 +1,4 @@
-"""Stage 7. Reads the reports of all stages before, data/champion/ and data/decided/.
+"""Stage 7. Reads the reports of all stages before, data/champion/, data/decided/ and data/curve/.
 
 Computes the decision of the gate, is the fine-tuned model surely better than every other arm and worse in no label, by
 test rows that did not decide too often; and whether it was worth it: ship it, use something simpler, or find more test
@@ -25,6 +25,9 @@ from pipeline.params import Model, Prompt, Register
 from pipeline.report import report_page
 from pipeline.verdict import judge
 
+CURVE = "curve/curve.json"
+"""Below `data/`: what `tunesmith curve` measured, if it did."""
+
 log = logging.getLogger(__name__)
 
 
@@ -45,11 +48,15 @@ def digests(data: Path) -> dict[str, str]:
 
 
 def evidence(data: Path) -> dict[str, Any]:
-    """Read what the page shows of other stages: what was measured, what the rivals took, every answer by its row."""
+    """Read what the page shows of other stages: what was measured, what the rivals took, every answer by its row.
+
+    And the learning curve, where one was measured.
+    """
     names = ("evaluate/metrics.json", "evaluate/details.json", "rivals/report.json", "rivals/cost.json")
     answers = pq.read_table(data / "evaluate" / "predictions.parquet").to_pylist()
+    curve = [CURVE] if (data / CURVE).exists() else []
     return {
-        **{name: read_json(data / name) for name in names},
+        **{name: read_json(data / name) for name in (*names, *curve)},
         "evaluate/predictions.parquet": {row["id"]: row for row in answers},
     }
 

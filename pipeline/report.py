@@ -8,6 +8,8 @@ from pipeline.card import OUTCOMES
 from pipeline.parts.apart import apart_part
 from pipeline.parts.arms import arms_part
 from pipeline.parts.cost import cost_part
+from pipeline.parts.curve import STYLE as CURVE_STYLE
+from pipeline.parts.curve import curve_part
 from pipeline.parts.fields import field_part
 from pipeline.parts.gate import gate_part
 from pipeline.parts.labels import class_part, confusion_part
@@ -40,7 +42,7 @@ def report_page(files: Files) -> str:
     release, metrics = recorded["register/release.json"], recorded["evaluate/metrics.json"]
     details, rival = recorded["evaluate/details.json"], best_rival(release["worth"].value)
     parts = [
-        page.start(release["name"].value, page.STYLE + charts.STYLE + STYLE),
+        page.start(release["name"].value, page.STYLE + charts.STYLE + CURVE_STYLE + STYLE),
         f"<h1>{release['name'].shown()}</h1>",
         f"<p class='verdict'>{release['worth']['text'].shown()}</p>",
         f"<h2>The gate: {OUTCOMES[release['verdict'].value]}</h2>",
@@ -52,6 +54,7 @@ def report_page(files: Files) -> str:
         *reliability_part(details[TUNED]),
         *field_part(details, rival),
         *apart_part(recorded["evaluate/predictions.parquet"], release["worth"]["metric"].value, rival),
+        *curve_part(recorded.get("curve/curve.json"), release["digests"]["adapter"]),
         *cost_part(recorded["rivals/cost.json"], recorded["rivals/report.json"]),
         "<h2>All that was measured</h2>",
         numbers(["arm", "measure", "value, 95 % interval, n"], measure_rows(metrics)),
