@@ -66,7 +66,7 @@ def results(root: Path) -> None:
     console.print(f"verdict    {VERDICTS[release['verdict']]}")
     for reason in release["reasons"]:
         console.print(f"{ASIDE}{reason}")
-    console.print(f"worth it?  {release['worth']['text']}")
+    console.print(f"worth it?  {release['worth']['text']} {read_json(root / 'data/register/cost.json')['text']}")
     if release["worth"]["table"]:
         console.print(Padding(rivals_of(release["worth"]), (0, 0, 0, len(ASIDE))))
 

@@ -111,7 +111,7 @@ def answered(params: Params, data: Path, folder: Path, prompts: Sequence[Sequenc
         renderer = Renderer(load_tokenizer(base.folder), params.prompt.system)
         arm = Arm(TUNED, base, params.model, folder / "finetune" / "adapter", renderer, prompts, labels)
         part = path.with_suffix(".part")
-        write_json(part, [asdict(answer) for answer in answers_of(arm, params.evaluate)])
+        write_json(part, [asdict(answer) for answer in answers_of(arm, params.evaluate, timed=0).answers])
         part.rename(path)
     return [Answer(**answer) for answer in read_json(path)]
 

@@ -2,13 +2,14 @@
 
 Computes the answers of the fine-tuned model and the champion, and the metrics of all arms on the same held-out rows, by
 task and by the house rules, which may name files in rules/.
-Writes data/evaluate/: metrics.json, details.json (what they are made of), predictions.parquet, and pictures/.
+Writes data/evaluate/: metrics.json, details.json (what they are made of), predictions.parquet, pictures/, and cost.json
+(seconds, which differ from run to run).
 """
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from pipeline.problem import Problem
 from pipeline.prompt import Renderer, load_tokenizer
 from pipeline.rival.answers import ANSWERS, read_answers
 from pipeline.rules import FOLDER, load_rules
+from pipeline.timing import costs, seconds_of
 from pipeline.tokens import read_tokens
 from pipeline.weights import Base, fetch
 
@@ -49,6 +51,11 @@ class Arm:
     renderer: Renderer
     prompts: Sequence[Sequence[int]]
     labels: Sequence[str]
+
+    @property
+    def title(self) -> str:
+        """What its bar is called."""
+        return f"evaluate {self.name}"
 
 
 def arms_of(
@@ -76,16 +83,25 @@ def champion_arm(champion: Champion, test: Sequence[Pair]) -> Arm:
     return Arm(CHAMPION, base, model, champion.adapter, renderer, prompts, champion.release["labels"])
 
 
-def answers_of(arm: Arm, evaluate: Evaluate) -> list[Answer]:
-    """Answer every row with one arm."""
+@dataclass(frozen=True)
+class Answered:
+    """What an arm answered, and what that took."""
+
+    answers: list[Answer]
+    cost: dict[str, Any]
+
+
+def answers_of(arm: Arm, evaluate: Evaluate, timed: int) -> Answered:
+    """Answer every row with one arm; then some of them again, one by one, to time a request."""
     settle(arm.model, evaluate.seed)
     model = merged(load_base(arm.base.folder, arm.model), arm.adapter)
     manner = Manner(arm.labels, evaluate.max_new_tokens, evaluate.batch_rows)
-    started = time.perf_counter()
-    found = answer(model, arm.renderer, arm.prompts, manner, progress=f"evaluate {arm.name}")
-    seconds = time.perf_counter() - started
+    found: list[Answer] = []
+    seconds = seconds_of(lambda: found.extend(answer(model, arm.renderer, arm.prompts, manner, progress=arm.title)))
     log.info("evaluate: %s: %d rows in %.0f s, %.1f rows/s", arm.name, len(found), seconds, len(found) / seconds)
-    return found
+    requests = [seconds_of(partial(answer, model, arm.renderer, [one], manner)) for one in arm.prompts[:timed]]
+    tokens = {"tokens_in": sum(map(len, arm.prompts)), "tokens_out": sum(one.tokens for one in found)}
+    return Answered(found, {"rows": len(found), **tokens, **costs(seconds, len(found), requests)})
 
 
 def rival_answers(data: Path, test: Sequence[Pair]) -> dict[str, list[Answer]]:
@@ -185,7 +201,7 @@ def draw(tuned: Marked, metrics: dict[str, Any], details: dict[str, Any], labels
         draw_reliability(details["reliability"], folder / "reliability.png")
 
 
-def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, data: Path) -> None:
+def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, data: Path, *, timed: int) -> None:
     """Answer the held-out rows with every arm, score them, and write all of it.
 
     Raises:
@@ -195,7 +211,9 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
     labels, rules = read_json(data / "validate" / "labels.json"), load_rules(evaluate.rules, data.parent / FOLDER)
     need_label(evaluate.out_of_scope, labels)
     found = rival_answers(data, test)
-    found |= {arm.name: answers_of(arm, evaluate) for arm in arms_of(model, prompt, labels, test, prompts, data)}
+    trained = arms_of(model, prompt, labels, test, prompts, data)
+    done = {arm.name: answers_of(arm, evaluate, timed) for arm in trained}
+    found |= {name: of_arm.answers for name, of_arm in done.items()}
     arms = {name: marked(prompt.task, test, answers, rules) for name, answers in found.items()}
     metrics = {"task": prompt.task, "n": len(test), **measured(arms, clean_rows(data, test), evaluate, register)}
     for name, of_arm in metrics["arms"].items():
@@ -206,6 +224,7 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
     with stage.whole(data / "evaluate") as folder:
         write_json(folder / "metrics.json", metrics)
         write_json(folder / "details.json", details)
+        write_json(folder / "cost.json", {name: of_arm.cost for name, of_arm in done.items()})
         write_predictions(folder / "predictions.parquet", test, arms)
         draw(arms[TUNED], metrics, details[TUNED], labels, folder / "pictures")
 
@@ -223,4 +242,8 @@ def need_label(out_of_scope: str | None, labels: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    stage.main(lambda params, data: run(params.model, params.prompt, params.evaluate, params.register, data))
+    stage.main(
+        lambda params, data: run(
+            params.model, params.prompt, params.evaluate, params.register, data, timed=params.rivals.timed_rows
+        )
+    )

@@ -3,11 +3,13 @@
 Computes the decision of the gate, is the fine-tuned model surely better than every other arm and worse in no label, by
 test rows that did not decide too often; and whether it was worth it: ship it, use something simpler, or find more test
 rows.
-Writes data/register/: release.json (decision, checks, worth, every digest), README.md, the model card, report.html, the
-page of the run, and decided.parquet, the rows that decided.
+Writes data/register/: release.json (decision, checks, worth, every digest), cost.json (in money; as the seconds behind
+it, it differs from run to run), README.md, the model card, report.html, the page of the run, and decided.parquet, the
+rows that decided.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,14 @@ import pyarrow.parquet as pq
 from pipeline import stage
 from pipeline.card import model_card, parts
 from pipeline.champion import read_champion
+from pipeline.costs import lines, sentence, taken
 from pipeline.decided import FOLDER, ROWS, asked, use_of, write_rows
 from pipeline.digests import file_digests, file_sha256, tree_digest, weights_of
 from pipeline.gate import decide
 from pipeline.pairs import SPLITS, read_json, write_json
-from pipeline.params import Model, Prompt, Register
-from pipeline.report import report_page
-from pipeline.verdict import judge
+from pipeline.params import Model, Prices, Prompt, Register
+from pipeline.report import best_rival, report_page
+from pipeline.verdict import called, judge
 
 CURVE = "curve/curve.json"
 """Below `data/`: what `tunesmith curve` measured, if it did."""
@@ -52,7 +55,8 @@ def evidence(data: Path) -> dict[str, Any]:
 
     And the learning curve, where one was measured.
     """
-    names = ("evaluate/metrics.json", "evaluate/details.json", "rivals/report.json", "rivals/cost.json")
+    evaluated = [f"evaluate/{name}.json" for name in ("metrics", "details", "cost")]
+    names = (*evaluated, "rivals/report.json", "rivals/cost.json", "finetune/cost.json")
     answers = pq.read_table(data / "evaluate" / "predictions.parquet").to_pylist()
     curve = [CURVE] if (data / CURVE).exists() else []
     return {
@@ -61,7 +65,15 @@ def evidence(data: Path) -> dict[str, Any]:
     }
 
 
-def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
+def money(files: Mapping[str, Any], prices: Prices, worth: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the costs of all arms together, and say those of the rival that the verdict speaks of."""
+    found = {line.arm: line for line in lines(taken(files), prices)}
+    rival = best_rival(worth)
+    text = "" if rival is None else sentence(found, rival, called(rival), prices.currency)
+    return {"prices": prices.model_dump(), "text": text, "lines": [asdict(line) for line in found.values()]}
+
+
+def run(model: Model, prompt: Prompt, register: Register, prices: Prices, data: Path) -> None:
     """Decide, and write the release."""
     metrics = read_json(data / "evaluate" / "metrics.json")
     found, checked = digests(data), read_json(data / "validate" / "report.json")
@@ -90,15 +102,17 @@ def run(model: Model, prompt: Prompt, register: Register, data: Path) -> None:
         "digests": found,
     }
     files = evidence(data) | {"register/release.json": release}
+    files["register/cost.json"] = cost = money(files, prices, release["worth"])
     details = files["evaluate/details.json"]["fine-tuned"]
     with stage.whole(data / "register") as folder:
         write_json(folder / "release.json", release)
+        write_json(folder / "cost.json", cost)
         write_rows(folder / ROWS.name, rows)
         (folder / "README.md").write_text(model_card(release) + parts(details), encoding="utf-8")
         (folder / "report.html").write_text(report_page(files), encoding="utf-8")
     log.info("register: verdict: %s; %s", decision.outcome, "; ".join(decision.reasons))
-    log.info("register: worth it: %s", worth.text)
+    log.info("register: worth it: %s %s", worth.text, cost["text"])
 
 
 if __name__ == "__main__":
-    stage.main(lambda params, data: run(params.model, params.prompt, params.register, data))
+    stage.main(lambda params, data: run(params.model, params.prompt, params.register, params.prices, data))

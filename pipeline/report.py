@@ -5,10 +5,10 @@ from typing import Any
 
 from pipeline import charts, page
 from pipeline.card import OUTCOMES
+from pipeline.parts import bought, curve
 from pipeline.parts.apart import apart_part
 from pipeline.parts.arms import arms_part
 from pipeline.parts.cost import cost_part
-from pipeline.parts.curve import STYLE as CURVE_STYLE
 from pipeline.parts.curve import curve_part
 from pipeline.parts.fields import field_part
 from pipeline.parts.gate import gate_part
@@ -42,9 +42,9 @@ def report_page(files: Files) -> str:
     release, metrics = recorded["register/release.json"], recorded["evaluate/metrics.json"]
     details, rival = recorded["evaluate/details.json"], best_rival(release["worth"].value)
     parts = [
-        page.start(release["name"].value, page.STYLE + charts.STYLE + CURVE_STYLE + STYLE),
+        page.start(release["name"].value, page.STYLE + charts.STYLE + bought.STYLE + curve.STYLE + STYLE),
         f"<h1>{release['name'].shown()}</h1>",
-        f"<p class='verdict'>{release['worth']['text'].shown()}</p>",
+        f"<p class='verdict'>{release['worth']['text'].shown()} {recorded['register/cost.json']['text'].shown()}</p>",
         f"<h2>The gate: {OUTCOMES[release['verdict'].value]}</h2>",
         *gate_part(release),
         "<h2>Against what does without fine-tuning</h2>",
@@ -54,8 +54,8 @@ def report_page(files: Files) -> str:
         *reliability_part(details[TUNED]),
         *field_part(details, rival),
         *apart_part(recorded["evaluate/predictions.parquet"], release["worth"]["metric"].value, rival),
-        *curve_part(recorded.get("curve/curve.json"), release["digests"]["adapter"]),
-        *cost_part(recorded["rivals/cost.json"], recorded["rivals/report.json"]),
+        *curve_part(recorded.get("curve/curve.json"), release),
+        *cost_part(recorded["register/cost.json"], metrics, release["worth"]["metric"].value),
         "<h2>All that was measured</h2>",
         numbers(["arm", "measure", "value, 95 % interval, n"], measure_rows(metrics)),
     ]

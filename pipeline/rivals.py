@@ -9,11 +9,10 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from pipeline import stage
 from pipeline.generate import Manner
@@ -22,8 +21,9 @@ from pipeline.pairs import SPLITS, Pair, read_json, read_pairs, write_json
 from pipeline.params import Model, Prompt, Rivals, Rule
 from pipeline.rival.answers import ANSWERS, Given, write_answers
 from pipeline.rival.kinds import rivals_of
-from pipeline.rival.shape import Question, Report, Rival, Wanted, question_of
+from pipeline.rival.shape import Report, Rival, Wanted, question_of
 from pipeline.rules import FOLDER, load_rules
+from pipeline.timing import costs, seconds_of
 from pipeline.tokens import read_ids
 
 PACKAGES = ("bm25s", "numpy", "scikit-learn", "torch", "transformers")
@@ -65,15 +65,9 @@ def played(rival: Rival, rows: Mapping[str, Sequence[Pair]], timed: int) -> Done
     questions = [question_of(pair) for pair in rows["test"]]
     answers = rival.answer(questions)
     answered = time.perf_counter()
-    requests = [seconds_of(rival, question) for question in questions[:timed]]
-    return Done(answers, report | summed(answers), costs(fitted - started, answered - fitted, len(answers), requests))
-
-
-def seconds_of(rival: Rival, question: Question) -> float:
-    """Time one request by itself."""
-    started = time.perf_counter()
-    rival.answer([question])
-    return time.perf_counter() - started
+    requests = [seconds_of(partial(rival.answer, [question])) for question in questions[:timed]]
+    took = {"fit_seconds": fitted - started, **costs(answered - fitted, len(answers), requests)}
+    return Done(answers, report | summed(answers), took)
 
 
 def summed(answers: Sequence[Given]) -> Report:
@@ -91,21 +85,6 @@ def total(numbers: Sequence[int | None]) -> int | None:
     """Add up numbers; None if one of them is not known."""
     known = [number for number in numbers if number is not None]
     return sum(known) if len(known) == len(numbers) else None
-
-
-def costs(fit: float, answering: float, rows: int, requests: Sequence[float]) -> dict[str, Any]:
-    """Put seconds together: of fitting, of all rows answered together, and of single requests."""
-    middle, most = np.quantile(requests, [0.5, 0.95]) if requests else (None, None)
-    return {
-        "fit_seconds": fit,
-        "answer_seconds": answering,
-        "rows_per_second": rows / answering,
-        "request_seconds": {
-            "n": len(requests),
-            "p50": None if middle is None else float(middle),
-            "p95": None if most is None else float(most),
-        },
-    }
 
 
 def kept_rows(data: Path) -> dict[str, list[Pair]]:

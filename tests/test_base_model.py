@@ -63,8 +63,8 @@ def ran(few_intents: tuple[Params, Path]) -> tuple[Params, Path]:
     tokenize.run(params.model, params.prompt, params.tokenize, data)
     rivals.run(params.model, params.prompt, params.rivals, judged(params), data)
     finetune.run(params.model, params.finetune, data)
-    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
-    register.run(params.model, params.prompt, params.register, data)
+    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data, timed=1)
+    register.run(params.model, params.prompt, params.register, params.prices, data)
     return params, data
 
 

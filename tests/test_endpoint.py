@@ -185,7 +185,7 @@ def test_it_is_an_arm_like_the_others(serve: Callable[..., Server], base: Path, 
     )
     data = Path(shutil.copytree(finished(base)[1], tmp_path / "data"))
     rivals.run(params.model, params.prompt, params.rivals, judged(params), data)
-    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
+    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data, timed=1)
     test = read_pairs(data / "validate" / "test.parquet")
     sky = [pair for pair in test if "sky" in pair.prompt]
     assert len(server.bodies) == len(test) + params.rivals.timed_rows

@@ -49,7 +49,7 @@ def data(done: Path, tmp_path: Path) -> Path:
 
 
 def run(params: Params, data: Path) -> None:
-    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
+    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data, timed=1)
 
 
 def columns(data: Path) -> dict[str, list[Any]]:
@@ -134,7 +134,7 @@ def test_the_same_project_gives_the_same_bytes(params: Params, done: Path, data:
 @pytest.fixture
 def release(params: Params, data: Path) -> dict[str, Any]:
     """The release of the tiny project."""
-    register.run(params.model, params.prompt, params.register, data)
+    register.run(params.model, params.prompt, params.register, params.prices, data)
     found: dict[str, Any] = read_json(data / "register" / "release.json")
     return found
 
@@ -161,7 +161,7 @@ def test_a_champion_answers_as_it_was_trained_to(params: Params, data: Path, rel
     renderer = Renderer(load_tokenizer(Path(params.model.source)), "Another message.")
     assert arm.name == "champion"
     assert arm.prompts == [renderer.prompt(pair.messages) for pair in test] != prompts
-    assert {found.text for found in evaluate.answers_of(arm, params.evaluate)} == {"red"}
+    assert {found.text for found in evaluate.answers_of(arm, params.evaluate, timed=0).answers} == {"red"}
 
 
 def test_only_the_rows_that_tokenize_kept_are_evaluated(base: Path, done: Path, data: Path) -> None:

@@ -153,10 +153,11 @@ def test_every_missing_section_is_named() -> None:
     with pytest.raises(Problem) as caught:
         parse_params({}, where="mine.yaml")
     sections = (
-        "model", "prompt", "ingest", "validate", "tokenize", "rivals", "finetune", "evaluate", "register", "retrain",
+        "model", "prompt", "ingest", "validate", "tokenize", "rivals", "finetune", "evaluate", "register", "prices",
+        "retrain",
     )  # fmt: skip
     lines = "".join(f"\n  {name}: Field required" for name in sections)
-    assert str(caught.value) == f"mine.yaml: 10 values are wrong:{lines}"
+    assert str(caught.value) == f"mine.yaml: 11 values are wrong:{lines}"
 
 
 @pytest.mark.parametrize(

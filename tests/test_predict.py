@@ -20,7 +20,7 @@ def data(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny project with its release, whose model is the champion."""
     params, done = finished(base)
     found = Path(shutil.copytree(done, tmp_path_factory.mktemp("predict") / "data"))
-    register.run(params.model, params.prompt, params.register, found)
+    register.run(params.model, params.prompt, params.register, params.prices, found)
     crown(found, release_of(found))
     return found
 

@@ -55,7 +55,7 @@ def data(done: Path, tmp_path: Path) -> Path:
 
 
 def run(params: Params, data: Path) -> dict[str, Any]:
-    register.run(params.model, params.prompt, params.register, data)
+    register.run(params.model, params.prompt, params.register, params.prices, data)
     return release_of(data)
 
 
@@ -156,14 +156,15 @@ def test_the_same_files_give_the_same_release(done: Path, data: Path, params: Pa
     """Run again, the stage writes the same bytes and no other file."""
     run(params, data)
     assert file_digests(data / "register") == file_digests(done / "register")
-    assert set(file_digests(data / "register")) == {"release.json", "README.md", "report.html", "decided.parquet"}
+    names = {"release.json", "cost.json", "README.md", "report.html", "decided.parquet"}
+    assert set(file_digests(data / "register")) == names
 
 
 def test_the_very_same_adapter_is_unchanged(data: Path, params: Params) -> None:
     """Once its model is the champion, the same model registered again says so and is not promoted twice."""
     champion = release_of(data)
     crown(data, champion)
-    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
+    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data, timed=1)
     again = run(params, data)
     assert (again["verdict"], again["reasons"]) == ("unchanged", ["these weights are the champion's, byte for byte"])
     assert again["champion_before"] == champion["digests"]["adapter"] == again["digests"]["adapter"]
@@ -174,7 +175,7 @@ def test_a_model_that_ties_with_another_champion_is_kept_back(data: Path, params
     champion = release_of(data)
     champion["digests"]["adapter"] = "f" * 64
     crown(data, champion)
-    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
+    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data, timed=1)
     again = run(params, data)
     assert (again["verdict"], again["champion_before"]) == ("keep", "f" * 64)
     *gains, classes, _ = again["reasons"]
@@ -205,5 +206,6 @@ def test_another_model_by_the_same_rows_is_one_decision_more(data: Path, params:
         f"decision 2 by these test rows, on average of {rows} rows, of which 0 never"
     )
     assert f"{rows} rows, of which 0 never" in (data / "register" / "README.md").read_text(encoding="utf-8")
-    register.run(params.model, params.prompt, params.register.model_copy(update={"max_decisions": 1}), data)
+    strict = params.register.model_copy(update={"max_decisions": 1})
+    register.run(params.model, params.prompt, strict, params.prices, data)
     assert (again["verdict"], release_of(data)["verdict"]) == ("promote", "keep")

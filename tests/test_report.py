@@ -18,13 +18,13 @@ from pipeline.generate import Answer
 from pipeline.measures import details_of, marked
 from pipeline.pairs import Message, Pair, write_json
 from pipeline.parts.apart import SHOWN
-from pipeline.register import evidence
+from pipeline.register import evidence, money
 from pipeline.report import report_page
 from pipeline.verdict import judge
 
 NUMBER = re.compile(r"(?<!\w)\d")
 """Not the digit in the name of a measure."""
-OUR_NUMBERS = re.compile(r"95 % intervals?|F1|at the 95th of 100")
+OUR_NUMBERS = re.compile(r"95 % intervals?|F1|at the 95th of 100|1,000 requests")
 """What stands in our own words and was measured by nobody."""
 LABELS = {
     "expected": ["red", "green", "blue", "red"] * 12,
@@ -42,6 +42,7 @@ JSONS = {
     "fine-tuned": ['{"do": "pay", "sum": 1}', '{"do": "pay", "sum": null}'] * 12,
     "base": ["{}", "no"] * 12,
 }
+SPED = {"rows_per_second": 7.25, "request_seconds": {"n": 20, "p50": 8.96e-07, "p95": 11.4712}}
 TASKS = {"labels": ("accuracy", LABELS), "text": ("chrf", TEXTS), "json": ("fields_f1", JSONS)}
 
 
@@ -70,9 +71,10 @@ def lay_down(data: Path, task: str, answers: dict[str, list[str]] | None = None,
         "evaluate/details.json": {name: details_of(arm, params.evaluate) for name, arm in found.items()},
         "rivals/report.json": {"rivals": {name: {"rows": 24, "tokens_in": 98765, "tokens_out": 0} for name in rivals}},
         "rivals/cost.json": {
-            name: {"fit_seconds": 213.251, "request_seconds": {"n": 20, "p50": 8.96e-07, "p95": 11.4712}}
-            for name in rivals
+            name: {**SPED, "fit_seconds": 213.251, "rows_per_second": 17.3 + place} for place, name in enumerate(rivals)
         },
+        "finetune/cost.json": {"seconds": 231.5},
+        "evaluate/cost.json": {"fine-tuned": {**SPED, "rows": 24, "tokens_in": 4321, "tokens_out": 77}},
         "register/release.json": release,
     }
     for name, value in told.items():
@@ -85,7 +87,10 @@ def lay_down(data: Path, task: str, answers: dict[str, list[str]] | None = None,
 def page_of(data: Path) -> str:
     """Render the page from the files, as register does."""
     release = json.loads((data / "register/release.json").read_text(encoding="utf-8"))
-    return report_page(evidence(data) | {"register/release.json": release})
+    files = evidence(data)
+    cost = money(files, tiny_params(Path("none")).prices, release["worth"])
+    write_json(data / "register/cost.json", cost)
+    return report_page(files | {"register/release.json": release, "register/cost.json": cost})
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -136,7 +141,7 @@ def test_a_page_has_the_parts_of_its_task(task: str, tmp_path: Path) -> None:
     special = set().union(*HEADINGS.values())
     assert {name for name in special if f"<h2>{name}</h2>" in page} == HEADINGS[task]
     assert page.index("class='verdict'") < page.index("<h2>")
-    assert page.count("<svg") == (2 if task == "labels" else 1)
+    assert page.count("<svg") == (3 if task == "labels" else 2)
 
 
 def test_the_page_needs_nothing_from_the_network_and_no_script(tmp_path: Path) -> None:
@@ -217,18 +222,18 @@ def test_a_run_without_rivals_has_a_page(tmp_path: Path) -> None:
     page = page_of(lay_down(tmp_path, "labels", told))
     assert "Not enough evidence: no rival answered" in page
     assert "Rows on which" not in page
-    assert "What the rivals take" not in page
     assert "<h2>Each label</h2>" in page
 
 
 def test_what_a_rival_did_not_tell_is_a_dash(tmp_path: Path) -> None:
     """A hosted model need not tell its tokens, nor was each request timed; that is no zero."""
     data = lay_down(tmp_path, "text")
-    silent = {"fit_seconds": 0.5, "request_seconds": {"n": 0, "p50": None, "p95": None}}
+    silent = {"fit_seconds": 45.0, "rows_per_second": 2.0, "request_seconds": {"n": 0, "p50": None, "p95": None}}
     write_json(data / "rivals/cost.json", {"base": silent})
     write_json(data / "rivals/report.json", {"rivals": {"base": {"rows": 24, "tokens_in": None, "tokens_out": None}}})
-    (row,) = rows_under(page_of(data), "What the rivals take")
-    assert re.findall(r"<td[^>]*>(?:<span[^>]*>)?([^<]+)", row) == ["base", "-", "-", "0.500", "24", "-", "-"]
+    _, row = rows_under(page_of(data), "What it costs")
+    shown = re.findall(r"<td[^>]*>(?:<span[^>]*>)?([^<]+)", row)
+    assert shown == ["base", "0.001", "0.0111", "from 516 requests on", "-", "-", "2", "-", "-"]
 
 
 def test_the_same_files_give_the_same_page(tmp_path: Path) -> None:

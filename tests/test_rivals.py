@@ -232,7 +232,7 @@ def test_for_free_text_the_learners_say_what_the_nearest_row_says(base: Path, da
 
 def test_each_rival_is_an_arm_of_the_evaluation(params: Params, done: Path, data: Path) -> None:
     """Its answers are scored on the same rows; the fine-tuned model is compared with each."""
-    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
+    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data, timed=1)
     metrics = read_json(data / "evaluate" / "metrics.json")
     predictions = pq.read_table(data / "evaluate" / "predictions.parquet").to_pydict()
     assert set(metrics["arms"]) == {*WHICH, "fine-tuned"}
@@ -246,7 +246,7 @@ def test_without_the_base_among_the_rivals_the_others_are_compared_with(params: 
     """No arm is taken for granted but the fine-tuned one."""
     few = params.rivals.model_copy(update={"which": ("tfidf", "majority")})
     rivals.run(params.model, params.prompt, few, judged(params), data)
-    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
+    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data, timed=1)
     metrics = read_json(data / "evaluate" / "metrics.json")
     assert set(metrics["arms"]) == {"tfidf", "majority", "fine-tuned"}
     assert set(metrics["comparisons"]) == {"tfidf", "majority"}

@@ -58,7 +58,7 @@ def finished(base: Path) -> tuple[Params, Path]:
     tokenize.run(params.model, params.prompt, params.tokenize, data)
     rivals.run(params.model, params.prompt, params.rivals, judged(params), data)
     finetune.run(params.model, params.finetune, data)
-    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data)
+    evaluate.run(params.model, params.prompt, params.evaluate, params.register, data, timed=1)
     return params, data
 
 

@@ -28,6 +28,9 @@ FILES = {
     "data/tokenize/preview.html": "data",
     "data/rivals/report.json": "rivals",
     "data/rivals/cost.json": "rivals",
+    "data/finetune/cost.json": "training",
+    "data/evaluate/cost.json": "evaluation",
+    "data/register/cost.json": "release",
     "data/evaluate/metrics.json": "evaluation",
     "data/evaluate/details.json": "evaluation",
     "data/evaluate/pictures": "evaluation",
@@ -82,7 +85,8 @@ def show(run: Run, release: Mapping[str, Any], state: Snapshot) -> None:
     """Put what people look at into the run: the files, and of those that people edit what they were in its state."""
     root, connected = run.root, client(run.root)
     ship(run, points_of(root / "data/finetune/history.jsonl"))
-    connected.log_batch(run.id, metrics=[*results(release["metrics"]), *decisions(release)])
+    cost = read_json(root / "data/register/cost.json")
+    connected.log_batch(run.id, metrics=[*results(release["metrics"]), *decisions(release), *expenses(cost)])
     connected.log_inputs(run.id, datasets=datasets(root, release["rows"]))
     for name, folder in FILES.items():
         path = root / name
@@ -93,6 +97,7 @@ def show(run: Run, release: Mapping[str, Any], state: Snapshot) -> None:
     predictions = pd.read_parquet(root / "data/evaluate/predictions.parquet").head(SHOWN_ROWS)
     for name, table in {"predictions": predictions, **tables(read_json(root / "data/evaluate/details.json"))}.items():
         run.table(table, f"evaluation/{name}.json")
+    run.table(pd.DataFrame(cost["lines"]), "release/costs.json")
 
 
 def tables(details: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
@@ -145,6 +150,14 @@ def decisions(release: Mapping[str, Any]) -> list[Metric]:
     """Say how often the test rows have decided, this time too; releases of before that was counted do not tell."""
     counted = release.get("held_out")
     return [Metric("test set decisions", counted["decisions"], int(time.time() * 1000), 0)] if counted else []
+
+
+def expenses(cost: Mapping[str, Any]) -> list[Metric]:
+    """Say what the fine-tuned model costs, so that runs can be compared by it; what is not known is left out."""
+    own, now = cost["lines"][0], int(time.time() * 1000)
+    named = {"training": "upfront", "1000 requests": "per_1000", "request p50 seconds": "request_p50"}
+    told = {f"cost/{name}": own[field] for name, field in named.items()}
+    return [Metric(name, float(value), now, 0) for name, value in told.items() if value is not None]
 
 
 def datasets(root: Path, rows: Mapping[str, int]) -> list[DatasetInput]:

@@ -11,6 +11,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.params.data import Ingest, Tokenize, Validate
 from pipeline.params.judging import METRICS, Evaluate, Prompt, Register, Retrain
+from pipeline.params.prices import Prices
 from pipeline.params.rivals import Rivals
 from pipeline.params.training import Finetune, Model
 from pipeline.problem import Problem
@@ -29,6 +30,7 @@ class Params:
     finetune: Finetune
     evaluate: Evaluate
     register: Register
+    prices: Prices
     retrain: Retrain
 
     @model_validator(mode="after")

@@ -1,33 +1,44 @@
-"""What the rivals take."""
+"""What each arm costs, in money, seconds and tokens, and what quality that buys."""
 
 from collections.abc import Iterator
 from html import escape
 
+from pipeline.parts.bought import bought
 from pipeline.parts.table import cell_of, numbers
 from pipeline.recorded import Recorded
 
+HEAD = [
+    "arm", "to make", "1,000 requests", "fine-tuned earned back", "seconds a request, median", "at the 95th of 100",
+    "rows a second", "tokens in", "out",
+]  # fmt: skip
+FORMS = {
+    "rows_per_second": ",.3g", "request_p50": ".3f", "request_p95": ".3f", "tokens_in": ",.1f", "tokens_out": ",.1f",
+}  # fmt: skip
 
-def cost_part(cost: Recorded, report: Recorded) -> Iterator[str]:
-    """Tell what the rivals take; of the fine-tuned model no times are recorded."""
-    if not cost.value:
-        return
-    rows = (
-        f"<tr><td>{escape(arm.key)}</td>{seconds_cells(arm)}{token_cells(report['rivals'][arm.key])}</tr>"
-        for arm in cost
+
+def cost_part(cost: Recorded, metrics: Recorded, metric: str) -> Iterator[str]:
+    """Tell what each arm costs, and draw it against its metric.
+
+    Args:
+        cost: What register put together.
+        metrics: What evaluate measured.
+        metric: The one that decides.
+    """
+    currency = cost["prices"]["currency"]
+    yield "<h2>What it costs</h2>"
+    yield f"<p>{cost['text'].shown()}</p>"
+    yield from bought(list(cost["lines"]), metrics, metric, currency)
+    yield numbers(HEAD, map(line_row, cost["lines"]))
+    yield (
+        f"<p><small>In {currency.shown()}; {cost['prices']['machine_hour'].shown()} for an hour of this machine, kept "
+        "busy: one that idles costs more per request. Seconds as measured on it in this run.</small></p>"
     )
-    yield "<h2>What the rivals take</h2>"
-    yield numbers(
-        ["rival", "seconds a request, median", "at the 95th of 100", "to fit", "rows", "tokens in", "out"], rows
-    )
-    yield "<p><small>Seconds on the machine of this run. No times of the fine-tuned model are recorded.</small></p>"
 
 
-def seconds_cells(arm: Recorded) -> str:
-    """Render the seconds of a rival."""
-    told = [*(arm["request_seconds"][name] for name in ("p50", "p95")), arm["fit_seconds"]]
-    return "".join(cell_of(seconds, ".3f") for seconds in told)
-
-
-def token_cells(told: Recorded) -> str:
-    """Render for how many rows a rival took how many tokens, in all."""
-    return "".join(cell_of(told[name], ",") for name in ("rows", "tokens_in", "tokens_out"))
+def line_row(line: Recorded) -> str:
+    """Render an arm."""
+    own = [cell_of(line[name], ",.3g") for name in ("upfront", "per_1000")]
+    took = [cell_of(line[name], FORMS[name]) for name in ("request_p50", "request_p95", "rows_per_second")]
+    tokens = [cell_of(line[name], FORMS[name]) for name in ("tokens_in", "tokens_out")]
+    back = f"<td class='n'>{line['earned_back'].shown()}</td>"
+    return f"<tr><td>{escape(line['arm'].value)}</td>{''.join([*own, back, *took, *tokens])}</tr>"

@@ -19,17 +19,17 @@ CAUTION = (
 )
 
 
-def curve_part(curve: Recorded | None, adapter: Recorded) -> Iterator[str]:
+def curve_part(curve: Recorded | None, release: Recorded) -> Iterator[str]:
     """Show a learning curve, if one was measured beside this very model; if beside another, say so.
 
     Args:
         curve: What `tunesmith curve` wrote; None if nobody asked.
-        adapter: The digest of the model of this page.
+        release: The model of this page.
     """
     if curve is None:
         return
     yield "<h2>What more training rows would bring</h2>"
-    if curve["adapter"].value != adapter.value:
+    if curve["adapter"].value != release["digests"]["adapter"].value:
         yield "<p>The learning curve in data/curve is of another model: <code>tunesmith curve</code> measures anew.</p>"
         return
     yield f"<p>{curve['text'].shown()}</p>"
@@ -77,7 +77,7 @@ def drawing(curve: Recorded) -> str:
 
 
 class Scale:
-    """Where rows and metrics lie in the picture: rows by their logarithm, the metric from the lowest to the highest end.
+    """Where rows and metrics lie in the picture: rows by their logarithm, metrics from the lowest end to the highest.
 
     Args:
         shares: The measured points.
