@@ -1,7 +1,8 @@
 """Stage 4. Reads the rows of data/validate/ that data/tokenize/ kept, and rules/.
 
 Computes what rivals that need no fine-tune answer to the test rows: fitted on training rows, chosen on validation rows.
-Writes data/rivals/: answers.parquet, report.json (what was chosen), cost.json (seconds, which differ from run to run).
+Writes data/rivals/: answers.parquet, report.json (what was chosen), cost.json (seconds, which differ from run to run),
+label_errors.parquet (training rows whose label is likely wrong, for people to look at).
 """
 
 import logging
@@ -21,7 +22,9 @@ from pipeline.pairs import SPLITS, Pair, read_json, read_pairs, write_json
 from pipeline.params import Model, Prompt, Rivals, Rule
 from pipeline.rival.answers import ANSWERS, Given, write_answers
 from pipeline.rival.kinds import rivals_of
+from pipeline.rival.linear import Linear
 from pipeline.rival.shape import Report, Rival, Wanted, question_of
+from pipeline.rival.suspects import SUSPECTS, Likelihood, crossed, folds_of, suspects, write_suspects
 from pipeline.rules import FOLDER, load_rules
 from pipeline.timing import costs, seconds_of
 from pipeline.tokens import read_ids
@@ -110,16 +113,31 @@ def told(name: str, done: Done) -> None:
         log.warning("rivals: %s: not all %d examples fit: %s", name, report["examples_wanted"], rows)
 
 
+def summary(done: Mapping[str, Done], looked_at: int, suspected: int) -> None:
+    """Log what all rivals took, which of them the most, and how many labels may be wrong."""
+    took = {name: sum(of.cost[part] for part in ("fit_seconds", "answer_seconds")) for name, of in done.items()}
+    most = max(took, key=took.__getitem__)
+    log.info("rivals: %.0f s in all, of which %s took %.0f s", sum(took.values()), most, took[most])
+    if looked_at:
+        log.info("rivals: %d of %d training rows may have a wrong label: `tunesmith data`", suspected, looked_at)
+
+
 def run(model: Model, prompt: Prompt, rivals: Rivals, judged: Judged, data: Path) -> None:
     """Let each rival answer the test rows, and write all of it."""
     rows, labels = kept_rows(data), read_json(data / "validate" / "labels.json")
     wanted = Wanted(prompt.task, labels, judged.metric, load_rules(judged.rules, data.parent / FOLDER))
     manner = Manner(labels, judged.max_new_tokens, judged.batch_rows)
     settle(model, rivals.seed)
-    done: dict[str, Done] = {}
+    done, looked = dict[str, Done](), dict[str, Likelihood]()
+    folds = folds_of(rows["train"], rivals.seed) if prompt.task == "labels" else []
+    given = [pair.completion for pair in rows["train"]]
     for name, rival in rivals_of(rivals, model, prompt.system, wanted, manner):
         done[name] = played(rival, rows, rivals.timed_rows)
         told(name, done[name])
+        if folds and isinstance(rival, Linear):
+            looked[name] = crossed(rival.rows, given, rival.strength, folds)
+    suspected = suspects(rows["train"], looked)
+    summary(done, len(given) if looked else 0, len(suspected))
     with stage.whole(data / "rivals") as folder:
         ids = [pair.id for pair in rows["test"]]
         write_answers(folder / ANSWERS, ids, {name: of_rival.answers for name, of_rival in done.items()})
@@ -128,8 +146,14 @@ def run(model: Model, prompt: Prompt, rivals: Rivals, judged: Judged, data: Path
             {
                 "packages": {name: version(name) for name in PACKAGES},
                 "rivals": {name: of_rival.report for name, of_rival in done.items()},
+                "label_errors": {
+                    "looked_at": len(given) if looked else 0,
+                    "suspected": len(suspected),
+                    "by": [*looked],
+                },
             },
         )
+        write_suspects(folder / SUSPECTS, suspected)
         write_json(folder / "cost.json", {name: of_rival.cost for name, of_rival in done.items()})
 
 

@@ -28,6 +28,8 @@ class Linear:
         self.features = features
         self.wanted = wanted
         self.view = ""
+        self.strength = 0.0
+        self.rows: Matrix = None
         self.model: Any = None
 
     def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:
@@ -41,12 +43,13 @@ class Linear:
             merits.append(merit(self.wanted, validation, said(model, held[view])[0]) if validation else None)
             if best(merits) == len(merits) - 1:
                 kept = model
-        self.model, (self.view, chosen) = kept, tried[best(merits)]
+        self.model, (self.view, self.strength) = kept, tried[best(merits)]
+        self.rows = views[self.view]
         told = [
             {"view": view, "C": c, self.wanted.metric: found} for (view, c), found in zip(tried, merits, strict=True)
         ]
         return {
-            "chosen": {"view": self.view, "C": chosen}, "tried": told, "chosen_on": len(validation),
+            "chosen": {"view": self.view, "C": self.strength}, "tried": told, "chosen_on": len(validation),
             "labels": len(set(labels)), **self.features.report(),
         }  # fmt: skip
 
