@@ -59,6 +59,7 @@ def make_plan(folder: Path, until: str | None, force: str | None) -> Plan:
     head(folder)
     need_inside("ingest.folder", params.ingest.folder, home="data/raw")
     need_inside("rivals.knowledge", params.rivals.knowledge, home="data/knowledge")
+    need_inside("evaluate.general", params.evaluate.general, home="data/general")
     need_rules(folder, params)
     names = stages(folder)
     for name in (until, force):

@@ -86,7 +86,7 @@ def watched(root: Path) -> list[Path]:
         params = load_params(root / PARAMS)
     except Problem:  # the run that is begun for it says what is wrong
         return [root / PARAMS]
-    places = [root / name for name in (params.ingest.folder, params.rivals.knowledge, RULES)]
+    places = [root / name for name in (params.ingest.folder, params.rivals.knowledge, params.evaluate.general, RULES)]
     files = {path for place in places for path in (place, *place.rglob("*")) if path.is_file()}
     return [root / PARAMS, *sorted(files)]
 

@@ -1,9 +1,9 @@
 """Stage 6. Reads the test rows of data/validate/ and data/tokenize/, data/rivals/, data/finetune/, data/champion/.
 
 Computes the answers of the fine-tuned model and the champion, and the metrics of all arms on the same held-out rows, by
-task and by the house rules, which may name files in rules/.
-Writes data/evaluate/: metrics.json, details.json (what they are made of), predictions.parquet, pictures/, and cost.json
-(seconds, which differ from run to run).
+task and by the house rules, which may name files in rules/; and what the fine-tuned model forgot, on general texts.
+Writes data/evaluate/: metrics.json, details.json (what they are made of), predictions.parquet, forgetting.json (what of
+the base model was unlearnt), pictures/, and cost.json (seconds, which differ from run to run).
 """
 
 import logging
@@ -21,6 +21,7 @@ from pipeline import stage
 from pipeline.champion import Champion, read_champion
 from pipeline.classes import counts, macro_f1_of
 from pipeline.comparisons import Terms, compare, compare_sets
+from pipeline.forgetting import forgetting
 from pipeline.generate import Answer, Manner, answer
 from pipeline.measures import Flags, Marked, clean_metrics, details_of, marked, metrics_of
 from pipeline.model import load_base, merged, settle
@@ -91,10 +92,25 @@ class Answered:
     cost: dict[str, Any]
 
 
+def loaded(arm: Arm, evaluate: Evaluate, *, bare: bool = False) -> Any:
+    """Load the model of an arm, or the base that it was made of."""
+    settle(arm.model, evaluate.seed)
+    return merged(load_base(arm.base.folder, arm.model), None if bare else arm.adapter)
+
+
+def forgotten(arm: Arm, evaluate: Evaluate, terms: Terms, root: Path) -> dict[str, Any]:
+    """Measure what an arm forgot of its base."""
+    both = partial(loaded, arm, evaluate, bare=True), partial(loaded, arm, evaluate)
+    found = forgetting(root / evaluate.general, *both, arm.renderer.tokenizer, terms)
+    if found["texts"]:
+        told = {name: found["texts"][name]["value"] for name in ("before", "after")}
+        log.info("evaluate: loss on general texts %(before).3f nats a token before, %(after).3f after", told)
+    return found
+
+
 def answers_of(arm: Arm, evaluate: Evaluate, timed: int) -> Answered:
     """Answer every row with one arm; then some of them again, one by one, to time a request."""
-    settle(arm.model, evaluate.seed)
-    model = merged(load_base(arm.base.folder, arm.model), arm.adapter)
+    model = loaded(arm, evaluate)
     manner = Manner(arm.labels, evaluate.max_new_tokens, evaluate.batch_rows)
     found: list[Answer] = []
     seconds = seconds_of(lambda: found.extend(answer(model, arm.renderer, arm.prompts, manner, progress=arm.title)))
@@ -220,10 +236,12 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
         metric = of_arm[register.metric]
         told = f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f}), n={metric['n']}"
         log.info("evaluate: %s: %s %s", name, register.metric, told)
+    lost = forgotten(trained[0], evaluate, terms_of(evaluate, register), data.parent)
     details = {name: details_of(arm, evaluate) for name, arm in arms.items()}
     with stage.whole(data / "evaluate") as folder:
         write_json(folder / "metrics.json", metrics)
         write_json(folder / "details.json", details)
+        write_json(folder / "forgetting.json", lost)
         write_json(folder / "cost.json", {name: of_arm.cost for name, of_arm in done.items()})
         write_predictions(folder / "predictions.parquet", test, arms)
         draw(arms[TUNED], metrics, details[TUNED], labels, folder / "pictures")

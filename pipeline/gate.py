@@ -9,6 +9,7 @@ from pipeline.classes import Counts
 from pipeline.comparisons import Comparison, corrected
 from pipeline.decided import Use
 from pipeline.discordance import chance_loss, surely_better
+from pipeline.kept import Check, kept
 from pipeline.params import Register
 from pipeline.power import smallest
 
@@ -20,15 +21,6 @@ CALLED = {"base": "the base model", CHAMPION: "the champion"}
 ROWS = "held-out rows"
 """The check that counts the decisions."""
 SAME = "these weights are the champion's, byte for byte"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at: its name, whether it passed, and what was found in a sentence."""
-
-    check: str
-    passed: bool
-    text: str
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,12 @@ class Decision:
 
 
 def decide(
-    comparisons: Mapping[str, Mapping[str, Any]], register: Register, *, use: Use, is_champion: bool
+    comparisons: Mapping[str, Mapping[str, Any]],
+    register: Register,
+    *,
+    use: Use,
+    is_champion: bool,
+    lost: Mapping[str, Any] | None = None,
 ) -> Decision:
     """Decide by all checks: one that fails keeps the model back.
 
@@ -61,13 +58,14 @@ def decide(
         register: The gate's rule.
         use: How often the test rows decided.
         is_champion: Whether these very weights are the champion's.
+        lost: What the model forgot, as `forgetting.json` has it; None if nobody looked.
     """
     if is_champion:
         return Decision("unchanged", (Check("weights", passed=True, text=SAME),))
     checks = [*gains(comparisons, register)]
     if CHAMPION in comparisons:
         checks += classes({label: Counts(**one) for label, one in comparisons[CHAMPION]["classes"].items()}, register)
-    checks.append(unspent(use, register.max_decisions))
+    checks += [*kept(lost or {}, register), unspent(use, register.max_decisions)]
     return Decision("promote" if all(check.passed for check in checks) else "keep", tuple(checks))
 
 

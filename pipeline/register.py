@@ -55,7 +55,7 @@ def evidence(data: Path) -> dict[str, Any]:
 
     And the learning curve, where one was measured.
     """
-    evaluated = [f"evaluate/{name}.json" for name in ("metrics", "details", "cost")]
+    evaluated = [f"evaluate/{name}.json" for name in ("metrics", "details", "cost", "forgetting")]
     names = (*evaluated, "rivals/report.json", "rivals/cost.json", "finetune/cost.json")
     answers = pq.read_table(data / "evaluate" / "predictions.parquet").to_pylist()
     curve = [CURVE] if (data / CURVE).exists() else []
@@ -81,7 +81,8 @@ def run(model: Model, prompt: Prompt, register: Register, prices: Prices, data: 
     is_champion = champion is not None and champion.digest == found["adapter"]
     rows = asked(data / "evaluate" / "predictions.parquet")
     use = use_of(data / FOLDER, rows, found["adapter"])
-    decision = decide(metrics["comparisons"], register, use=use, is_champion=is_champion)
+    lost = read_json(data / "evaluate" / "forgetting.json")
+    decision = decide(metrics["comparisons"], register, use=use, is_champion=is_champion, lost=lost)
     worth = judge(metrics, register)
     release = {
         "name": register.name,

@@ -11,6 +11,7 @@ from pipeline.parts.arms import arms_part
 from pipeline.parts.cost import cost_part
 from pipeline.parts.curve import curve_part
 from pipeline.parts.fields import field_part
+from pipeline.parts.forgetting import forgetting_part
 from pipeline.parts.gate import gate_part
 from pipeline.parts.labels import class_part, confusion_part
 from pipeline.parts.measures import measure_rows
@@ -54,6 +55,7 @@ def report_page(files: Files) -> str:
         *reliability_part(details[TUNED]),
         *field_part(details, rival),
         *apart_part(recorded["evaluate/predictions.parquet"], release["worth"]["metric"].value, rival),
+        *forgetting_part(recorded["evaluate/forgetting.json"]),
         *curve_part(recorded.get("curve/curve.json"), release),
         *cost_part(recorded["register/cost.json"], metrics, release["worth"]["metric"].value),
         "<h2>All that was measured</h2>",

@@ -43,6 +43,11 @@ JSONS = {
     "base": ["{}", "no"] * 12,
 }
 SPED = {"rows_per_second": 7.25, "request_seconds": {"n": 20, "p50": 8.96e-07, "p95": 11.4712}}
+LOST = {"value": 0.8125, "n": 70, "low": 0.71, "high": 0.89}
+FORGOTTEN = {
+    "texts": {"n": 40, "tokens": 2350, "before": LOST, "after": LOST, "rise": LOST},
+    "questions": {"n": 70, "before": LOST, "after": LOST, "change": {"difference": -0.0125, "low": -0.1, "high": 0.05}},
+}
 TASKS = {"labels": ("accuracy", LABELS), "text": ("chrf", TEXTS), "json": ("fields_f1", JSONS)}
 
 
@@ -74,6 +79,7 @@ def lay_down(data: Path, task: str, answers: dict[str, list[str]] | None = None,
             name: {**SPED, "fit_seconds": 213.251, "rows_per_second": 17.3 + place} for place, name in enumerate(rivals)
         },
         "finetune/cost.json": {"seconds": 231.5},
+        "evaluate/forgetting.json": FORGOTTEN,
         "evaluate/cost.json": {"fine-tuned": {**SPED, "rows": 24, "tokens_in": 4321, "tokens_out": 77}},
         "register/release.json": release,
     }

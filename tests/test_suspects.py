@@ -1,4 +1,4 @@
-"""Laws of the list of labels that may be wrong: what was planted is found, what is right is left, copies do not vouch."""
+"""Laws of the list of labels that may be wrong: what was planted is found, what is right is not; copies vouch not."""
 
 import csv
 import random
@@ -98,7 +98,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_of_labels_flipped_in_real_data_most_of_the_list_is_right() -> None:
-    """Of 1,000 rows of ten categories of Banking77, one in twenty flipped by chance: who is listed, and who is missed."""
+    """Of 1,000 rows of ten categories of Banking77, 50 flipped by chance: most are listed, and few others."""
     if not BANKING77.exists():
         pytest.skip(f"{BANKING77} is not here")
     with BANKING77.open(encoding="utf-8") as file:

@@ -45,6 +45,16 @@ def write_sources(folder: Path) -> None:
     (folder / "triage.jsonl").write_text("\n".join([*lines, '{"prompt": "cut off']) + "\n", encoding="utf-8")
 
 
+def write_general(folder: Path) -> None:
+    """Lay down texts to forget, in words that the tiny model knows."""
+    folder.mkdir(parents=True)
+    lines = [
+        json.dumps({"text": f"the {thing} is {colour} on day {place}"})
+        for place, (thing, colour) in enumerate(COLOURS.items())
+    ]
+    (folder / "texts.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 @cache
 def finished(base: Path) -> tuple[Params, Path]:
     """Run all stages but the last, once a session: the params, and the data folder, to be copied before changed."""
@@ -53,6 +63,7 @@ def finished(base: Path) -> tuple[Params, Path]:
     place = base.parent / "project"
     write_sources(place / "raw")
     params, data = tiny_params(base, **{"ingest.folder": str(place / "raw")}), place / "data"
+    write_general(data / "general")
     ingest.run(params.ingest, data)
     validate.run(params.prompt, params.validate, data)
     tokenize.run(params.model, params.prompt, params.tokenize, data)

@@ -30,6 +30,7 @@ FILES = {
     "data/rivals/cost.json": "rivals",
     "data/finetune/cost.json": "training",
     "data/evaluate/cost.json": "evaluation",
+    "data/evaluate/forgetting.json": "evaluation",
     "data/register/cost.json": "release",
     "data/evaluate/metrics.json": "evaluation",
     "data/evaluate/details.json": "evaluation",
@@ -86,7 +87,8 @@ def show(run: Run, release: Mapping[str, Any], state: Snapshot) -> None:
     root, connected = run.root, client(run.root)
     ship(run, points_of(root / "data/finetune/history.jsonl"))
     cost = read_json(root / "data/register/cost.json")
-    connected.log_batch(run.id, metrics=[*results(release["metrics"]), *decisions(release), *expenses(cost)])
+    told = [*results(release["metrics"]), *decisions(release), *expenses(cost), *lost(root)]
+    connected.log_batch(run.id, metrics=told)
     connected.log_inputs(run.id, datasets=datasets(root, release["rows"]))
     for name, folder in FILES.items():
         path = root / name
@@ -157,6 +159,16 @@ def expenses(cost: Mapping[str, Any]) -> list[Metric]:
     own, now = cost["lines"][0], int(time.time() * 1000)
     named = {"training": "upfront", "1000 requests": "per_1000", "request p50 seconds": "request_p50"}
     told = {f"cost/{name}": own[field] for name, field in named.items()}
+    return [Metric(name, float(value), now, 0) for name, value in told.items() if value is not None]
+
+
+def lost(root: Path) -> list[Metric]:
+    """Say what the fine-tuned model forgot, as far as it was measured."""
+    found, now = read_json(root / "data/evaluate/forgetting.json"), int(time.time() * 1000)
+    told = {
+        "forgetting/loss rise": found["texts"] and found["texts"]["rise"]["value"],
+        "forgetting/questions gained": found["questions"] and found["questions"]["change"]["difference"],
+    }
     return [Metric(name, float(value), now, 0) for name, value in told.items() if value is not None]
 
 

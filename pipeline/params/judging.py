@@ -95,6 +95,8 @@ class Evaluate(Section):
     out_of_scope: str | None
     """The label of messages that belong to none of the others; null if there is none."""
     rules: tuple[Rule, ...]
+    general: Annotated[str, Field(min_length=1)]
+    """A folder of general texts and questions, on which it is measured what the fine-tuned model forgot."""
 
     @field_validator("rules")
     @classmethod
@@ -120,6 +122,10 @@ class Register(Section):
     """How much less of the metric a cheaper rival may have and still count as as good as the fine-tuned model."""
     max_class_loss: Share
     """Share of a label's test rows that may be lost to the champion, net, unless chance alone explains it."""
+    max_loss_rise: Annotated[float, Field(ge=0)]
+    """Nats a token by which the loss on general texts may rise over the base model's, surely."""
+    max_question_loss: Share
+    """Share of general questions that may be lost to the base model, net, unless chance alone explains it."""
     max_decisions: Positive
     """Models that the same test rows may decide about; past it none is promoted until there are fresh rows."""
 

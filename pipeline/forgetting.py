@@ -1,0 +1,66 @@
+"""What a fine-tune unlearnt: general texts and questions before and after, and whether that is more than is allowed."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline.comparisons import Terms, compare
+from pipeline.digests import file_sha256
+from pipeline.general import QUESTIONS, TEXTS, Known, Question, Text, known, read_lines
+from pipeline.metrics import CONFIDENCE, Scores, interval, resampled, share
+
+
+def forgetting(
+    folder: Path, before: Callable[[], Any], after: Callable[[], Any], tokenizer: Any, terms: Terms
+) -> dict[str, Any]:
+    """Measure what was forgotten.
+
+    Args:
+        folder: Where texts and questions are; what is not there is not measured.
+        before: Gives the base model.
+        after: Gives the fine-tuned one.
+        tokenizer: Of both.
+        terms: Of the intervals.
+
+    Returns:
+        What `forgetting.json` holds: of `texts` the loss in nats a token before and after, and its rise; of `questions`
+        the share of right answers before and after, and its change; each null where there are none.
+
+    Raises:
+        Problem: If a file is not as it should be.
+    """
+    texts, questions = read_lines(folder / TEXTS, Text), read_lines(folder / QUESTIONS, Question)
+    names = [name for name in (TEXTS, QUESTIONS) if (folder / name).exists()]
+    told: dict[str, Any] = {"texts": None, "questions": None}
+    if texts or questions:
+        first, second = (known(model(), tokenizer, texts, questions) for model in (before, after))
+        told["texts"] = rise(first, second, terms) if texts else None
+        told["questions"] = change(first, second, terms) if questions else None
+    return told | {"digests": {name: file_sha256(folder / name) for name in names}}
+
+
+def rise(before: Known, after: Known, terms: Terms) -> dict[str, Any]:
+    """Compare the loss of the same texts, in nats a token; the same texts are drawn for both (paired bootstrap)."""
+    tokens = before.tokens
+
+    def mean(losses: Scores) -> dict[str, Any]:
+        draws = resampled(
+            lambda rows: losses[rows].sum(1) / tokens[rows].sum(1), len(tokens), terms.resamples, terms.seed
+        )
+        low, high = interval(draws, CONFIDENCE)
+        value = float(losses.sum() / tokens.sum())
+        return {"value": value, "n": len(tokens), "low": min(low, value), "high": max(high, value)}
+
+    losses = {"before": before.losses, "after": after.losses, "rise": after.losses - before.losses}
+    return {"n": len(tokens), "tokens": int(tokens.sum()), **{name: mean(values) for name, values in losses.items()}}
+
+
+def change(before: Known, after: Known, terms: Terms) -> dict[str, Any]:
+    """Compare the right answers to the same questions; the change is that of the fine-tuned model against its base."""
+    return {
+        "n": len(before.right),
+        "before": asdict(share(before.right)),
+        "after": asdict(share(after.right)),
+        "change": asdict(compare("questions", after.right, before.right, terms)),
+    }
