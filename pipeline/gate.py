@@ -65,7 +65,9 @@ def decide(
     checks = [*gains(comparisons, register)]
     if CHAMPION in comparisons:
         checks += classes({label: Counts(**one) for label, one in comparisons[CHAMPION]["classes"].items()}, register)
-    checks += [*kept(lost or {}, register), unspent(use, register.max_decisions)]
+    if lost is not None:
+        checks += kept(lost, register)
+    checks.append(unspent(use, register.max_decisions))
     return Decision("promote" if all(check.passed for check in checks) else "keep", tuple(checks))
 
 

@@ -39,7 +39,7 @@ SAVINGS = {
 
 def curve(done: Path) -> list[float]:
     """Every loss of the curves, in order."""
-    history = Done(done, {}, {}).history
+    history = Done(done, {}, {}, 0).history
     return [point[name] for point in history for name in ("train_loss", "validation_loss") if name in point]
 
 

@@ -95,6 +95,7 @@ def test_whatever_makes_a_stage_stale_is_run() -> None:
     written = {out for stage in told for out in [*stage["outs"], *stage.get("metrics", [])]}
     params = load_params(PROJECT / "params.yaml")
     folders = {"${ingest.folder}": params.ingest.folder, "${rivals.knowledge}": params.rivals.knowledge}
+    folders["${evaluate.general}"] = params.evaluate.general
     deps = {folders.get(dep, dep) for stage in told for dep in stage["deps"]} - written
     own = {"data/champion", "data/tested", "data/decided"}  # what runs write, not people
     read = {f"{dep}/x" if (PROJECT / dep).is_dir() else dep for dep in deps - own}
