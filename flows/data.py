@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pipeline.pairs import SPLITS, Quarantined, read_json, read_quarantine
 from pipeline.problem import Problem
 
 VALIDATE = "data/validate"
 REFUSED = "data/validate/refused"
 """What the last run found if it stopped there; no stage reads it."""
+LABEL_ERRORS = "data/rivals/label_errors.parquet"
 SHOWN = 3
 CUT = 160
 THEN = {"error": "the run stops", "quarantine": "set aside", "mask": "masked", "warn": "kept"}
@@ -57,7 +60,19 @@ def lines(root: Path) -> Iterator[str]:
     for check in report["checks"]:
         if check["rows"]:
             yield from check_lines(check, [row for row in bad if row.reason == check["reason"]])
+    yield from label_lines(root / LABEL_ERRORS)
     yield f"more: {(folder / 'report.html').relative_to(root)}"
+
+
+def label_lines(path: Path) -> Iterator[str]:
+    """Say which training rows may have a wrong label, as the rivals of the last run have it."""
+    if not path.exists() or (rows := pd.read_parquet(path)).empty:
+        return
+    yield ""
+    yield f"label errors: {len(rows):,} training rows may have a wrong label, as classifiers of the other rows agree"
+    for row in rows.head(SHOWN).itertuples():
+        yield f"  {row.label!r}, rather {row.suggested!r}: {str(row.prompt)[:CUT]}"
+    yield f"  look at them in {LABEL_ERRORS}, the surest first; nothing is changed by it"
 
 
 def overlap_lines(overlap: dict[str, int]) -> Iterator[str]:

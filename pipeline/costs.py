@@ -8,6 +8,7 @@ model costs its tokens.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import Any
 
 from pipeline.params import Prices
@@ -122,7 +123,9 @@ def break_even(own: Line, other: Line) -> int | None:
     """
     if own.per_1000 is None or other.per_1000 is None:
         raise ValueError("what a request costs must be known")
-    more, saved = own.upfront - other.upfront, (other.per_1000 - own.per_1000) / REQUESTS
+    # In whole fractions: where both cost the same at a whole number of requests, a rounded quotient may fall short.
+    more = Fraction(own.upfront) - Fraction(other.upfront)
+    saved = (Fraction(other.per_1000) - Fraction(own.per_1000)) / REQUESTS
     if saved < 0 or (saved == 0 and more >= 0):
         return None
     return 1 if more < 0 else math.floor(more / saved) + 1

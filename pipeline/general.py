@@ -58,7 +58,13 @@ def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
     if not path.exists():
         return []
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = (
+            path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        )  # not at the breaks that JSON has within texts
+    except UnicodeDecodeError as error:
+        raise Problem(str(path), "is not UTF-8", got=f"byte {error.start}", do="save it as UTF-8") from error
+    for number, line in enumerate(lines, 1):
         try:
             found.append(kind.model_validate_json(line))
         except ValidationError as error:
@@ -88,9 +94,12 @@ def known(model: Any, tokenizer: Any, texts: Sequence[Text], questions: Sequence
     """Ask a model.
 
     A question is answered with the option that is likeliest for its length: the log-likelihood of its tokens by its
-    bytes, as `acc_norm` of the Language Model Evaluation Harness has it (Gao et al. 2021).
+    length in bytes, much as `acc_norm` of the Language Model Evaluation Harness has it (Gao et al. 2021).
     """
     ids = [encoded(tokenizer, text.text) for text in texts]
+    for text, row in zip(texts, ids, strict=True):
+        if len(row) < 2:
+            raise Problem(TEXTS, "a single token, which nothing foretells", got=repr(text.text), do="write more")
     found = likelihoods(model, [(row[:1], row[1:]) for row in ids])
     asked = [
         (encoded(tokenizer, one.question), encoded(tokenizer, f" {option}"))

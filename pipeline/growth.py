@@ -31,7 +31,7 @@ def growth_of(rows: Scores, scores: Scores, metric: str, resamples: int, seed: i
     """
     growth = grown(rows, scores, resamples, seed)
     found: dict[str, Any] = {"law": None, "line": [], "twice": None, "text": told(growth, metric)}
-    if growth is None:
+    if growth is None or growth.missed:
         return found
     law = growth.law
     places = np.geomspace(rows[0], 2 * rows[-1], STEPS)

@@ -21,7 +21,7 @@ class Check:
 
 
 def kept(lost: Mapping[str, Any], register: Register) -> Iterator[Check]:
-    """Check what was forgotten, by general texts and by general questions, where there are any.
+    """Check what was forgotten, by general texts and by general questions; what there is none of is told.
 
     - Texts: the loss surely rose by no more than `max_loss_rise`: the upper end of its interval. A few dozen texts,
       paired, tell that to a few hundredths, so the model has to show it.
@@ -29,12 +29,13 @@ def kept(lost: Mapping[str, Any], register: Register) -> Iterator[Check]:
       test. So few right or wrong answers prove little either way: what collapses is stopped, the rest the texts see.
     """
     texts, questions = lost.get("texts"), lost.get("questions")
-    if texts:
-        yield by_texts(texts, register.max_loss_rise)
-    if questions:
-        yield by_questions(questions, register)
-    if not texts and not questions:
-        yield Check("forgetting", passed=True, text="what was forgotten was not looked at: there are no general texts")
+    yield by_texts(texts, register.max_loss_rise) if texts else unseen("texts")
+    yield by_questions(questions, register) if questions else unseen("questions")
+
+
+def unseen(what: str) -> Check:
+    """Say what was not looked at."""
+    return Check(f"forgetting: {what}", passed=True, text=f"nobody looked at general {what}: there are none")
 
 
 def by_texts(texts: Mapping[str, Any], limit: float) -> Check:

@@ -51,6 +51,8 @@ class Growth:
     law: Law
     draws: Law
     rows: int
+    missed: float = 0.0
+    """By how much the law misses the whole, in the metric; 0 if it lies within the interval of what was measured."""
 
     def at(self, rows: float) -> tuple[float, float, float]:
         """Expect the metric with so many training rows: value, and both ends of its interval."""
@@ -87,8 +89,12 @@ def grown(rows: Numbers, scores: Numbers, resamples: int, seed: int) -> Growth |
         return None
     weights = 1 / np.maximum(scores.var(axis=1) / scores.shape[1], 1e-6)
     means = resampled(lambda drawn: scores[:, drawn].mean(axis=2).T.ravel(), scores.shape[1], resamples, seed)
+    means = means.reshape(-1, len(rows))
     law = fitted(rows, 1 - scores.mean(axis=1)[None], weights)
-    return Growth(law, fitted(rows, 1 - means.reshape(-1, len(rows)), weights), int(rows[-1]))
+    low, high = interval(means[:, -1], CONFIDENCE)
+    whole, there = float(scores[-1].mean()), float(law.metric(rows[-1])[0])
+    missed = 0.0 if low <= there <= high else there - whole
+    return Growth(law, fitted(rows, 1 - means, weights), int(rows[-1]), missed)
 
 
 def fitted(rows: Numbers, errors: Numbers, weights: Numbers) -> Law:
@@ -135,6 +141,13 @@ def told(growth: Growth | None, metric: str) -> str:
     """Say in a sentence what twice the rows would bring."""
     if growth is None:
         return f"What twice the rows would bring cannot be told: that takes {FEWEST} shares, the whole among them."
+    if growth.missed:
+        where = "above" if growth.missed > 0 else "below"
+        missed = f"{100 * abs(growth.missed):.1f} points {where} what it has"
+        return (
+            "What twice the rows would bring cannot be told: the shares lie on no power law. The nearest would have "
+            f"the model of all rows {missed}."
+        )
     gain, low, high = growth.gain(2)
     numbers = f"{100 * gain:+.1f} points of {metric} (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
     if low <= SURE:

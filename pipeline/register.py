@@ -58,10 +58,12 @@ def evidence(data: Path) -> dict[str, Any]:
     evaluated = [f"evaluate/{name}.json" for name in ("metrics", "details", "cost", "forgetting")]
     names = (*evaluated, "rivals/report.json", "rivals/cost.json", "finetune/cost.json")
     answers = pq.read_table(data / "evaluate" / "predictions.parquet").to_pylist()
+    suspected = pq.read_table(data / "rivals" / "label_errors.parquet").to_pylist()
     curve = [CURVE] if (data / CURVE).exists() else []
     return {
         **{name: read_json(data / name) for name in (*names, *curve)},
         "evaluate/predictions.parquet": {row["id"]: row for row in answers},
+        "rivals/label_errors.parquet": {row["id"]: row for row in suspected},
     }
 
 

@@ -16,6 +16,7 @@ from pipeline.parts.gate import gate_part
 from pipeline.parts.labels import class_part, confusion_part
 from pipeline.parts.measures import measure_rows
 from pipeline.parts.sureness import reliability_part
+from pipeline.parts.suspects import suspects_part
 from pipeline.parts.table import numbers
 from pipeline.recorded import Recorded
 from pipeline.standing import TUNED
@@ -57,6 +58,7 @@ def report_page(files: Files) -> str:
         *apart_part(recorded["evaluate/predictions.parquet"], release["worth"]["metric"].value, rival),
         *forgetting_part(recorded["evaluate/forgetting.json"]),
         *curve_part(recorded.get("curve/curve.json"), release),
+        *suspects_part(recorded["rivals/label_errors.parquet"]),
         *cost_part(recorded["register/cost.json"], metrics, release["worth"]["metric"].value),
         "<h2>All that was measured</h2>",
         numbers(["arm", "measure", "value, 95 % interval, n"], measure_rows(metrics)),

@@ -22,7 +22,7 @@ OUTS = {
     "validate": [f"validate/{name}" for name in ("train.parquet", "validation.parquet", "test.parquet", "report.json")]
     + ["validate/report.html", "validate/data_docs"],
     "tokenize": ["tokenize/train.arrow", "tokenize/report.json", "tokenize/preview.html"],
-    "rivals": ["rivals/answers.parquet", "rivals/report.json", "rivals/cost.json"],
+    "rivals": ["rivals/answers.parquet", "rivals/report.json", "rivals/cost.json", "rivals/label_errors.parquet"],
     "finetune": ["finetune/adapter", "finetune/history.jsonl", "finetune/cost.json"],
     "evaluate": [
         "evaluate/metrics.json",
@@ -65,7 +65,7 @@ for name in sys.argv[1:]:
     elif name == "validate/data_docs":
         path.mkdir()
         (path / "1.html").write_text("<p>")
-    elif name == "evaluate/predictions.parquet":
+    elif name in ("evaluate/predictions.parquet", "rivals/label_errors.parquet"):
         pandas.DataFrame({"answer": [raw]}).to_parquet(path)
     elif name == "evaluate/forgetting.json":
         path.write_text(json.dumps({"texts": None, "questions": None}))

@@ -11,6 +11,10 @@ from pipeline.params import Prices
 
 PRICES = Prices(currency="EUR", machine_hour=0.36, tokens_in_million=2.0, tokens_out_million=10.0)
 TUNED = Taken(3600, 4.0, 100, 5, 0.3, 0.4)
+UNTIMED: dict[str, Any] = {
+    **dict.fromkeys(("request_p50", "request_p95", "tokens_in", "tokens_out")),
+    "rows_per_second": 1.0,
+}
 ARMS = {
     "base": Taken(0.0, 2.0, 110, 5, 0.5, 0.6),
     "tfidf": Taken(7.0, 1000.0, 0, 0, 0.001, 0.002),
@@ -120,3 +124,11 @@ def test_what_was_taken_is_gathered_from_the_files() -> None:
         "fine-tuned": Taken(231.0, 3.0, 10, 2, 0.1, 0.2),
         "champion": Taken(0.0, 3.0, 10, 2, 0.1, 0.2),
     }
+
+
+@pytest.mark.parametrize("gain", range(1, 60, 7))
+def test_a_tie_at_a_whole_number_of_requests_is_not_yet_a_gain(gain: int) -> None:
+    """One request later it is, whatever a rounded quotient would say."""
+    own = Line("fine-tuned", upfront=float(gain), per_1000=1.0, **UNTIMED)
+    other = Line("base", upfront=0.0, per_1000=101.0, **UNTIMED)
+    assert break_even(own, other) == 10 * gain + 1

@@ -75,3 +75,12 @@ def test_two_shares_say_nothing() -> None:
     growth = grown(ROWS[2:], answered(np.random.default_rng(1), np.array([0.5, 0.3]), 100), 300, 1)
     assert growth is None
     assert "cannot be told" in told(growth, "accuracy")
+
+
+def test_a_curve_that_is_no_power_law_says_so() -> None:
+    """One that rises ever faster, as a model does that only begins to learn: the law would miss the model there is."""
+    growth = grown(ROWS, answered(np.random.default_rng(1), np.array([0.87, 0.82, 0.63, 0.41]), 175), 300, 1)
+    assert growth is not None
+    assert growth.missed < -0.05
+    assert "lie on no power law" in told(growth, "accuracy")
+    assert f"{100 * -growth.missed:.1f} points below what it has" in told(growth, "accuracy")

@@ -132,7 +132,8 @@ def test_the_release_says_by_which_checks_and_whether_it_was_worth_it(done: Path
     release = release_of(done)
     assert [check["text"] for check in release["checks"]] == release["reasons"]
     assert [(check["check"], check["passed"]) for check in release["checks"]] == [
-        ("gain over base", True), ("forgetting: texts", True), ("held-out rows", True),
+        ("gain over base", True), ("forgetting: texts", True), ("forgetting: questions", True),
+        ("held-out rows", True),
     ]  # fmt: skip
     assert (release["worth"]["answer"], release["worth"]["rival"], release["worth"]["metric"]) == (
         "ship",
@@ -178,7 +179,7 @@ def test_a_model_that_ties_with_another_champion_is_kept_back(data: Path, params
     evaluate.run(params.model, params.prompt, params.evaluate, params.register, data, timed=1)
     again = run(params, data)
     assert (again["verdict"], again["champion_before"]) == ("keep", "f" * 64)
-    *gains, classes, _, _ = again["reasons"]
+    *gains, classes, _, _, _ = again["reasons"]
     assert [reason.split(":")[0] for reason in gains] == [
         "surely better than the base model", "not surely better than the champion",
     ]  # fmt: skip

@@ -20,6 +20,7 @@ from pipeline.pairs import Message, Pair, write_json
 from pipeline.parts.apart import SHOWN
 from pipeline.register import evidence, money
 from pipeline.report import report_page
+from pipeline.rival.suspects import write_suspects
 from pipeline.verdict import judge
 
 NUMBER = re.compile(r"(?<!\w)\d")
@@ -43,6 +44,10 @@ JSONS = {
     "base": ["{}", "no"] * 12,
 }
 SPED = {"rows_per_second": 7.25, "request_seconds": {"n": 20, "p50": 8.96e-07, "p95": 11.4712}}
+SUSPECTS: list[dict[str, object]] = [
+    {"id": f"row {row}", "prompt": f"asked {row}", "label": "a", "suggested": "b", "probability": 0.987 - row / 50}
+    for row in range(23)
+]
 LOST = {"value": 0.8125, "n": 70, "low": 0.71, "high": 0.89}
 FORGOTTEN = {
     "texts": {"n": 40, "tokens": 2350, "before": LOST, "after": LOST, "rise": LOST},
@@ -87,6 +92,7 @@ def lay_down(data: Path, task: str, answers: dict[str, list[str]] | None = None,
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         write_json(data / name, value)
     write_predictions(data / "evaluate/predictions.parquet", test, found)
+    write_suspects(data / "rivals/label_errors.parquet", SUSPECTS if task == "labels" else [])
     return data
 
 

@@ -100,6 +100,7 @@ def show(run: Run, release: Mapping[str, Any], state: Snapshot) -> None:
     for name, table in {"predictions": predictions, **tables(read_json(root / "data/evaluate/details.json"))}.items():
         run.table(table, f"evaluation/{name}.json")
     run.table(pd.DataFrame(cost["lines"]), "release/costs.json")
+    run.table(pd.read_parquet(root / "data/rivals/label_errors.parquet").head(SHOWN_ROWS), "data/label_errors.json")
 
 
 def tables(details: Mapping[str, Any]) -> dict[str, pd.DataFrame]:

@@ -18,7 +18,7 @@ def forgetting_part(lost: Recorded) -> Iterator[str]:
         rows.append(row(what, questions, questions["change"], questions["change"]["difference"]))
     if rows:
         yield "<h2>What the fine-tuned model forgot</h2>"
-        yield "<p>General texts and questions from data/general, by the base model and by the fine-tuned one.</p>"
+        yield "<p>General texts and questions, by the base model and by the fine-tuned one.</p>"
         yield numbers(["", "base", "fine-tuned", "change"], rows)
 
 
