@@ -1,5 +1,6 @@
 """A new repository of this shape round a user's own pairs."""
 
+import json
 import re
 import shlex
 import shutil
@@ -15,7 +16,7 @@ from flows.repro import StageFailed, dvc, environment
 from flows.snapshot import AUTHOR, git
 from flows.trail import PROMOTIONS
 from pipeline.pairs import Pair, read_json, read_pairs
-from pipeline.params import load_params
+from pipeline.params import Task, load_params
 from pipeline.problem import Problem
 
 TEMPLATE = Path(__file__).resolve().parents[1]
@@ -24,11 +25,17 @@ LEFT_IN = ("data/tested/", "data/decided/", "data/curve/")
 """Folders of which only what they say of themselves is copied."""
 FEW_LABELS = 200
 SHORT_LABEL = 60
-SYSTEMS = {
-    True: ("Sort the message into one of these categories: {labels}.", "Answer with one of {labels} and nothing else."),
-    False: ("You are a helpful assistant. Answer the message.", "Answer the message in a few sentences."),
+LOOKS: dict[Task, str] = {"labels": "labels", "text": "free text", "json": "JSON"}
+MEASURES: dict[Task, str] = {"labels": "accuracy", "text": "chrf", "json": "json_exact"}
+SYSTEMS: dict[Task, tuple[str, ...]] = {
+    "labels": (
+        "Sort the message into one of these categories: {labels}.",
+        "Answer with one of {labels} and nothing else.",
+    ),
+    "json": ("Answer with JSON and nothing else.", "Decide about the message. Answer with one JSON object."),
+    "text": ("You are a helpful assistant. Answer the message.", "Answer the message in a few sentences."),
 }
-"""Whether completions are labels, and the system messages that are then worth a try whatever they are about."""
+"""The system messages that are worth a try for a task, whatever it is about."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +92,13 @@ def fill(folder: Path, given: Given, name: str) -> list[str]:
     raw.mkdir(parents=True)
     for path in given.files:
         shutil.copy(path, raw / path.name)
-    fill_params(folder / "params.yaml", given, name, labels=False)
+    fill_params(folder / "params.yaml", given, name, "text")
     pairs, files = taken_in(folder)
-    labels = looks_like_labels([pair.completion for pair in pairs if pair.split != "test"])
-    fill_params(folder / "params.yaml", given, name, labels=labels)
+    task = task_of([pair.completion for pair in pairs if pair.split != "test"])
+    fill_params(folder / "params.yaml", given, name, task)
     load_params(folder / "params.yaml")
     commit(folder)
-    task, looks = ("labels", "labels") if labels else ("text", "free text")
-    return [*map(counted, files), f"task: {task}, since the completions look like {looks}"]
+    return [*map(counted, files), f"task: {task}, since the completions look like {LOOKS[task]}"]
 
 
 def taken_in(folder: Path) -> tuple[list[Pair], list[dict[str, Any]]]:
@@ -147,21 +153,23 @@ def is_ours(name: str) -> bool:
     return name in LEFT_OUT or (name.startswith(LEFT_IN) and Path(name).name != "README.md")
 
 
-def fill_params(path: Path, given: Given, name: str, *, labels: bool) -> None:
+def fill_params(path: Path, given: Given, name: str, task: Task) -> None:
     """Point params.yaml at the user's files, its comments kept."""
     yaml = YAML()
     yaml.width = 120
+    yaml.indent(mapping=2, sequence=4, offset=2)  # as the template is written
+    yaml.representer.add_representer(type(None), written_null)
     values = yaml.load(path.read_text(encoding="utf-8"))
-    values["prompt"]["task"] = "labels" if labels else "text"
-    values["prompt"]["system"] = "Sort the message into its category." if labels else ""
+    values["prompt"]["task"] = task
+    values["prompt"]["system"] = "Sort the message into its category." if task == "labels" else ""
     values["ingest"]["folder"] = "data/raw"
     first = values["ingest"]["sources"][0]
     first.update(source(given, given.pairs))
     values["ingest"]["sources"] = [first, *(source(given, file) for file in given.files[1:])]
-    values["rivals"]["systems"] = list(SYSTEMS[labels])
+    values["rivals"]["systems"] = list(SYSTEMS[task])
     values["evaluate"]["rules"] = []
     values["register"]["name"] = re.sub(r"[^A-Za-z0-9_.-]", "-", name).strip("-._") or "model"
-    values["register"]["metric"] = "accuracy" if labels else "chrf"
+    values["register"]["metric"] = MEASURES[task]
     with path.open("w", encoding="utf-8") as out:
         yaml.dump(values, out)
 
@@ -179,6 +187,26 @@ def source(given: Given, file: Path) -> dict[str, Any]:
         "completion_column": given.completion_column,
         "per_label": None,
     }
+
+
+def written_null(representer: Any, _none: None) -> Any:
+    """Write `null`, as params.yaml has it, and not nothing."""
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def task_of(completions: list[str]) -> Task:
+    """Say which task pairs are of, by how their completions look."""
+    if completions and all(map(looks_like_json, completions)):
+        return "json"
+    return "labels" if looks_like_labels(completions) else "text"
+
+
+def looks_like_json(completion: str) -> bool:
+    """Say whether a completion is a JSON object or list; numbers and words are JSON too, but not meant as such."""
+    try:
+        return isinstance(json.loads(completion), dict | list)
+    except ValueError:
+        return False
 
 
 def looks_like_labels(completions: list[str]) -> bool:

@@ -85,7 +85,7 @@ def run(model: Model, prompt: Prompt, register: Register, prices: Prices, data: 
     use = use_of(data / FOLDER, rows, found["adapter"])
     lost = read_json(data / "evaluate" / "forgetting.json")
     decision = decide(metrics["comparisons"], register, use=use, is_champion=is_champion, lost=lost)
-    worth = judge(metrics, register)
+    worth = judge(metrics, register, use)
     release = {
         "name": register.name,
         "verdict": decision.outcome,

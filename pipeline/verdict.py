@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.comparisons import Comparison
-from pipeline.gate import CALLED, CHAMPION
+from pipeline.decided import Use
+from pipeline.gate import CALLED, CHAMPION, short
 from pipeline.params import Register
 from pipeline.power import smallest
 from pipeline.standing import TUNED, Standing, cost
 
 Answer = Literal["ship", "rival", "unsure"]
+NOT_ENOUGH = "Not enough evidence."
 Word = Literal["fine-tuned", "beaten", "better", "as good", "open"]
 
 
@@ -56,7 +58,7 @@ class Verdict:
     table: tuple[Line, ...]
 
 
-def judge(metrics: Mapping[str, Any], register: Register) -> Verdict:
+def judge(metrics: Mapping[str, Any], register: Register, use: Use | None = None) -> Verdict:
     """Answer whether the fine-tuning was worth it, by the first of these rules that holds.
 
     1. *Ship*: it is surely better than every rival that does without fine-tuning, by more than `min_gain`: the interval
@@ -66,6 +68,9 @@ def judge(metrics: Mapping[str, Any], register: Register) -> Verdict:
        likewise; of several the cheapest.
     3. *Unsure*: how many rows would settle it one way or the other, if the differences stay as they were seen.
 
+    Test rows that decided more often than `max_decisions` ship nothing: models chosen by them fit them by chance. That
+    a rival is better or as good they may still say, since what they are worn by speaks for the fine-tuned model.
+
     The champion is no rival here: it was fine-tuned too. The gate compares with it.
     """
     found = {arm: Comparison.read(one) for arm, one in metrics["comparisons"].items() if arm != CHAMPION}
@@ -74,9 +79,15 @@ def judge(metrics: Mapping[str, Any], register: Register) -> Verdict:
         text = "Not enough evidence: no rival answered that does without fine-tuning."
         return Verdict("unsure", register.metric, None, None, None, text, tuple(lines(standing, "unsure")))
     answer, rival = settle(standing)
-    more = needed(standing) if answer == "unsure" else None
+    spent = use is not None and use.decisions > register.max_decisions
+    if spent and answer == "ship":
+        answer = "unsure"
+    more = needed(standing) if answer == "unsure" and not spent else None
     least = smallest(found[rival or standing.best], margin=register.min_gain, confidence=register.confidence)
-    text = " ".join((opening(standing, answer, rival, more), body(standing, rival or standing.best), shown(least)))
+    first = opening(standing, answer, rival, more)
+    if spent and use is not None:
+        first = f"{NOT_ENOUGH if answer == 'unsure' else first} {worn(use, register)}"
+    text = " ".join((first, body(standing, rival or standing.best), shown(least)))
     return Verdict(answer, register.metric, rival, more, least, text, tuple(lines(standing, answer)))
 
 
@@ -138,6 +149,14 @@ def opening(standing: Standing, answer: Answer, rival: str | None, more: int | N
     if more is None:
         return "Not enough evidence, and as the differences stand no number of test rows would settle it."
     return f"Not enough evidence: you need about {more:,} more test rows, if the differences stay as they are."
+
+
+def worn(use: Use, register: Register) -> str:
+    """Say that the test rows decided too often to be believed."""
+    return (
+        f"These test rows have decided about {short(use.decisions)} models, more than the {register.max_decisions} "
+        "that are allowed, and models chosen by the same rows fit them by chance: bring fresh ones."
+    )
 
 
 def body(standing: Standing, rival: str) -> str:

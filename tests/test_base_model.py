@@ -1,5 +1,6 @@
 """Laws that only the real base model can show; slow, run by `make test-slow` and by CI."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,13 @@ from ruamel.yaml import YAML
 from tiny import judged
 
 from pipeline import evaluate, finetune, ingest, register, rivals, tokenize, validate
+from pipeline.comparisons import Terms
 from pipeline.digests import file_digests
+from pipeline.kept import kept
 from pipeline.pairs import Message, read_json
 from pipeline.params import Params, parse_params
 from pipeline.prompt import Renderer, load_tokenizer
+from pipeline.tokens import read_tokens, write_tokens
 from pipeline.weights import fetch
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -98,10 +102,38 @@ def test_few_real_rows_teach_the_real_model(ran: tuple[Params, Path]) -> None:
 
 
 def test_training_again_gives_the_same_bytes(ran: tuple[Params, Path], tmp_path: Path) -> None:
-    """The same rows, params and machine give the same adapter, curves and report."""
+    """The same rows, params and machine give the same adapter, curves and report; only the seconds differ."""
     params, data = ran
     (tmp_path / "tokenize").symlink_to(data / "tokenize")
 
     finetune.run(params.model, params.finetune, tmp_path)
 
-    assert file_digests(tmp_path / "finetune") == file_digests(data / "finetune")
+    again, first = (file_digests(place / "finetune") for place in (tmp_path, data))
+    assert again | {"cost.json": ""} == first | {"cost.json": ""}
+
+
+RUINOUS = {"learning_rate": 0.02, "epochs": 12, "keep": "last", "warmup_share": 0.0, "schedule": "constant"}
+GENTLE = {"learning_rate": 1e-4, "epochs": 1}
+
+
+@pytest.mark.parametrize(("recipe", "forgets"), [(GENTLE, False), (RUINOUS, True)], ids=["gentle", "ruinous"])
+def test_a_model_that_is_trained_to_forget_is_stopped_by_the_gate(
+    ran: tuple[Params, Path], tmp_path: Path, recipe: dict[str, Any], forgets: bool
+) -> None:
+    """At a high rate over many epochs the loss on general texts rises past the limit; at a low one it hardly moves."""
+    params, data = ran
+    finetune_params = params.finetune.model_copy(update=recipe)
+    rows = read_tokens(data / "tokenize" / "train.arrow")[:16]
+    (tmp_path / "tokenize").mkdir()
+    write_tokens(tmp_path / "tokenize" / "train.arrow", rows)
+    write_tokens(tmp_path / "tokenize" / "validation.arrow", rows[:2])
+    finetune.run(params.model, finetune_params, tmp_path)
+    arm = replace(
+        evaluate.arms_of(params.model, params.prompt, FEW_LABELS, [], [], data)[0],
+        adapter=tmp_path / "finetune" / "adapter",
+    )
+    lost = evaluate.forgotten(arm, params.evaluate, Terms(500, 1, 0.95, 0.02), PROJECT)
+    texts, _ = kept(lost, params.register)
+    assert texts.passed is not forgets
+    if not forgets:
+        assert lost["texts"]["rise"]["high"] < 0.1

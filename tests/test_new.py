@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from checkout import PROJECT, apart, git
 
-from flows.new import Given, fill_params, is_ours, looks_like_labels, make_project
+from flows.new import Given, fill_params, is_ours, looks_like_labels, make_project, task_of
 from flows.repro import status
-from pipeline.params import load_params, read_yaml
+from pipeline.params import Task, load_params, read_yaml
 from pipeline.problem import Problem
 
 CSV = "text,label\n" + "".join(f"message {n},{'ab'[n % 2]}\n" for n in range(12))
@@ -115,14 +115,14 @@ def test_the_rest_of_params_is_kept_with_its_comments(made: Made) -> None:
     assert model in (made.folder / "params.yaml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("labels", [True, False])
-def test_the_rivals_speak_of_no_shop_of_ours(tmp_path: Path, labels: bool) -> None:
+@pytest.mark.parametrize("task", ["labels", "text", "json"])
+def test_the_rivals_speak_of_no_shop_of_ours(tmp_path: Path, task: Task) -> None:
     """System messages to try are such as fit any pairs of their kind, and the same rivals answer as here."""
     shutil.copy(PROJECT / "params.yaml", tmp_path)
-    fill_params(tmp_path / "params.yaml", given(tmp_path / "a.csv"), "mine", labels=labels)
+    fill_params(tmp_path / "params.yaml", given(tmp_path / "a.csv"), "mine", task)
     rivals = load_params(tmp_path / "params.yaml").rivals
     assert len(rivals.systems) == 2
-    assert all(("{labels}" in system) is labels for system in rivals.systems)
+    assert all(("{labels}" in system) is (task == "labels") for system in rivals.systems)
     assert not [system for system in rivals.systems if "shop" in system or "customer" in system]
     assert rivals.which == load_params(PROJECT / "params.yaml").rivals.which
 
@@ -142,7 +142,7 @@ def test_the_rivals_speak_of_no_shop_of_ours(tmp_path: Path, labels: bool) -> No
 def test_the_model_is_named_after_the_folder(tmp_path: Path, folder: str, name: str) -> None:
     """As far as a model's name may hold it; params.yaml is right whatever the folder is called."""
     shutil.copy(PROJECT / "params.yaml", tmp_path)
-    fill_params(tmp_path / "params.yaml", given(tmp_path / "a.csv"), folder, labels=True)
+    fill_params(tmp_path / "params.yaml", given(tmp_path / "a.csv"), folder, "labels")
     assert load_params(tmp_path / "params.yaml").register.name == name
 
 
@@ -295,3 +295,29 @@ def test_what_was_tested_of_our_data_stays_here() -> None:
         assert is_ours(f"{folder}/0123456789abcdef.parquet")
         assert not is_ours(f"{folder}/README.md")
     assert not is_ours("params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("completions", "task"),
+    [
+        (['{"do": "pay"}'] * 9, "json"), (['{"do": "pay"}', "[1, 2]", " {} "], "json"), (["1", "2"] * 9, "labels"),
+        (['{"do": "pay"}'] * 9 + ["pay"], "labels"), (["null"] * 9, "labels"), ([], "text"),
+        ([f'{{"sum": {n}' for n in range(9)], "text"),
+    ],
+)  # fmt: skip
+def test_completions_that_are_json_make_a_json_task(completions: list[str], task: Task) -> None:
+    """Objects and lists, every one of them: a number or a word is JSON too, but nobody means it so."""
+    assert task_of(completions) == task
+
+
+def test_a_json_task_is_measured_as_one(tmp_path: Path) -> None:
+    """And what stands for nothing is written as in the template, its comment behind it."""
+    shutil.copy(PROJECT / "params.yaml", tmp_path)
+    fill_params(tmp_path / "params.yaml", given(tmp_path / "a.csv"), "mine", "json")
+    params = load_params(tmp_path / "params.yaml")
+    assert (params.prompt.task, params.register.metric) == ("json", "json_exact")
+    text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    first = (PROJECT / "params.yaml").read_text(encoding="utf-8")
+    for field in ("sha256", "encoding", "delimiter", "split", "per_label", "patience", "max_drift"):
+        (line,) = [line for line in first.splitlines() if line.startswith((f"      {field}: ", f"  {field}: "))][:1]
+        assert line in text.splitlines()

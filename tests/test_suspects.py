@@ -80,6 +80,12 @@ def test_who_disagrees_with_another_classifier_suspects_nothing() -> None:
     assert suspects(mixed, {}) == []
 
 
+def test_a_label_of_few_rows_is_looked_at_without_a_warning() -> None:
+    """It is missing from some folds, where it has no likelihood; warnings are errors here."""
+    rows = [*clean(), *(pair(f"hello and good day {row}", "greeting", 96 + row) for row in range(3))]
+    assert [one["label"] for one in found(rows) if one["label"] != "greeting"] == []
+
+
 @pytest.mark.parametrize("rows", [clean()[:1], [pair(f"{row}", "card", row) for row in range(30)]])
 def test_few_rows_or_one_label_make_no_folds(rows: list[Pair]) -> None:
     """There is nothing to mistake it for."""

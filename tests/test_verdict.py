@@ -8,6 +8,7 @@ import pytest
 from arms import metrics, rule
 
 from pipeline.comparisons import Comparison
+from pipeline.decided import Use
 from pipeline.standing import Standing
 from pipeline.verdict import Verdict, judge, settle
 
@@ -143,3 +144,23 @@ def test_equal_models_are_seldom_shipped_or_replaced() -> None:
     most = 0.025 + 2 * np.sqrt(0.025 * 0.975 / 200)
     assert found.count("ship") / 200 <= most
     assert found.count("rival") / 200 <= most
+
+
+@pytest.mark.parametrize(("decisions", "answer"), [(1.0, "ship"), (20.0, "ship"), (20.5, "unsure"), (40.0, "unsure")])
+def test_rows_that_decided_too_often_ship_nothing(decisions: float, answer: str) -> None:
+    """Past the limit it says so and asks for fresh rows; so many more of the same would not settle it."""
+    register = rule()
+    found = judge(metrics(175, 87, {"base": FAR}, register), register, Use(175, 0, decisions))
+    assert (found.answer, found.more_rows) == (answer, None)
+    assert ("bring fresh ones" in found.text) is (answer == "unsure")
+    assert found.text.startswith(
+        "Ship" if answer == "ship" else "Not enough evidence. These test rows have decided about"
+    )
+
+
+def test_worn_rows_may_still_speak_for_a_rival() -> None:
+    """What wears them speaks for the fine-tuned model, so a rival that is better all the same is."""
+    register = rule()
+    found = judge(metrics(175, 87, {"base": FAR, "tfidf": BEHIND}, register), register, Use(175, 0, 40.0))
+    assert (found.answer, found.rival) == ("rival", "tfidf")
+    assert "than the fine-tuned model. These test rows have decided about 40 models, more than the 20" in found.text

@@ -6,6 +6,7 @@ probability is at least what it is on average for the rows that have it. A row i
 of it the same other label the most. It is for people to look at: nothing is changed or left out by it.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -51,7 +52,10 @@ def folds_of(train: Sequence[Pair], seed: int) -> list[Fold]:
     if len(set(labels)) < 2 or len(set(groups)) < FOLDS or max(map(labels.count, set(labels))) < FOLDS:
         return []
     cut = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    return list(cut.split(np.zeros(len(labels)), labels, groups))
+    with warnings.catch_warnings():
+        # A label with fewer rows than there are folds is missing from some of them, which `crossed` allows for.
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        return list(cut.split(np.zeros(len(labels)), labels, groups))
 
 
 def crossed(rows: Matrix, labels: Sequence[str], strength: float, folds: Sequence[Fold]) -> Likelihood:
