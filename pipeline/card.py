@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCardData
+
 OUTCOMES = {
     "promote": "promoted: it became the champion",
     "keep": "not promoted: recorded as challenger only",
@@ -38,7 +40,7 @@ def model_card(release: dict[str, Any]) -> str:
 library_name: {"transformers" if kind == "full" else "peft"}
 base_model: {release["model"]["source"]}
 tags: [{kind}, tunesmith]
----
+{index(release)}---
 # {release["name"]}
 
 {NOUNS[kind]} `{release["model"]["source"]}`, made by tunesmith. Verdict: **{OUTCOMES[release["verdict"]]}**.
@@ -46,6 +48,8 @@ tags: [{kind}, tunesmith]
 {reasons}
 
 ## Was it worth it?
+
+*From `data/register/release.json`.*
 
 {worth["text"]}
 
@@ -55,6 +59,8 @@ tags: [{kind}, tunesmith]
 
 ## How it was made
 
+*From `data/register/release.json`.*
+
 - {rows["train"]} training rows, {rows["validation"]} for validation, {rows["test"]} held out for the table below.
 - {training["steps"]} optimizer steps on {training["trainable_parameters"]:,} of {training["parameters"]:,} parameters.
 - On {environment["device"]} ({environment["cpu"]["machine"]}, {environment["cpu"]["kernels"]} kernels,
@@ -62,6 +68,8 @@ tags: [{kind}, tunesmith]
 - System message: {release["prompt"]["system"] or "none"}
 
 ## Held-out rows
+
+*From `data/register/release.json`.*
 
 {held_out["rows"]:,} rows, of which {held_out["fresh"]:,} never decided about another model.
 On average this was their decision {held_out["decisions"]:.1f}, of at most {held_out["limit"]}.
@@ -72,10 +80,32 @@ On average this was their decision {held_out["decisions"]:.1f}, of at most {held
 
 ## Digests (SHA-256)
 
+*From `data/register/release.json`; `tunesmith reproduce` makes the model again and compares them.*
+
 | what | digest |
 |---|---|
 {digests}
 """
+
+
+def index(release: dict[str, Any]) -> str:
+    """Write the results of the fine-tuned model as the Hub reads them, `model-index`, in YAML."""
+    measured = [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=release["name"],
+            dataset_name="held-out rows",
+            dataset_split="test",
+            metric_type=measure,
+            metric_value=round(found["value"], 6),
+        )
+        for measure, found in release["metrics"]["arms"].get("fine-tuned", {}).items()
+        if not measure.startswith("rule:")
+    ]
+    if not measured:
+        return ""
+    told = ModelCardData(model_name=release["name"], eval_results=measured).to_yaml()
+    return f"{told}\n"
 
 
 def cells(line: dict[str, Any]) -> list[str]:
@@ -121,4 +151,6 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     if not rows:
         return ""
     lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return f"\n## {title}\n\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return f"\n## {title}\n\n*From `data/evaluate/details.json`.*\n\n" + "".join(
+        f"| {' | '.join(cells)} |\n" for cells in lines
+    )

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline import stage
+from pipeline.appendix import appendix
 from pipeline.card import model_card, parts
 from pipeline.champion import read_champion
 from pipeline.costs import lines, sentence, taken
@@ -56,7 +57,7 @@ def evidence(data: Path) -> dict[str, Any]:
     And the learning curve, where one was measured.
     """
     evaluated = [f"evaluate/{name}.json" for name in ("metrics", "details", "cost", "forgetting")]
-    names = (*evaluated, "rivals/report.json", "rivals/cost.json", "finetune/cost.json")
+    names = (*evaluated, "rivals/report.json", "rivals/cost.json", "finetune/cost.json", "validate/report.json")
     answers = pq.read_table(data / "evaluate" / "predictions.parquet").to_pylist()
     suspected = pq.read_table(data / "rivals" / "label_errors.parquet").to_pylist()
     curve = [CURVE] if (data / CURVE).exists() else []
@@ -111,7 +112,7 @@ def run(model: Model, prompt: Prompt, register: Register, prices: Prices, data: 
         write_json(folder / "release.json", release)
         write_json(folder / "cost.json", cost)
         write_rows(folder / ROWS.name, rows)
-        (folder / "README.md").write_text(model_card(release) + parts(details), encoding="utf-8")
+        (folder / "README.md").write_text(model_card(release) + parts(details) + appendix(files), encoding="utf-8")
         (folder / "report.html").write_text(report_page(files), encoding="utf-8")
     log.info("register: verdict: %s; %s", decision.outcome, "; ".join(decision.reasons))
     log.info("register: worth it: %s %s", worth.text, cost["text"])

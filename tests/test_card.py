@@ -4,10 +4,12 @@ import copy
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 from ruamel.yaml import YAML
 
 from pipeline.card import model_card, parts
 
+FROM, FROM_DETAILS = (f"*From `data/{name}.json`.*" for name in ("register/release", "evaluate/details"))
 RELEASE: dict[str, Any] = {
     "name": "a-model",
     "verdict": "keep",
@@ -76,7 +78,9 @@ def test_the_same_release_gives_the_same_card() -> None:
 def test_the_head_of_the_card_is_yaml_that_names_the_base() -> None:
     """The first block is metadata that the Hub can read, with the base model's source whole."""
     _, head, _ = model_card(RELEASE).split("---\n", 2)
-    assert YAML(typ="safe", pure=True).load(head) == {
+    read = YAML(typ="safe", pure=True).load(head)
+    assert read.pop("model-index")[0]["name"] == RELEASE["name"]
+    assert read == {
         "library_name": "peft",
         "base_model": RELEASE["model"]["source"],
         "tags": ["lora", "tunesmith"],
@@ -101,8 +105,9 @@ def test_every_metric_of_every_arm_is_on_the_card_with_its_interval_and_n() -> N
 
 def test_whether_it_was_worth_it_is_on_the_card() -> None:
     """The paragraph, and a line for each arm with its difference, the corrected p-value and the word."""
-    assert "## Was it worth it?\n\nShip the fine-tuned model: it is surely better.\n\n| arm | accuracy |" in model_card(
-        RELEASE
+    assert (
+        f"## Was it worth it?\n\n{FROM}\n\nShip the fine-tuned model: it is surely better.\n\n| arm | accuracy |"
+        in model_card(RELEASE)
     )
     assert table_under("Was it worth it?") == [
         ["fine-tuned", "0.750", "0.626 to 0.844", "", "", "", ""],
@@ -138,7 +143,7 @@ def test_the_verdict_and_its_reasons_are_on_the_card(verdict: str, said: str) ->
 
 def test_how_it_was_made_is_on_the_card() -> None:
     """Rows, steps, parameters, machine, packages and system message stand there as they were recorded."""
-    part = model_card(RELEASE).split("## How it was made\n\n")[1].split("\n\n## ")[0]
+    part = model_card(RELEASE).split(f"## How it was made\n\n{FROM}\n\n")[1].split("\n\n## ")[0]
     assert " ".join(part.split()) == (
         "- 301 training rows, 17 for validation, 59 held out for the table below. "
         "- 42 optimizer steps on 4,096 of 134,515,008 parameters. "
@@ -164,7 +169,8 @@ def test_each_label_is_on_the_card_with_its_intervals() -> None:
     told = parts({"classes": {"a|b": {"precision": HALF, "recall": HALF, "f1": HALF}, "c": {"f1": HALF}}})
     half = "0.500 (0.250 to 0.750), n=8"
     assert told == (
-        "\n## By label, fine-tuned\n\n| label | precision | recall | F1 |\n| --- | --- | --- | --- |\n"
+        f"\n## By label, fine-tuned\n\n{FROM_DETAILS}\n\n"
+        "| label | precision | recall | F1 |\n| --- | --- | --- | --- |\n"
         f"| a\\|b | {half} | {half} | {half} |\n| c | - | - | {half} |\n"
     )
 
@@ -185,3 +191,12 @@ def test_how_sure_it_was_and_each_field_is_on_the_card() -> None:
 def test_texts_have_no_parts_on_the_card() -> None:
     """Where there is nothing to list there is no heading."""
     assert parts({}) == ""
+
+
+def test_the_hub_reads_the_results_of_the_fine_tuned_model() -> None:
+    """By its own parser: each measure with its value, of the held-out rows."""
+    read = ModelCard(model_card(RELEASE)).data
+    assert [(found.metric_type, found.metric_value, found.dataset_split) for found in read.eval_results] == [
+        ("accuracy", 0.75, "test"), ("macro_f1", 0.5, "test"),
+    ]  # fmt: skip
+    assert read.base_model == RELEASE["model"]["source"]

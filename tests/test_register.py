@@ -1,7 +1,10 @@
 """Laws of the gate and of the release, on a tiny project that ran through the real stages."""
 
 import hashlib
+import re
 import shutil
+from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from arms import metrics, rule, written
 from tiny import crown, finished
 
 from pipeline import evaluate, register
+from pipeline.appendix import appendix
 from pipeline.card import model_card, parts
 from pipeline.decided import Use, note
 from pipeline.digests import file_digests, tree_digest
@@ -19,6 +23,7 @@ from pipeline.pairs import read_json
 from pipeline.params import Params, Register
 from pipeline.verdict import judge
 
+RELEASE, COST = "register/release.json", "register/cost.json"
 FILES = {
     "pairs": "ingest/pairs.parquet",
     "train": "validate/train.parquet",
@@ -149,8 +154,49 @@ def test_the_release_says_by_which_checks_and_whether_it_was_worth_it(done: Path
 def test_the_card_beside_the_release_is_its_card(done: Path) -> None:
     """README.md in data/register is the model card of that very release, line for line but for the digests' order."""
     card = (done / "register" / "README.md").read_text(encoding="utf-8")
-    told = model_card(release_of(done)) + parts(read_json(done / "evaluate" / "details.json")["fine-tuned"])
+    release, details = release_of(done), read_json(done / "evaluate" / "details.json")["fine-tuned"]
+    files = register.evidence(done) | {name: read_json(done / name) for name in (RELEASE, COST)}
+    told = model_card(release) + parts(details) + appendix(files)
     assert sorted(card.splitlines()) == sorted(told.splitlines())
+
+
+def test_every_number_on_the_card_stands_in_the_file_that_its_section_names(done: Path) -> None:
+    """At the precision that is shown; percentages and points are hundredths of what is recorded."""
+    card = (done / "register" / "README.md").read_text(encoding="utf-8")
+    sections = card.split("\n## ")[1:]
+    assert len(sections) >= 8
+    for section in sections:
+        named = re.search(r"\*From (.*?)[.;]", section.replace(".json", "#json"))
+        assert named, section
+        files = [name.replace("#json", ".json") for name in re.findall(r"`data/(\S+?)`", named[1])]
+        known = [number for name in files for number in numbers_in(read_json(done / name))]
+        body = OURS.sub("", section.split("*\n", 1)[1])
+        for shown in NUMBER.findall(body):
+            assert stands(shown.replace(",", ""), known), (shown, section[:60])
+
+
+NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])")
+OURS = re.compile(
+    r"95 % interval|1,000 requests|F1|`[^`]*`|fewer than \d+ test rows|\d+ of \d+ labels|0\.\d to \d\.\d \|"
+)
+"""What stands in our own words: names, units, how many labels there are, the tenths of how sure it was."""
+
+
+def numbers_in(value: Any) -> Iterator[float]:
+    """Every number in a file, also those in its texts."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from numbers_in(item)
+    elif isinstance(value, str):
+        yield from (float(number.replace(",", "")) for number in NUMBER.findall(value))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield float(value)
+
+
+def stands(shown: str, known: list[float]) -> bool:
+    """Say whether a number is one of the known ones, rounded as it is shown."""
+    unit = Decimal(1).scaleb(int(Decimal(shown).as_tuple().exponent))
+    return any(abs(Decimal(one * times) - Decimal(shown)) <= unit / 2 for one in known for times in (1, 100))
 
 
 def test_the_same_files_give_the_same_release(done: Path, data: Path, params: Params) -> None:
