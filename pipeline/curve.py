@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline import finetune, stage
 from pipeline.digests import file_digests, file_sha256, tree_digest, weights_of
-from pipeline.evaluate import TUNED, Arm, answers_of, test_rows
+from pipeline.evaluate import test_rows
 from pipeline.generate import Answer
 from pipeline.growth import growth_of, needy
 from pipeline.measures import marked
@@ -31,6 +31,7 @@ from pipeline.prompt import Renderer, load_tokenizer
 from pipeline.rules import FOLDER, load_rules
 from pipeline.shares import within
 from pipeline.tokens import read_ids, read_tokens, write_tokens
+from pipeline.trained import TUNED, Arm, answers_of
 from pipeline.weights import fetch
 
 CURVE = Path("curve", "curve.json")

@@ -8,8 +8,7 @@ the base model was unlearnt), pictures/, and cost.json (seconds, which differ fr
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,106 +17,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import stage
-from pipeline.champion import Champion, read_champion
 from pipeline.classes import counts, macro_f1_of
 from pipeline.comparisons import Terms, compare, compare_sets
-from pipeline.forgetting import forgetting
-from pipeline.generate import Answer, Manner, answer
+from pipeline.general import read_general
+from pipeline.generate import Answer
 from pipeline.measures import Flags, Marked, clean_metrics, details_of, marked, metrics_of
-from pipeline.model import load_base, merged, settle
 from pipeline.pairs import Pair, read_json, read_pairs, write_json
 from pipeline.params import Evaluate, Model, Prompt, Register
 from pipeline.pictures import draw_arms, draw_confusion, draw_reliability
 from pipeline.problem import Problem
-from pipeline.prompt import Renderer, load_tokenizer
 from pipeline.rival.answers import ANSWERS, read_answers
 from pipeline.rules import FOLDER, load_rules
-from pipeline.timing import costs, seconds_of
 from pipeline.tokens import read_tokens
-from pipeline.weights import Base, fetch
+from pipeline.trained import TUNED, answers_of, arms_of, forgotten
 
 log = logging.getLogger(__name__)
-
-TUNED, CHAMPION = "fine-tuned", "champion"
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A trained model that answers here: its base, its adapter, and the prompts it is given."""
-
-    name: str
-    base: Base
-    model: Model
-    adapter: Path
-    renderer: Renderer
-    prompts: Sequence[Sequence[int]]
-    labels: Sequence[str]
-
-    @property
-    def title(self) -> str:
-        """What its bar is called."""
-        return f"evaluate {self.name}"
-
-
-def arms_of(
-    model: Model,
-    prompt: Prompt,
-    labels: Sequence[str],
-    test: Sequence[Pair],
-    prompts: Sequence[Sequence[int]],
-    data: Path,
-) -> list[Arm]:
-    """List the trained arms: the fine-tuned model, and the champion with its own base and its own prompt."""
-    base = fetch(model)
-    renderer = Renderer(load_tokenizer(base.folder), prompt.system)
-    tuned = Arm(TUNED, base, model, data / "finetune" / "adapter", renderer, prompts, labels)
-    champion = read_champion(data / "champion")
-    return [tuned] if champion is None else [tuned, champion_arm(champion, test)]
-
-
-def champion_arm(champion: Champion, test: Sequence[Pair]) -> Arm:
-    """Let the champion answer the rows as it was trained to: its base, its system message, its labels."""
-    model = Model(**champion.release["model"])
-    base = fetch(model)
-    renderer = Renderer(load_tokenizer(base.folder), champion.release["prompt"]["system"])
-    prompts = [renderer.prompt(pair.messages) for pair in test]
-    return Arm(CHAMPION, base, model, champion.adapter, renderer, prompts, champion.release["labels"])
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What an arm answered, and what that took."""
-
-    answers: list[Answer]
-    cost: dict[str, Any]
-
-
-def loaded(arm: Arm, evaluate: Evaluate, *, bare: bool = False) -> Any:
-    """Load the model of an arm, or the base that it was made of."""
-    settle(arm.model, evaluate.seed)
-    return merged(load_base(arm.base.folder, arm.model), None if bare else arm.adapter)
-
-
-def forgotten(arm: Arm, evaluate: Evaluate, terms: Terms, root: Path) -> dict[str, Any]:
-    """Measure what an arm forgot of its base."""
-    both = partial(loaded, arm, evaluate, bare=True), partial(loaded, arm, evaluate)
-    found = forgetting(root / evaluate.general, *both, arm.renderer.tokenizer, terms)
-    if found["texts"]:
-        told = {name: found["texts"][name]["value"] for name in ("before", "after")}
-        log.info("evaluate: loss on general texts %(before).3f nats a token before, %(after).3f after", told)
-    return found
-
-
-def answers_of(arm: Arm, evaluate: Evaluate, timed: int) -> Answered:
-    """Answer every row with one arm; then some of them again, one by one, to time a request."""
-    model = loaded(arm, evaluate)
-    manner = Manner(arm.labels, evaluate.max_new_tokens, evaluate.batch_rows)
-    found: list[Answer] = []
-    seconds = seconds_of(lambda: found.extend(answer(model, arm.renderer, arm.prompts, manner, progress=arm.title)))
-    log.info("evaluate: %s: %d rows in %.0f s, %.1f rows/s", arm.name, len(found), seconds, len(found) / seconds)
-    requests = [seconds_of(partial(answer, model, arm.renderer, [one], manner)) for one in arm.prompts[:timed]]
-    tokens = {"tokens_in": sum(map(len, arm.prompts)), "tokens_out": sum(one.tokens for one in found)}
-    return Answered(found, {"rows": len(found), **tokens, **costs(seconds, len(found), requests)})
 
 
 def rival_answers(data: Path, test: Sequence[Pair]) -> dict[str, list[Answer]]:
@@ -221,11 +135,13 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
     """Answer the held-out rows with every arm, score them, and write all of it.
 
     Raises:
-        Problem: Before anything is answered, if a house rule cannot be loaded or no label is that for out of scope.
+        Problem: Before anything is answered, if a house rule or a general text cannot be read, or no label is that for
+            out of scope.
     """
     test, prompts = test_rows(data)
     labels, rules = read_json(data / "validate" / "labels.json"), load_rules(evaluate.rules, data.parent / FOLDER)
     need_label(evaluate.out_of_scope, labels)
+    general = read_general(data.parent / evaluate.general)
     found = rival_answers(data, test)
     trained = arms_of(model, prompt, labels, test, prompts, data)
     done = {arm.name: answers_of(arm, evaluate, timed) for arm in trained}
@@ -236,7 +152,7 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
         metric = of_arm[register.metric]
         told = f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f}), n={metric['n']}"
         log.info("evaluate: %s: %s %s", name, register.metric, told)
-    lost = forgotten(trained[0], evaluate, terms_of(evaluate, register), data.parent)
+    lost = forgotten(trained[0], evaluate, terms_of(evaluate, register), general)
     details = {name: details_of(arm, evaluate) for name, arm in arms.items()}
     with stage.whole(data / "evaluate") as folder:
         write_json(folder / "metrics.json", metrics)

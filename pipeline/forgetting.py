@@ -2,22 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from pipeline.comparisons import Terms, compare
-from pipeline.digests import file_sha256
-from pipeline.general import QUESTIONS, TEXTS, Known, Question, Text, known, read_lines
+from pipeline.general import General, Known, known
 from pipeline.metrics import CONFIDENCE, Scores, interval, resampled, share
 
 
 def forgetting(
-    folder: Path, before: Callable[[], Any], after: Callable[[], Any], tokenizer: Any, terms: Terms
+    general: General, before: Callable[[], Any], after: Callable[[], Any], tokenizer: Any, terms: Terms
 ) -> dict[str, Any]:
     """Measure what was forgotten.
 
     Args:
-        folder: Where texts and questions are; what is not there is not measured.
+        general: Texts and questions; without any, no model is loaded.
         before: Gives the base model.
         after: Gives the fine-tuned one.
         tokenizer: Of both.
@@ -26,18 +24,14 @@ def forgetting(
     Returns:
         What `forgetting.json` holds: of `texts` the loss in nats a token before and after, and its rise; of `questions`
         the share of right answers before and after, and its change; each null where there are none.
-
-    Raises:
-        Problem: If a file is not as it should be.
     """
-    texts, questions = read_lines(folder / TEXTS, Text), read_lines(folder / QUESTIONS, Question)
-    names = [name for name in (TEXTS, QUESTIONS) if (folder / name).exists()]
     told: dict[str, Any] = {"texts": None, "questions": None}
+    texts, questions = general.texts, general.questions
     if texts or questions:
         first, second = (known(model(), tokenizer, texts, questions) for model in (before, after))
         told["texts"] = rise(first, second, terms) if texts else None
         told["questions"] = change(first, second, terms) if questions else None
-    return told | {"digests": {name: file_sha256(folder / name) for name in names}}
+    return told | {"digests": dict(general.digests)}
 
 
 def rise(before: Known, after: Known, terms: Terms) -> dict[str, Any]:

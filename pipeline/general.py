@@ -1,6 +1,6 @@
 """General texts and questions on disk, and how likely a model finds them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline.digests import file_sha256
 from pipeline.metrics import Scores
 from pipeline.problem import Problem
 
@@ -73,6 +74,26 @@ def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
             what = f"{where}: {fault['msg']}" if where else fault["msg"]
             raise Problem(f"{path}, line {number}", what, expected=f"fields {', '.join(kind.model_fields)}") from error
     return found
+
+
+@dataclass(frozen=True)
+class General:
+    """What a model should know whatever it is fine-tuned for, and the SHA-256 of each file that there is."""
+
+    texts: Sequence[Text]
+    questions: Sequence[Question]
+    digests: Mapping[str, str]
+
+
+def read_general(folder: Path) -> General:
+    """Read a folder; what is not there is not measured.
+
+    Raises:
+        Problem: If a file is not as it should be.
+    """
+    texts, questions = read_lines(folder / TEXTS, Text), read_lines(folder / QUESTIONS, Question)
+    there = [name for name in (TEXTS, QUESTIONS) if (folder / name).exists()]
+    return General(texts, questions, {name: file_sha256(folder / name) for name in there})
 
 
 @dataclass(frozen=True)

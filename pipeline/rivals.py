@@ -138,21 +138,17 @@ def run(model: Model, prompt: Prompt, rivals: Rivals, judged: Judged, data: Path
             looked[name] = crossed(rival.rows, given, rival.strength, folds)
     suspected = suspects(rows["train"], looked)
     summary(done, len(given) if looked else 0, len(suspected))
+    report = {
+        "packages": {name: version(name) for name in PACKAGES},
+        "rivals": {name: of_rival.report for name, of_rival in done.items()},
+        "label_errors": {
+            "looked_at": len(given) if looked else 0, "suspected": len(suspected), "by": [*looked],
+        },
+    }  # fmt: skip
     with stage.whole(data / "rivals") as folder:
         ids = [pair.id for pair in rows["test"]]
         write_answers(folder / ANSWERS, ids, {name: of_rival.answers for name, of_rival in done.items()})
-        write_json(
-            folder / "report.json",
-            {
-                "packages": {name: version(name) for name in PACKAGES},
-                "rivals": {name: of_rival.report for name, of_rival in done.items()},
-                "label_errors": {
-                    "looked_at": len(given) if looked else 0,
-                    "suspected": len(suspected),
-                    "by": [*looked],
-                },
-            },
-        )
+        write_json(folder / "report.json", report)
         write_suspects(folder / SUSPECTS, suspected)
         write_json(folder / "cost.json", {name: of_rival.cost for name, of_rival in done.items()})
 

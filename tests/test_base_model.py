@@ -8,9 +8,10 @@ import pytest
 from ruamel.yaml import YAML
 from tiny import judged
 
-from pipeline import evaluate, finetune, ingest, register, rivals, tokenize, validate
+from pipeline import evaluate, finetune, ingest, register, rivals, tokenize, trained, validate
 from pipeline.comparisons import Terms
 from pipeline.digests import file_digests
+from pipeline.general import read_general
 from pipeline.kept import kept
 from pipeline.pairs import Message, read_json
 from pipeline.params import Params, parse_params
@@ -129,10 +130,10 @@ def test_a_model_that_is_trained_to_forget_is_stopped_by_the_gate(
     write_tokens(tmp_path / "tokenize" / "validation.arrow", rows[:2])
     finetune.run(params.model, finetune_params, tmp_path)
     arm = replace(
-        evaluate.arms_of(params.model, params.prompt, FEW_LABELS, [], [], data)[0],
+        trained.arms_of(params.model, params.prompt, FEW_LABELS, [], [], data)[0],
         adapter=tmp_path / "finetune" / "adapter",
     )
-    lost = evaluate.forgotten(arm, params.evaluate, Terms(500, 1, 0.95, 0.02), PROJECT)
+    lost = trained.forgotten(arm, params.evaluate, Terms(500, 1, 0.95, 0.02), read_general(PROJECT / "data/general"))
     texts, _ = kept(lost, params.register)
     assert texts.passed is not forgets
     if not forgets:

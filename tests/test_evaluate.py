@@ -15,7 +15,7 @@ from arms import TERMS
 from conftest import SYSTEM
 from tiny import crown, finished, judged, tiny_params
 
-from pipeline import evaluate, register, rivals
+from pipeline import evaluate, register, rivals, trained
 from pipeline.classes import counts, macro_f1_of
 from pipeline.comparisons import compare, compare_sets
 from pipeline.digests import file_digests
@@ -158,11 +158,11 @@ def test_a_champion_answers_as_it_was_trained_to(params: Params, data: Path, rel
     release["prompt"]["system"], release["labels"] = "Another message.", ["red"]
     crown(data, release)
     test, prompts = evaluate.test_rows(data)
-    *_, arm = evaluate.arms_of(params.model, params.prompt, ["blue"], test, prompts, data)
+    *_, arm = trained.arms_of(params.model, params.prompt, ["blue"], test, prompts, data)
     renderer = Renderer(load_tokenizer(Path(params.model.source)), "Another message.")
     assert arm.name == "champion"
     assert arm.prompts == [renderer.prompt(pair.messages) for pair in test] != prompts
-    assert {found.text for found in evaluate.answers_of(arm, params.evaluate, timed=0).answers} == {"red"}
+    assert {found.text for found in trained.answers_of(arm, params.evaluate, timed=0).answers} == {"red"}
 
 
 def test_only_the_rows_that_tokenize_kept_are_evaluated(base: Path, done: Path, data: Path) -> None:

@@ -11,7 +11,7 @@ from tiny import finished, tiny_params
 
 from pipeline.comparisons import Terms
 from pipeline.forgetting import change, forgetting, rise
-from pipeline.general import QUESTIONS, TEXTS, Known, Question, Text, read_lines
+from pipeline.general import QUESTIONS, TEXTS, Known, Question, Text, read_general, read_lines
 from pipeline.model import load_base, merged
 from pipeline.pairs import read_json
 from pipeline.prompt import load_tokenizer
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_model_forgets_nothing_against_itself(base: Path, folder: Path) -> None:
     """No rise, no change, both with an interval of their own."""
-    found = forgetting(folder, lambda: fresh(base), lambda: fresh(base), load_tokenizer(base), TERMS)
+    found = forgetting(read_general(folder), lambda: fresh(base), lambda: fresh(base), load_tokenizer(base), TERMS)
     assert {found["texts"]["rise"][end] for end in ("value", "low", "high")} == {0}
     assert (found["questions"]["change"]["difference"], found["questions"]["n"]) == (0, 1)
     assert found["texts"]["before"] == found["texts"]["after"]
@@ -54,7 +54,7 @@ def test_noise_in_the_weights_raises_the_loss(base: Path, folder: Path) -> None:
     tokenizer, rises = load_tokenizer(base), []
     for noise in (0.0, 0.3, 2.0):
         after = lambda noise=noise: fresh(base, noise)  # noqa: E731 -- one model at a time in memory
-        texts = forgetting(folder, lambda: fresh(base), after, tokenizer, TERMS)["texts"]
+        texts = forgetting(read_general(folder), lambda: fresh(base), after, tokenizer, TERMS)["texts"]
         assert texts["after"]["value"] - texts["before"]["value"] == pytest.approx(texts["rise"]["value"], abs=1e-9)
         rises.append(texts["rise"]["value"])
     assert rises == sorted(rises)
@@ -63,7 +63,7 @@ def test_noise_in_the_weights_raises_the_loss(base: Path, folder: Path) -> None:
 
 def test_without_files_nothing_is_measured_and_nothing_loaded(tmp_path: Path) -> None:
     """Both are null."""
-    assert forgetting(tmp_path, pytest.fail, pytest.fail, None, TERMS) == {
+    assert forgetting(read_general(tmp_path), pytest.fail, pytest.fail, None, TERMS) == {
         "texts": None, "questions": None, "digests": {},
     }  # fmt: skip
 
