@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.comparisons import corrected
+from pipeline.comparisons import Terms, compare, corrected
 from pipeline.discordance import chance_loss
-from pipeline.metrics import Scores, share
+from pipeline.metrics import CONFIDENCE, Scores, share
 from pipeline.powerlaw import Growth, grown, told
 
 ENDS = ("value", "low", "high")
@@ -30,7 +30,9 @@ def growth_of(rows: Scores, scores: Scores, metric: str, resamples: int, seed: i
         seed: Of the draws.
     """
     growth = grown(rows, scores, resamples, seed)
-    found: dict[str, Any] = {"law": None, "line": [], "twice": None, "text": told(growth, metric)}
+    last = step(rows, scores, metric, Terms(resamples, seed, CONFIDENCE, 0.0))
+    text = f"{told(growth, metric)} {last['text']}" if last else told(growth, metric)
+    found: dict[str, Any] = {"law": None, "line": [], "twice": None, "last": last, "text": text}
     if growth is None or growth.missed:
         return found
     law = growth.law
@@ -40,6 +42,20 @@ def growth_of(rows: Scores, scores: Scores, metric: str, resamples: int, seed: i
         "line": [{"rows": float(place), **dict(zip(ENDS, growth.at(place), strict=True))} for place in places],
         "twice": twice(growth),
     }
+
+
+def step(rows: Scores, scores: Scores, metric: str, terms: Terms) -> dict[str, Any] | None:
+    """Compare the model of all rows with that of the share before; None if there is none."""
+    if len(rows) < 2:
+        return None
+    found = compare(metric, scores[-1], scores[-2], terms)
+    return {
+        "difference": found.difference, "low": found.low, "high": found.high,
+        "text": (
+            f"The last rows, from {rows[-2]:,.0f} to {rows[-1]:,.0f}, brought {100 * found.difference:+.1f} points "
+            f"({100 * found.low:+.1f} to {100 * found.high:+.1f})."
+        ),
+    }  # fmt: skip
 
 
 def twice(growth: Growth) -> dict[str, Any]:

@@ -21,6 +21,16 @@ def test_the_line_goes_from_the_smallest_share_to_twice_the_whole() -> None:
     assert found["twice"]["gain"] > 0
 
 
+def test_the_last_step_is_told_as_it_was_measured() -> None:
+    """Whatever a law would say: the difference of the last two models on the same rows, with its interval."""
+    right = np.array([[1.0] * many + [0.0] * (200 - many) for many in (20, 30, 60, 120)])
+    found = growth_of(ROWS, right, "accuracy", 200, 1)
+    assert found["last"]["difference"] == pytest.approx(0.3)
+    assert found["last"]["low"] < 0.3 < found["last"]["high"]
+    assert "The last rows, from 250 to 500, brought +30.0 points (+" in found["text"]
+    assert growth_of(ROWS[:1], right[:1], "accuracy", 200, 1)["last"] is None
+
+
 def test_without_a_fit_there_is_no_line() -> None:
     """Two shares are told as they are."""
     found = growth_of(ROWS[:2], np.ones((2, 20)), "accuracy", 200, 1)
