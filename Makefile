@@ -22,8 +22,9 @@ demo: setup ## the whole chain on data/demo: a fine-tuned model and where to loo
 test: setup ## the tests, in less than three minutes
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: setup ## what needs the real base model
-	$(BIN)/python -m pytest -m slow
+test-slow: setup ## whole runs of a tiny model, two at a time; then what trains the real base model and wants every core
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not real_base'
+	$(BIN)/python -m pytest -m real_base
 
 check: setup ## style and types
 	$(BIN)/ruff format --check .

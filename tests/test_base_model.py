@@ -23,7 +23,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 BANKING = PROJECT.parent / "shared" / "data" / "banking77"
 FEW_LABELS = ("card_arrival", "exchange_rate", "lost_or_stolen_card", "top_up_failed")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.real_base]
 
 
 @pytest.fixture(scope="module")

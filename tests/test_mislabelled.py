@@ -13,7 +13,7 @@ from pipeline import evaluate, finetune, ingest, register, rivals, tokenize, val
 from pipeline.pairs import read_json
 from pipeline.params import load_params
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.real_base]
 
 THINGS = {"sky": "blue", "grass": "green", "rose": "red"}
 TRAINED = {"sky": 16, "grass": 40, "rose": 16}

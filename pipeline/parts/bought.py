@@ -8,12 +8,12 @@ from itertools import pairwise
 from pipeline.recorded import Recorded
 from pipeline.standing import TUNED
 
-WIDE, HIGH = 600, 300
-"""Pixels of the picture within its margins."""
+WIDE, HIGH = 400, 280
+"""Pixels of the picture within its margins: few enough that its names can be read on a phone."""
 APART = 21
 """Pixels between two names, at least."""
 STYLE = """
-.bought { width: 100%; max-width: 44rem; } .bought text { font-size: 17px; } .bought .small { font-size: 15px; }
+.bought { width: 100%; max-width: 32rem; } .bought text { font-size: 16px; } .bought .small { font-size: 14px; }
 .bought .lead { stroke: currentColor; opacity: .35; }
 """
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pipeline.parts.table import numbers
 from pipeline.recorded import Recorded, triple
 
-WIDE, HIGH = 600, 260
-"""Pixels of the picture within its margins."""
+WIDE, HIGH = 400, 240
+"""Pixels of the picture within its margins: few enough that its numbers can be read on a phone."""
 STYLE = """
-.growth { width: 100%; max-width: 44rem; } .growth text { font-size: 17px; } .growth .small { font-size: 15px; }
+.growth { width: 100%; max-width: 32rem; } .growth text { font-size: 16px; } .growth .small { font-size: 14px; }
 .growth .band { fill: var(--own); opacity: .15; } .growth .law { fill: none; stroke: var(--own); stroke-width: 2; }
 .growth .ahead { stroke-dasharray: 6 5; }
 """
