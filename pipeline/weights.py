@@ -165,6 +165,8 @@ def convert(gguf: Path, into: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
 
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    # Else saved as HF_HUB_OFFLINE happens to be set here: the same model by another digest.
+    tokenizer.init_kwargs["local_files_only"] = False
     model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     # The weights are plain now; these marks would make transformers refuse to save them.
     del model.config.quantization_config
