@@ -67,8 +67,12 @@ def written(folder: Path, commit: str) -> Past:
 
 
 def states(root: Path) -> Iterator[Past]:
-    """Go through the states that are kept: those of runs, the newest first, then commits that changed dvc.lock."""
-    runs = git(root, "for-each-ref", "--sort=-committerdate", "--format=%(objectname)", REFS).split()
+    """Go through the states that are kept: those of runs, the newest first, then commits that changed dvc.lock.
+
+    Runs of one second go by their names, which begin with their time.
+    """
+    newest = ["--sort=-refname", "--sort=-committerdate"]  # the last of them counts most
+    runs = git(root, "for-each-ref", *newest, "--format=%(objectname)", REFS).split()
     commits = git(root, "log", "--format=%H", "--", LOCK).split()
     for commit in dict.fromkeys([*runs, *commits]):
         found = past(root, commit)

@@ -4,8 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from ruamel.yaml import YAML
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -48,6 +51,15 @@ def make_checkout(root: Path, files: dict[str, str], *, dvc: bool = True) -> Pat
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "-m", "first")
     return root
+
+
+@contextmanager
+def living_in(place: Path) -> Iterator[None]:
+    """Let this process, and what it starts, live apart in a folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in apart(place).items():
+            patch.setenv(name, value)
+        yield
 
 
 def params_of_one_file(name: str) -> str:

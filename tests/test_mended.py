@@ -1,10 +1,12 @@
 """Laws of what a killed DVC leaves: cut off anywhere, its files are whole again before the next command asks it."""
 
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from checkout import apart, git, make_checkout
+from checkout import git, living_in, make_checkout
 
 from flows.lock import only_run
 from flows.mended import LOCKS, mend, mend_if_free
@@ -22,11 +24,22 @@ FILES = {".gitignore": "/.tunesmith/\n/one.txt\n/data/raw\n/ran.log\n", "dvc.yam
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project in which one stage was run, and committed."""
-    for name, value in apart(tmp_path).items():
-        monkeypatch.setenv(name, value)
-    root = make_checkout(tmp_path / "project", FILES)
+def project(tmp_path: Path, made: Path) -> Iterator[Path]:
+    """A copy of the project for each test."""
+    with living_in(tmp_path):
+        yield shutil.copytree(made, tmp_path / "project", symlinks=True)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("mended")
+    with living_in(place):
+        return after_a_run(place)
+
+
+def after_a_run(place: Path) -> Path:
+    """Make a project in which one stage was run, and committed."""
+    root = make_checkout(place / "project", FILES)
     (root / "data/raw").mkdir(parents=True)
     (root / "data/raw/a").write_text("of a\n", encoding="utf-8")
     dvc(root, "add", "--quiet", "data/raw")

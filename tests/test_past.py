@@ -1,11 +1,12 @@
 """Laws of states of the past: what their lock file said, and outputs brought back from DVC's cache or remote."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from checkout import apart, git, make_checkout
+from checkout import git, living_in, make_checkout
 
 from flows.past import (
     DECIDED,
@@ -44,11 +45,24 @@ class Kept:
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
-    for name, value in apart(tmp_path).items():
-        monkeypatch.setenv(name, value)
+def kept(tmp_path: Path, made: Kept) -> Iterator[Kept]:
+    """A copy of it for each test, which may do with it what it likes."""
+    root = shutil.copytree(made.root, tmp_path / "project", symlinks=True)
+    with living_in(tmp_path):
+        yield Kept(root, made.states)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    place = tmp_path_factory.mktemp("past")
+    with living_in(place):
+        return with_two_states(place)
+
+
+def with_two_states(place: Path) -> Kept:
+    """Make the project and run its stage twice."""
     ignored = "/data/finetune/\n/data/register/\n/one.txt\n/.tunesmith/\n"
-    root = make_checkout(tmp_path / "project", {"in.txt": "first\n", "dvc.yaml": DVC_YAML, ".gitignore": ignored})
+    root = make_checkout(place / "project", {"in.txt": "first\n", "dvc.yaml": DVC_YAML, ".gitignore": ignored})
     (root / "data/finetune").mkdir(parents=True)
     found = []
     for run, text in (("r1", "first\n"), ("r2", "second\n")):

@@ -1,10 +1,11 @@
 """Laws of the data of a run in DVC's remote: pushed, and each object looked up there."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from checkout import apart, git, make_checkout
+from checkout import git, living_in, make_checkout
 
 from flows.repro import dvc
 from flows.snapshot import head, snapshot
@@ -21,11 +22,22 @@ FILES = {".gitignore": "/.tunesmith/\n/out.txt\n/data/raw\n", "dvc.yaml": DVC_YA
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project after a run, with an empty remote beside it."""
-    for name, value in apart(tmp_path).items():
-        monkeypatch.setenv(name, value)
-    root = make_checkout(tmp_path / "project", FILES)
+def project(tmp_path: Path, made: Path) -> Iterator[Path]:
+    """A copy of the project for each test."""
+    with living_in(tmp_path):
+        yield shutil.copytree(made, tmp_path / "project", symlinks=True)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("upload")
+    with living_in(place):
+        return after_a_run(place)
+
+
+def after_a_run(place: Path) -> Path:
+    """Make a project whose stage was run, with an empty remote beside it."""
+    root = make_checkout(place / "project", FILES)
     (root / "data/raw").mkdir(parents=True)
     for name in "ab":
         (root / "data/raw" / name).write_text(f"of {name}\n", encoding="utf-8")
