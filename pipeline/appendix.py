@@ -1,7 +1,9 @@
 """What a model card tells beside the release: the data, what was forgotten, what it costs, and where its limits lie."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from pipeline.card import grid
 
 FEW_ROWS = 10
 """Test rows of a label below which its numbers say little."""
@@ -71,7 +73,7 @@ def cost_part(files: Files) -> Iterator[str]:
         for line in cost["lines"]
     ]
     yield (
-        f"{heading('What it costs', 'register/cost.json')}\n{cost['text']}\n\n{table(head, lines)}\n\n"
+        f"{heading('What it costs', 'register/cost.json')}\n{cost['text']}\n\n{grid(head, lines)}\n\n"
         f"An hour of this machine, kept busy, is counted as {currency} {hour:g}."
     )
 
@@ -114,9 +116,3 @@ def ranged(metric: Mapping[str, Any], form: str = ".3f") -> str:
 def number(value: float | None) -> str:
     """Write a number, a dash for one that is not known."""
     return "-" if value is None else f"{value:.3g}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table. What stands in a cell opens no other."""
-    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -24,15 +24,15 @@ NOUNS = {
 def model_card(release: dict[str, Any]) -> str:
     """Write the card of a release in the Hugging Face format (YAML head, then Markdown)."""
     training, metrics, rows = release["training"], release["metrics"], release["rows"]
-    arms = "\n".join(
-        f"| {arm} | {measure} | {found['value']:.3f} | {found['low']:.3f} to {found['high']:.3f} | {found['n']} |"
+    arms = [
+        (arm, measure, f"{found['value']:.3f}", f"{found['low']:.3f} to {found['high']:.3f}", str(found["n"]))
         for arm, measures in metrics["arms"].items()
         for measure, found in measures.items()
-    )
+    ]
     reasons = "\n".join(f"- {reason}" for reason in release["reasons"])
     worth, held_out = release["worth"], release["held_out"]
-    lines = "\n".join(f"| {' | '.join(cells(line))} |" for line in worth["table"])
-    digests = "\n".join(f"| {name} | `{digest}` |" for name, digest in release["digests"].items())
+    compared = ("arm", worth["metric"], "95 % interval", "fine-tuned has more", "interval", "p, corrected", "it is")
+    digests = [(name, f"`{digest}`") for name, digest in release["digests"].items()]
     environment = release["environment"]
     packages = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
     kind = training["kind"]
@@ -53,9 +53,7 @@ tags: [{kind}, tunesmith]
 
 {worth["text"]}
 
-| arm | {worth["metric"]} | 95 % interval | fine-tuned has more | interval | p, corrected | it is |
-|---|---|---|---|---|---|---|
-{lines}
+{grid(compared, [cells(line) for line in worth["table"]])}
 
 ## How it was made
 
@@ -65,7 +63,7 @@ tags: [{kind}, tunesmith]
 - {training["steps"]} optimizer steps on {training["trainable_parameters"]:,} of {training["parameters"]:,} parameters.
 - On {environment["device"]} ({environment["cpu"]["machine"]}, {environment["cpu"]["kernels"]} kernels,
   {environment["cpu"]["threads"]} threads), Python {environment["python"]}, {packages}.
-- System message: {release["prompt"]["system"] or "none"}
+- System message: {within(release["prompt"]["system"] or "none")}
 
 ## Held-out rows
 
@@ -74,17 +72,13 @@ tags: [{kind}, tunesmith]
 {held_out["rows"]:,} rows, of which {held_out["fresh"]:,} never decided about another model.
 On average this was their decision {held_out["decisions"]:.1f}, of at most {held_out["limit"]}.
 
-| arm | metric | value | 95 % interval | n |
-|---|---|---|---|---|
-{arms}
+{grid(("arm", "metric", "value", "95 % interval", "n"), arms)}
 
 ## Digests (SHA-256)
 
 *From `data/register/release.json`; `tunesmith reproduce` makes the model again and compares them.*
 
-| what | digest |
-|---|---|
-{digests}
+{grid(("what", "digest"), digests)}
 """
 
 
@@ -147,10 +141,16 @@ def shown(metric: Mapping[str, Any] | None) -> str:
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table under a heading; nothing if it has no rows. What stands in a cell opens no other."""
-    if not rows:
-        return ""
-    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return f"\n## {title}\n\n*From `data/evaluate/details.json`.*\n\n" + "".join(
-        f"| {' | '.join(cells)} |\n" for cells in lines
-    )
+    """Write a table under a heading; nothing if it has no rows."""
+    return f"\n## {title}\n\n*From `data/evaluate/details.json`.*\n\n{grid(head, rows)}\n" if rows else ""
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table. What stands in a cell opens no other cell and ends no row."""
+    lines = [head, ["---"] * len(head), *([" ".join(cell.replace("|", "\\|").split()) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def within(text: str) -> str:
+    """Indent a text of several lines, so that whatever they begin with it stays in its item of a list."""
+    return text.replace("\n", "\n  ")

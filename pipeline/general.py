@@ -51,7 +51,7 @@ Kind = TypeVar("Kind", bound=Line)
 
 
 def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
-    """Read a file; one that is not there is empty.
+    """Read a file; one that is not there, or has nothing in it, has no lines.
 
     Raises:
         Problem: With the line that is not as it should be.
@@ -60,12 +60,11 @@ def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
         return []
     found = []
     try:
-        lines = (
-            path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-        )  # not at the breaks that JSON has within texts
+        text = path.read_text(encoding="utf-8").rstrip()
     except UnicodeDecodeError as error:
         raise Problem(str(path), "is not UTF-8", got=f"byte {error.start}", do="save it as UTF-8") from error
-    for number, line in enumerate(lines, 1):
+    lines = text.split("\n")  # not at the breaks that JSON has within texts
+    for number, line in enumerate(lines if text else (), 1):
         try:
             found.append(kind.model_validate_json(line))
         except ValidationError as error:

@@ -188,6 +188,17 @@ def test_how_sure_it_was_and_each_field_is_on_the_card() -> None:
     assert "| `items[0].name` | 0.500 (0.250 to 0.750), n=8 |\n" in told
 
 
+def test_no_text_of_the_user_breaks_out_of_its_place_on_the_card() -> None:
+    """A label or rule with bars and breaks is one cell; a system message of several lines is one item of the list."""
+    assert "\n| a\\|b c | - | - | - |\n" in parts({"classes": {"a|b\n c": {}}})
+    changed = copy.deepcopy(RELEASE)
+    changed["metrics"]["arms"] = {"base": {"rule:x|y": {"value": 0.25, "low": 0.15, "high": 0.37, "n": 59}}}
+    changed["prompt"]["system"] = "Answer.\n\n## A heading"
+    told = model_card(changed)
+    assert "\n| base | rule:x\\|y | 0.250 | 0.150 to 0.370 | 59 |\n" in told
+    assert "\n- System message: Answer.\n  \n  ## A heading\n" in told
+
+
 def test_texts_have_no_parts_on_the_card() -> None:
     """Where there is nothing to list there is no heading."""
     assert parts({}) == ""

@@ -97,6 +97,8 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: str, what: str) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_empty(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_or_has_nothing_in_it_has_no_lines(tmp_path: Path) -> None:
     """Nobody needs to have any."""
+    assert read_lines(tmp_path / "texts.jsonl", Text) == []
+    (tmp_path / "texts.jsonl").write_text("\n", encoding="utf-8")
     assert read_lines(tmp_path / "texts.jsonl", Text) == []
