@@ -32,7 +32,7 @@ def picky(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
     return found
 
 
-@pytest.mark.parametrize("every_turn", [False, True])
+@pytest.mark.parametrize("every_turn", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_processes_and_threads_encode_what_one_row_alone_is(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, every_turn: bool
 ) -> None:

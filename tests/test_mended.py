@@ -13,6 +13,8 @@ from flows.mended import LOCKS, mend, mend_if_free
 from flows.repro import dvc, status
 from pipeline.problem import Problem
 
+pytestmark = pytest.mark.slow  # DVC is asked as a process of its own, again and again
+
 DVC_YAML = """
 stages:
   one:
@@ -58,7 +60,6 @@ def test_dvc_goes_on_after_a_kill_that_cut_its_locks_off(project: Path) -> None:
     assert status(project) == {}
 
 
-@pytest.mark.slow  # DVC is asked after each cut that leaves what it can read
 @pytest.mark.parametrize("name", ["dvc.lock", "data/raw.dvc"])
 def test_a_record_that_was_cut_off_anywhere_is_whole_again(project: Path, name: str) -> None:
     """As the last run met it, which may be newer than the commit; or it is cut where DVC reads it all the same."""

@@ -25,6 +25,8 @@ from flows.repro import dvc
 from flows.snapshot import snapshot
 from pipeline.problem import Problem
 
+pytestmark = pytest.mark.slow  # DVC is asked as a process of its own, again and again
+
 DVC_YAML = """
 stages:
   finetune:

@@ -11,6 +11,8 @@ from flows.repro import dvc
 from flows.snapshot import head, snapshot
 from flows.upload import fetch_states, push_state, upload
 
+pytestmark = pytest.mark.slow  # DVC is asked as a process of its own, again and again
+
 DVC_YAML = """
 stages:
   one:
