@@ -61,7 +61,8 @@ def run(
         show.console.print(f"data in DVC's remote: {report.remote}; state in git's: {report.pushed}", markup=False)
     if plan.complete:
         show.results(root)
-        show.next_steps(root, champion=champion.held(root, plan.params.register.name) is not None)
+        made = report.version.split()[-1] if report.version else None
+        show.next_steps(root, made, champion=champion.held(root, plan.params.register.name) is not None)
 
 
 @app.command()
@@ -175,7 +176,7 @@ def sync() -> None:
     from flows.sync import sync as make_agree
 
     for line in make_agree(place.root()) or ["MLflow agrees with the files already"]:
-        show.console.print(line)
+        show.console.print(line, markup=False)
 
 
 @app.command()
@@ -213,7 +214,7 @@ def new(
 
     given = Given(pairs, test, prompt_column, completion_column)
     for line in make_project(folder, given):
-        show.console.print(line)
+        show.console.print(line, markup=False)
 
 
 @app.command()

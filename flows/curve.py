@@ -42,7 +42,7 @@ def curve(
 
         tunesmith curve                 10, 25, 50 and 100 % of the rows; about as long as one training
 
-        tunesmith curve --shares 25,50
+        tunesmith curve --shares 5,10,25,50
     """
     root, wanted = place.root(), shares_of(shares)
     with only_run(root, "tunesmith curve"):

@@ -106,7 +106,7 @@ def promote(
     from flows.promote import promote as make_champion
 
     for line in make_champion(place.root(), version, why):
-        show.console.print(line)
+        show.console.print(line, markup=False)
 
 
 @app.command()
@@ -123,7 +123,7 @@ def rollback(
     from flows.promote import rollback as go_back
 
     for line in go_back(place.root(), why):
-        show.console.print(line)
+        show.console.print(line, markup=False)
 
 
 @app.command()

@@ -65,8 +65,9 @@ def results(root: Path) -> None:
     console.print(table_of(release["metrics"]))
     console.print(f"verdict    {VERDICTS[release['verdict']]}")
     for reason in release["reasons"]:
-        console.print(f"{ASIDE}{reason}")
-    console.print(f"worth it?  {release['worth']['text']} {read_json(root / 'data/register/cost.json')['text']}")
+        console.print(f"{ASIDE}{reason}", markup=False)
+    worth = f"{release['worth']['text']} {read_json(root / 'data/register/cost.json')['text']}"
+    console.print(f"worth it?  {worth}", markup=False)
     if release["worth"]["table"]:
         console.print(Padding(rivals_of(release["worth"]), (0, 0, 0, len(ASIDE))))
 
@@ -123,8 +124,14 @@ def shown(measures: Iterable[str], gate: str, *, whole: bool) -> list[str]:
     return list(dict.fromkeys([*first, *others])) if whole else first
 
 
-def next_steps(root: Path, *, champion: bool) -> None:
-    """Say where to look after a run, and how to ask the champion, or to make one if there is none."""
+def next_steps(root: Path, version: str | None, *, champion: bool) -> None:
+    """Say where to look after a run, and how to ask the champion, or to make one if there is none.
+
+    Args:
+        root: Of the checkout.
+        version: Of the model that the run made; None if it is not known.
+        champion: Whether there is one.
+    """
     command = "tunesmith" if not (root / ".venv/bin/tunesmith").exists() else ".venv/bin/tunesmith"
     console.print("look at    data/validate/report.html      what was found in the data")
     console.print("           data/tokenize/preview.html     what training sees, token by token")
@@ -134,4 +141,5 @@ def next_steps(root: Path, *, champion: bool) -> None:
     if champion:
         console.print(f"           {command + ' predict TEXT':<30} ask the champion")
     else:
-        console.print(f"           {command + ' promote 1 --why TEXT':<30} make a version champion all the same")
+        make = f"{command} promote {version or 'VERSION'} --why TEXT"
+        console.print(f"           {make:<30} make it champion all the same")

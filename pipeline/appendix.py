@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.card import grid
+from pipeline.card import grid, safe
 
 FEW_ROWS = 10
 """Test rows of a label below which its numbers say little."""
@@ -105,7 +105,7 @@ def label_limits(details: Mapping[str, Any]) -> Iterator[str]:
         if said != wanted and rows > 1
     ]
     for rows, wanted, said in sorted(wrong, key=lambda one: (-one[0], one[1], one[2]))[:SHOWN]:
-        yield f"- {rows} rows of `{wanted}` were answered with `{said}`."
+        yield f"- {rows} rows of {safe(wanted)} were answered with {safe(said)}."
 
 
 def ranged(metric: Mapping[str, Any], form: str = ".3f") -> str:
@@ -115,4 +115,6 @@ def ranged(metric: Mapping[str, Any], form: str = ".3f") -> str:
 
 def number(value: float | None) -> str:
     """Write a number, a dash for one that is not known."""
-    return "-" if value is None else f"{value:.3g}"
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

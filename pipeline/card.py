@@ -21,6 +21,10 @@ NOUNS = {
 }
 
 
+MARKS = frozenset("\\`*[]<>&|")
+"""Letters that could begin something else in Markdown or HTML."""
+
+
 def model_card(release: dict[str, Any]) -> str:
     """Write the card of a release in the Hugging Face format (YAML head, then Markdown)."""
     training, metrics, rows = release["training"], release["metrics"], release["rows"]
@@ -29,7 +33,7 @@ def model_card(release: dict[str, Any]) -> str:
         for arm, measures in metrics["arms"].items()
         for measure, found in measures.items()
     ]
-    reasons = "\n".join(f"- {reason}" for reason in release["reasons"])
+    reasons = "\n".join(f"- {safe(reason)}" for reason in release["reasons"])
     worth, held_out = release["worth"], release["held_out"]
     compared = ("arm", worth["metric"], "95 % interval", "fine-tuned has more", "interval", "p, corrected", "it is")
     digests = [(name, f"`{digest}`") for name, digest in release["digests"].items()]
@@ -147,8 +151,19 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table. What stands in a cell opens no other cell and ends no row."""
-    lines = [head, ["---"] * len(head), *([" ".join(cell.replace("|", "\\|").split()) for cell in row] for row in rows)]
+    lines = [head, ["---"] * len(head), *(map(safe, row) for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def safe(text: str) -> str:
+    """Write a text so that it stays a text: no cell, picture, link, mark-up or line begins in it.
+
+    One that is code already, as a digest is, stays code.
+    """
+    line = " ".join(text.split())
+    if len(line) > 2 and line[0] == line[-1] == "`" and "`" not in line[1:-1]:
+        return line.replace("|", "\\|")
+    return "".join(f"&#{ord(letter)};" if letter in MARKS else letter for letter in line)
 
 
 def within(text: str) -> str:

@@ -143,7 +143,7 @@ def sentence(found: Mapping[str, Line], rival: str, called: str, currency: str) 
     own, other = found[TUNED], found[rival]
     made = f"The training cost {money(own.upfront, currency)}"
     if own.per_1000 is None or other.per_1000 is None:
-        return f"{made}; what a thousand answers of {called} cost is not known without the price of its tokens."
+        return f"{made}; what a thousand answers of {called} cost is not known: its tokens or their price are not told."
     each = f"a thousand answers cost {money(own.per_1000, currency)}, by {called} {money(other.per_1000, currency)}"
     if other.break_even is None:
         return f"{made} and {each}: against it that is never earned back."
@@ -151,5 +151,5 @@ def sentence(found: Mapping[str, Line], rival: str, called: str, currency: str) 
 
 
 def money(amount: float, currency: str) -> str:
-    """Write an amount: small ones with three digits that tell something."""
-    return f"{currency} {amount:,.0f}" if amount >= REQUESTS else f"{currency} {amount:.3g}"
+    """Write an amount: from a hundred on in whole units, smaller ones with three digits that tell something."""
+    return f"{currency} {amount:,.0f}" if amount >= 100 else f"{currency} {amount:.3g}"

@@ -154,6 +154,7 @@ def write(params: Params, data: Path, points: Sequence[Point], test: Sequence[Pa
     ]  # fmt: skip
     found = {
         "adapter": file_sha256(weights_of(data / "finetune" / "adapter")),
+        "test": file_sha256(data / "validate" / "test.parquet"),
         "metric": metric,
         "shares": shares,
         **growth_of(rows, scores, metric, evaluate.resamples, evaluate.seed),

@@ -4,9 +4,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+from scipy.stats import t
+
 from pipeline.comparisons import Terms, compare
 from pipeline.general import General, Known, known
 from pipeline.metrics import CONFIDENCE, Scores, interval, resampled, share
+
+FEW = 20
+"""Texts below which the bootstrap alone has too short an interval."""
 
 
 def forgetting(
@@ -44,10 +50,23 @@ def rise(before: Known, after: Known, terms: Terms) -> dict[str, Any]:
         )
         low, high = interval(draws, CONFIDENCE)
         value = float(losses.sum() / tokens.sum())
-        return {"value": value, "n": len(tokens), "low": min(low, value), "high": max(high, value)}
+        reach = around(losses, tokens) if len(tokens) < FEW else 0.0
+        return {"value": value, "n": len(tokens), "low": min(low, value - reach), "high": max(high, value + reach)}
 
     losses = {"before": before.losses, "after": after.losses, "rise": after.losses - before.losses}
     return {"n": len(tokens), "tokens": int(tokens.sum()), **{name: mean(values) for name, values in losses.items()}}
+
+
+def around(losses: Scores, tokens: Scores) -> float:
+    """Give how far the interval of a ratio reaches to either side by Student's t; so few draws alone reach too short.
+
+    Args:
+        losses: Of two texts at least; shape (texts,).
+        tokens: Of each; shape (texts,).
+    """
+    n, ratio = len(tokens), losses.sum() / tokens.sum()
+    error = np.sqrt(n / (n - 1) * ((losses - ratio * tokens) ** 2).sum()) / tokens.sum()
+    return float(t.ppf((1 + CONFIDENCE) / 2, n - 1) * error)
 
 
 def change(before: Known, after: Known, terms: Terms) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def told(name: str, found: Comparison, register: Register, *, passed: bool) -> s
     """Say how much better the model is than an arm, what was needed, and what so many rows could have shown."""
     text = (
         f"{'surely' if passed else 'not surely'} better than {CALLED.get(name, name)}: {found.metric} "
-        f"{found.difference:+.3f} ({register.confidence:.0%} interval {found.low:+.3f} to {found.high:+.3f}, "
+        f"{found.difference:+.3f} ({100 * register.confidence:g}% interval {found.low:+.3f} to {found.high:+.3f}, "
         f"n={found.n}, p={found.p_value:.2g}); needed: above {register.min_gain:+.3f}"
     )
     if passed:

@@ -91,6 +91,8 @@ def read_general(folder: Path) -> General:
         Problem: If a file is not as it should be.
     """
     texts, questions = read_lines(folder / TEXTS, Text), read_lines(folder / QUESTIONS, Question)
+    if len(texts) == 1:
+        raise Problem(str(folder / TEXTS), "one text alone tells nothing surely", expected="dozens, or none")
     there = [name for name in (TEXTS, QUESTIONS) if (folder / name).exists()]
     return General(texts, questions, {name: file_sha256(folder / name) for name in there})
 

@@ -17,10 +17,8 @@ Numbers = NDArray[np.float64]
 
 POWERS = np.linspace(0.02, 2.0, 100)
 """Values of b that are tried."""
-FEWEST = 3
-"""Shares below which nothing is fitted: any two lie on some power law."""
-FLOORED = 4
-"""Shares from which on a floor c is fitted; of fewer it is 0."""
+FEWEST = 4
+"""Shares below which nothing is fitted: three lie on some power law with a floor; without a floor all promise more."""
 SURE = 5e-4
 """A gain counts as one if its interval begins above this: less is rounded to none."""
 
@@ -106,29 +104,26 @@ def fitted(rows: Numbers, errors: Numbers, weights: Numbers) -> Law:
         weights: Shape (shares,).
     """
     x = rows ** -POWERS[:, None]  # (powers, shares)
-    scale, floor = plane(x, errors, weights / weights.sum(), floored=len(rows) >= FLOORED)
+    scale, floor = plane(x, errors, weights / weights.sum())
     missed = errors[:, None] - floor[..., None] - scale[..., None] * x
     best = ((missed**2) @ weights).argmin(axis=1)
     curves = np.arange(len(errors))
     return Law(scale[curves, best], POWERS[best], floor[curves, best])
 
 
-def plane(x: Numbers, errors: Numbers, weights: Numbers, *, floored: bool) -> tuple[Numbers, Numbers]:
+def plane(x: Numbers, errors: Numbers, weights: Numbers) -> tuple[Numbers, Numbers]:
     """Fit errors = floor + scale x with neither below 0: the free fit, else the better of its two edges.
 
     Args:
         x: Shape (powers, shares).
         errors: Shape (curves, shares).
         weights: Shape (shares,), adding up to 1.
-        floored: Whether there is a floor.
 
     Returns:
         Scale and floor, each of shape (curves, powers).
     """
     flat = errors @ weights  # (curves,): the best floor without a slope
     slope = (errors * weights) @ x.T / (x**2 @ weights)  # (curves, powers): the best slope without a floor
-    if not floored:
-        return slope, np.zeros_like(slope)
     middle = x @ weights
     spread = x**2 @ weights - middle**2
     free = ((errors * weights) @ x.T - flat[:, None] * middle) / spread

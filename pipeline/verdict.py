@@ -144,8 +144,8 @@ def opening(standing: Standing, answer: Answer, rival: str | None, more: int | N
     if rival is not None and rival in standing.better():
         return f"Use {called(rival)} instead: it is surely better than the fine-tuned model."
     if rival is not None:
-        most = points(standing.register.equivalent)
-        return f"Use {called(rival)} instead: it costs less and is as good, surely less than {most} behind."
+        alike = f"is as good, surely less than {points(standing.register.equivalent)} behind"
+        return f"Use {called(rival)} instead: it needs no training of its own and {alike}."
     if more is None:
         return "Not enough evidence, and as the differences stand no number of test rows would settle it."
     return f"Not enough evidence: you need about {more:,} more test rows, if the differences stay as they are."
@@ -165,7 +165,7 @@ def body(standing: Standing, rival: str) -> str:
     tuned, other = (standing.arms[arm][metric] for arm in (TUNED, rival))
     of = f", the best of {len(standing.found)} rivals," if rival == standing.best and len(standing.found) > 1 else ""
     return (
-        f"On {found.n:,} test rows that no training saw, the fine-tuned model has {metric} {percent(tuned)}; "
+        f"On {found.n:,} held-out test rows, the fine-tuned model has {metric} {percent(tuned)}; "
         f"{called(rival)}{of} {percent(other)}. That is {points(found.difference, signed=True)} "
         f"({100 * standing.register.confidence:g} % interval {100 * found.low:+.1f} to {100 * found.high:+.1f})."
     )

@@ -62,6 +62,6 @@ def test_the_limits_are_those_that_the_evidence_shows() -> None:
     card = appendix(files(details=details, release={"worth": {"smallest": 0.142}}))
     limits = card.split("## Limits")[1]
     assert "1 of 2 labels have fewer than 10 test rows, the least 8." in limits
-    assert "3 rows of `a` were answered with `b`." in limits
+    assert "3 rows of a were answered with b." in limits
     assert "`c`" not in limits
     assert "less than 14.2 points" in limits

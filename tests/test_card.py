@@ -171,7 +171,7 @@ def test_each_label_is_on_the_card_with_its_intervals() -> None:
     assert told == (
         f"\n## By label, fine-tuned\n\n{FROM_DETAILS}\n\n"
         "| label | precision | recall | F1 |\n| --- | --- | --- | --- |\n"
-        f"| a\\|b | {half} | {half} | {half} |\n| c | - | - | {half} |\n"
+        f"| a&#124;b | {half} | {half} | {half} |\n| c | - | - | {half} |\n"
     )
 
 
@@ -190,12 +190,12 @@ def test_how_sure_it_was_and_each_field_is_on_the_card() -> None:
 
 def test_no_text_of_the_user_breaks_out_of_its_place_on_the_card() -> None:
     """A label or rule with bars and breaks is one cell; a system message of several lines is one item of the list."""
-    assert "\n| a\\|b c | - | - | - |\n" in parts({"classes": {"a|b\n c": {}}})
+    assert "\n| a&#124;b c &#60;img&#62; | - | - | - |\n" in parts({"classes": {"a|b\n c <img>": {}}})
     changed = copy.deepcopy(RELEASE)
     changed["metrics"]["arms"] = {"base": {"rule:x|y": {"value": 0.25, "low": 0.15, "high": 0.37, "n": 59}}}
     changed["prompt"]["system"] = "Answer.\n\n## A heading"
     told = model_card(changed)
-    assert "\n| base | rule:x\\|y | 0.250 | 0.150 to 0.370 | 59 |\n" in told
+    assert "\n| base | rule:x&#124;y | 0.250 | 0.150 to 0.370 | 59 |\n" in told
     assert "\n- System message: Answer.\n  \n  ## A heading\n" in told
 
 

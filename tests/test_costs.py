@@ -85,7 +85,7 @@ def test_a_price_that_is_not_known_makes_no_cost(gap: dict[str, Any]) -> None:
     """Nor a break-even volume; the sentence says so."""
     found = told(PRICES.model_copy(update=gap))
     assert (found["endpoint"].per_1000, found["endpoint"].earned_back) == (None, "not known")
-    assert "is not known without the price" in sentence(found, "endpoint", "the hosted model", "EUR")
+    assert "is not known: its tokens or their price" in sentence(found, "endpoint", "the hosted model", "EUR")
     with pytest.raises(ValueError, match="must be known"):
         break_even(found["fine-tuned"], found["endpoint"])
 

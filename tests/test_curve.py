@@ -127,7 +127,8 @@ def test_what_is_no_share_is_refused(told_of: str) -> None:
 
 
 CURVE: dict[str, Any] = {
-    "adapter": "a" * 64, "metric": "accuracy", "text": "Twice the rows, 200, would bring about +1.5 points.",
+    "adapter": "a" * 64, "test": "c" * 64, "metric": "accuracy",
+    "text": "Twice the rows, 200, would bring about +1.5 points.",
     "shares": [
         {"share": share, "rows": rows, "steps": 3, "value": value, "low": value - 0.1, "high": value + 0.1, "n": 60}
         for share, rows, value in ((0.25, 25, 0.31), (0.5, 50, 0.42), (1.0, 100, 0.52))
@@ -141,9 +142,10 @@ CURVE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def part(found: dict[str, Any] | None, adapter: str = "a" * 64) -> str:
+def part(found: dict[str, Any] | None, adapter: str = "a" * 64, test: str = "c" * 64, metric: str = "accuracy") -> str:
     """Render the part of the page, as a page does."""
-    release = Recorded("register/release.json", {"digests": {"adapter": adapter}})
+    told = {"digests": {"adapter": adapter, "test": test}, "worth": {"metric": metric}}
+    release = Recorded("register/release.json", told)
     return "".join(curve_part(None if found is None else Recorded("curve/curve.json", found), release))
 
 
@@ -162,6 +164,8 @@ def test_a_curve_of_another_model_is_not_shown() -> None:
     """It says so; without a curve there is nothing."""
     assert "is of another model" in part(CURVE, "b" * 64)
     assert "0.520" not in part(CURVE, "b" * 64)
+    assert "is of other test rows" in part(CURVE, test="b" * 64)
+    assert "is of another metric" in part(CURVE, metric="macro_f1")
     assert part(None) == ""
 
 

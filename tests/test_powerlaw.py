@@ -26,11 +26,6 @@ def test_a_curve_that_does_not_fall_is_flat(errors: list[float]) -> None:
     assert (law.scale[0], law.floor[0]) == (0, pytest.approx(np.mean(errors)))
 
 
-def test_of_three_shares_no_floor_is_fitted() -> None:
-    """A scale and a power are two numbers already."""
-    assert fitted(ROWS[1:], np.array([[0.5, 0.45, 0.42]]), EVEN[1:]).floor[0] == 0
-
-
 def answered(random: np.random.Generator, errors: Numbers, n: int) -> Numbers:
     """Draw right and wrong for rows that are as hard for every share."""
     hard, own = random.normal(size=n), random.normal(size=(len(errors), n))
@@ -70,9 +65,11 @@ def test_a_steep_curve_is_told_with_its_interval() -> None:
     assert told(growth, "accuracy") == f"Twice the rows, 1,166, would bring {wanted}"
 
 
-def test_two_shares_say_nothing() -> None:
-    """Any two points lie on some law."""
-    growth = grown(ROWS[2:], answered(np.random.default_rng(1), np.array([0.5, 0.3]), 100), 300, 1)
+@pytest.mark.parametrize("errors", [[0.5, 0.3], [0.5, 0.45, 0.42]])
+def test_few_shares_say_nothing(errors: list[float]) -> None:
+    """So few points lie on some law whatever they are."""
+    rows = ROWS[-len(errors) :]
+    growth = grown(rows, answered(np.random.default_rng(1), np.array(errors), 100), 300, 1)
     assert growth is None
     assert "cannot be told" in told(growth, "accuracy")
 

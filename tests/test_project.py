@@ -39,7 +39,7 @@ ONE_ROOM: dict[str, str | tuple[str, ...]] = {
     "sklearn": "pipeline/rival/",
     "threadpoolctl": "pipeline/rival/features.py",
     # Distances of counts, and the tests that arms are compared by.
-    "scipy": tuple(f"pipeline/{name}.py" for name in ("drift", "discordance", "comparisons", "power")),
+    "scipy": tuple(f"pipeline/{name}.py" for name in ("drift", "discordance", "comparisons", "forgetting", "power")),
     "sacrebleu": "pipeline/texts.py",
     "jsonschema": "pipeline/rules.py",
     "matplotlib": "pipeline/pictures.py",

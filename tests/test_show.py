@@ -1,11 +1,14 @@
 """Laws of the table at the end of a run; what else is printed, test_cli and test_retrain read."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from flows.show import shown, table_of
+from flows.show import console as printed_on
+from flows.show import next_steps, results, shown, table_of
+from pipeline.pairs import write_json
 
 HALF = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}
 
@@ -49,3 +52,28 @@ def test_a_rival_that_lacks_the_gates_measure_has_no_line() -> None:
     assert lines({"metric": "accuracy", "arms": {"base": {"accuracy": HALF}, "other": {"macro_f1": HALF}}}) == [
         ["base", "accuracy", "0.500", "0.250", "to", "0.750", "8"]
     ]
+
+
+def test_a_label_in_a_reason_is_no_markup(tmp_path: Path) -> None:
+    """Brackets are printed as they are, whatever the terminal would make of them."""
+    reason = "'[/refund]' became worse than the champion's, '[red]' too"
+    release = {
+        "metrics": {"arms": {}},
+        "verdict": "keep",
+        "reasons": [reason],
+        "worth": {"text": "[bold]", "table": []},
+    }
+    (tmp_path / "data/register").mkdir(parents=True)
+    write_json(tmp_path / "data/register/release.json", release)
+    write_json(tmp_path / "data/register/cost.json", {"text": "dear"})
+    with printed_on.capture() as printed:
+        results(tmp_path)
+    assert reason in printed.get()
+    assert "worth it?  [bold] dear\n" in printed.get()
+
+
+def test_the_version_that_was_made_is_the_one_to_promote(tmp_path: Path) -> None:
+    """Not the first of all."""
+    with printed_on.capture() as printed:
+        next_steps(tmp_path, "7", champion=False)
+    assert "tunesmith promote 7 --why TEXT" in printed.get()

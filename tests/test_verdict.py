@@ -52,7 +52,7 @@ def test_the_paragraph_of_a_model_to_ship() -> None:
     """What to do, the numbers of both with their intervals and n, the difference, and what could have been shown."""
     assert verdict(175, {"base": FAR, "tfidf": (30, 8)}).text == (
         "Ship the fine-tuned model: it is surely better than all that was tried without it (the base model, tfidf). "
-        "On 175 test rows that no training saw, the fine-tuned model has accuracy 49.7 % (95 % interval 42.4 to 57.0); "
+        "On 175 held-out test rows, the fine-tuned model has accuracy 49.7 % (95 % interval 42.4 to 57.0); "
         "tfidf, the best of 2 rivals, 37.1 % (95 % interval 30.3 to 44.5). "
         "That is +12.6 points (95 % interval +6.0 to +19.6). "
         "A test of this size shows a true gain of 10.2 points or more in four cases of five."
@@ -66,7 +66,7 @@ def test_the_paragraph_of_a_model_to_ship() -> None:
          "Ship the fine-tuned model: it is surely better by more than 5.0 points than all that was tried without it ("),
         (175, {"base": BEHIND}, {}, "Use the base model instead: it is surely better than the fine-tuned model."),
         (2000, {"base": FAR, "tfidf": LEVEL}, {},
-         "Use tfidf instead: it costs less and is as good, surely less than 2.0 points behind."),
+         "Use tfidf instead: it needs no training of its own and is as good, surely less than 2.0 points behind."),
         (2000, {"endpoint": LEVEL}, {},
          "Not enough evidence, and as the differences stand no number of test rows would settle it."),
         (175, {"champion": FAR}, {}, "Not enough evidence: no rival answered that does without fine-tuning."),

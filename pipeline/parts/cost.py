@@ -35,9 +35,14 @@ def cost_part(cost: Recorded, metrics: Recorded, metric: str) -> Iterator[str]:
     )
 
 
+def form_of(amount: float | None) -> str:
+    """Give the format of an amount: from a hundred on in whole units, never as a power of ten."""
+    return ",.0f" if amount is not None and amount >= 100 else ",.3g"
+
+
 def line_row(line: Recorded) -> str:
     """Render an arm."""
-    own = [cell_of(line[name], ",.3g") for name in ("upfront", "per_1000")]
+    own = [cell_of(line[name], form_of(line[name].value)) for name in ("upfront", "per_1000")]
     took = [cell_of(line[name], FORMS[name]) for name in ("request_p50", "request_p95", "rows_per_second")]
     tokens = [cell_of(line[name], FORMS[name]) for name in ("tokens_in", "tokens_out")]
     back = f"<td class='n'>{line['earned_back'].shown()}</td>"

@@ -1,7 +1,8 @@
 """What more training rows would bring: the learning curve, and the labels that want more of them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from pipeline.parts.table import numbers
 from pipeline.recorded import Recorded, triple
@@ -29,14 +30,24 @@ def curve_part(curve: Recorded | None, release: Recorded) -> Iterator[str]:
     if curve is None:
         return
     yield "<h2>What more training rows would bring</h2>"
-    if curve["adapter"].value != release["digests"]["adapter"].value:
-        yield "<p>The learning curve in data/curve is of another model: <code>tunesmith curve</code> measures anew.</p>"
+    if other := otherwise(curve.value, release.value):
+        yield f"<p>The learning curve in data/curve is of {other}: <code>tunesmith curve</code> measures anew.</p>"
         return
     yield f"<p>{curve['text'].shown()}</p>"
     yield drawing(curve)
     yield numbers(["training rows", curve["metric"].value], map(share_row, curve["shares"]))
     yield f"<p><small>{CAUTION}</small></p>"
     yield from labels_part(curve)
+
+
+def otherwise(curve: Mapping[str, Any], release: Mapping[str, Any]) -> str | None:
+    """Say of what a curve is that this model's is not; None if it is this model's, by this metric on these rows."""
+    digests = release["digests"]
+    if curve["adapter"] != digests["adapter"]:
+        return "another model"
+    if curve["test"] != digests["test"]:
+        return "other test rows"
+    return "another metric" if curve["metric"] != release["worth"]["metric"] else None
 
 
 def share_row(share: Recorded) -> str:
