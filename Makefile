@@ -40,4 +40,4 @@ ui: setup ## runs, curves and versions in the browser
 
 clean: setup ## stop the servers; remove what the stages wrote here (DVC's cache and MLflow's database stay)
 	$(BIN)/tunesmith down
-	rm -rf data/ingest data/validate data/tokenize data/rivals data/finetune data/evaluate data/register
+	rm -rf data/ingest data/validate data/tokenize data/baselines data/finetune data/evaluate data/register

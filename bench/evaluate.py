@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import torch
 
-from bench.banking import messages, rows, systems
-from bench.measure import Claim, in_turn
-from pipeline.generate import LabelTrie, Manner, answer, generate
-from pipeline.model import load_base, settle
+from bench.banking77 import messages, rows, systems
+from bench.claims import Claim, in_turn
+from pipeline.generation.generate import LabelTrie, Manner, answer, generate
+from pipeline.model.adapters import load_base, settle
+from pipeline.model.base_model import fetch
+from pipeline.model.chat_template import Renderer, load_tokenizer
 from pipeline.params import Params
-from pipeline.prompt import Renderer, load_tokenizer
-from pipeline.weights import fetch
 
 ROWS = 64
 

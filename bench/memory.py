@@ -9,21 +9,21 @@ from multiprocessing import get_context
 import psutil
 import torch
 
-from bench.banking import messages, rows, systems
-from bench.measure import RESULTS
-from pipeline import forecast
-from pipeline.counts import count
-from pipeline.model import settle, to_train
+from bench.banking77 import messages, rows, systems
+from bench.claims import RESULTS
+from pipeline.estimate import run
+from pipeline.estimate.token_counts import count
+from pipeline.finetune.training import loss_of
+from pipeline.model.adapters import settle, to_train
+from pipeline.model.base_model import fetch
+from pipeline.model.chat_template import Encoded, Renderer, load_tokenizer
 from pipeline.params import Params
-from pipeline.prompt import Encoded, Renderer, load_tokenizer
-from pipeline.training import loss_of
-from pipeline.weights import fetch
 
 CASES = ((1024, 16, False), (4096, 16, False), (4096, 16, True), (16384, 32, True))
 """Tokens of a pass, rows of about 500 tokens in the batch, and whether activations are computed twice: 16,384 tokens
 whose activations are kept want more than the 24 GiB of a usual machine."""
 STEPS = 500
-MIB = forecast.MIB
+MIB = run.MIB
 
 
 def peak(params: Params, encoded: Sequence[Encoded], steps: int) -> tuple[float, float, float]:
@@ -31,13 +31,13 @@ def peak(params: Params, encoded: Sequence[Encoded], steps: int) -> tuple[float,
     finetune = params.finetune
     settle(params.model, 1)
     loss = loss_of(to_train(fetch(params.model).folder, params.model, finetune), encoded, finetune).train()
-    optimizer = torch.optim.AdamW(forecast.trained(loss), lr=finetune.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(run.trained(loss), lr=finetune.learning_rate, fused=True)
     batches, held = count(encoded, loss, finetune).steps, 0.0
     for number in range(steps):
-        forecast.take(batches[number % len(batches)], loss, optimizer, finetune)
+        run.take(batches[number % len(batches)], loss, optimizer, finetune)
         if number == steps // 5:
             held = psutil.Process().memory_info().rss / MIB
-    return forecast.peak() / MIB, held, psutil.Process().memory_info().rss / MIB
+    return run.peak() / MIB, held, psutil.Process().memory_info().rss / MIB
 
 
 def apart(params: Params, encoded: Sequence[Encoded], steps: int) -> tuple[float, float, float]:

@@ -47,7 +47,7 @@ def row_tests() -> dict[str, Callable[[str], bool]]:
     """List our checks of a text as functions of it, by name: whether it is good."""
     from ftfy.badness import badness  # noqa: PLC0415
 
-    from pipeline.personal import KINDS, spans_of  # noqa: PLC0415
+    from pipeline.validate.pii import KINDS, spans_of  # noqa: PLC0415
 
     controls, markup, seen = re.compile(CONTROLS), re.compile(MARKUP), re.compile(r"\S")
     return {

@@ -19,16 +19,16 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from bench.banking import messages, rows, systems
-from bench.measure import Claim, gemm_peak, in_turn
-from pipeline.batches import IGNORED, labels_of, shared_prefix
-from pipeline.checkpoints import Checkpoints
-from pipeline.model import load_base, settle, to_train
+from bench.banking77 import messages, rows, systems
+from bench.claims import Claim, gemm_peak, in_turn
+from pipeline.finetune.checkpoints import Checkpoints
+from pipeline.finetune.loss import shared_prefix
+from pipeline.finetune.trainer import PairTrainer, Progress, Rows, passes
+from pipeline.finetune.training import arguments, loss_of, optimizer_steps
+from pipeline.model.adapters import load_base, settle, to_train
+from pipeline.model.base_model import fetch
+from pipeline.model.chat_template import IGNORED, Encoded, Renderer, labels_of, load_tokenizer
 from pipeline.params import Params
-from pipeline.prompt import Encoded, Renderer, load_tokenizer
-from pipeline.trainer import PairTrainer, Progress, Rows, passes
-from pipeline.training import arguments, loss_of, optimizer_steps
-from pipeline.weights import fetch
 
 disable_progress_bars()
 transformers.utils.logging.set_verbosity_error()

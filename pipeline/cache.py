@@ -10,9 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from pipeline.digests import MANIFEST, file_digests
-from pipeline.pairs import read_json, write_json
-from pipeline.problem import Problem
+from pipeline.errors import Problem
+from pipeline.files import read_json, write_json
+from pipeline.hashing import MANIFEST, file_digests
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.pairs import read_json
+from pipeline.files import read_json
 
 FOLDER = Path("data/champion")
 """What the stages compare a candidate with."""

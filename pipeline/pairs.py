@@ -1,9 +1,7 @@
 """What passes between the stages: pairs, the rows set aside, and how both are kept on disk."""
 
 import hashlib
-import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from json.encoder import encode_basestring
@@ -228,28 +226,3 @@ def write_quarantine(path: Path, rows: Iterable[Quarantined]) -> None:
 def read_quarantine(path: Path) -> list[Quarantined]:
     """Read rows set aside."""
     return [Quarantined(**row) for row in pq.read_table(path).to_pylist()]
-
-
-def write_table(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> None:
-    """Write rows as a Parquet table."""
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), path, compression="zstd")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON for people and diffs: sorted, indented, one newline at the end."""
-    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def counts(values: Iterable[str]) -> dict[str, int]:
-    """How often each value occurs, the commonest first and equals by name."""
-    return ranked(Counter(values))
-
-
-def ranked(found: Mapping[str, int]) -> dict[str, int]:
-    """Put counts in order, the commonest first and equals by name."""
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.generate import Manner, answer
-from pipeline.model import load_base, merged, settle
-from pipeline.pairs import Message, read_json
+from pipeline.errors import Problem
+from pipeline.files import read_json
+from pipeline.generation.generate import Manner, answer
+from pipeline.model.adapters import load_base, merged, settle
+from pipeline.model.base_model import fetch, find
+from pipeline.model.chat_template import Renderer, load_tokenizer
+from pipeline.pairs import Message
 from pipeline.params import Model
-from pipeline.problem import Problem
-from pipeline.prompt import Renderer, load_tokenizer
-from pipeline.weights import fetch, find
 
 BATCH_ROWS = 16
 MAX_NEW_TOKENS = 256

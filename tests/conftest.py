@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.support.chat import CHATML, SPECIAL, SYSTEM
+from tests.support.paths import PROJECT
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -17,17 +20,9 @@ from ruamel.yaml import YAML
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from pipeline.model.chat_template import Encoded, Renderer
 from pipeline.pairs import Message, Pair
 from pipeline.params import Params, parse_params
-from pipeline.prompt import Encoded, Renderer
-
-PROJECT = Path(__file__).resolve().parents[1]
-CHATML = (
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n'}}"
-    "{% endfor %}{% if add_generation_prompt %}{{'<|im_start|>assistant\n'}}{% endif %}"
-)
-SPECIAL = ["<|pad|>", "<|im_start|>", "<|im_end|>"]
-SYSTEM = "Name the colour."
 
 torch.set_num_threads(1)
 
@@ -110,7 +105,7 @@ def pairs() -> list[Pair]:
 @pytest.fixture(scope="session")
 def rows(tokenizer: PreTrainedTokenizerFast) -> list[Encoded]:
     """The rows of the tiny project, encoded."""
-    from tiny import ROWS  # noqa: PLC0415 -- tiny imports this file
+    from tests.support.tiny_params import ROWS  # noqa: PLC0415 -- tiny imports this file
 
     renderer = Renderer(tokenizer, SYSTEM)
     return [renderer.encode((Message("user", prompt),), completion) for prompt, completion in ROWS]

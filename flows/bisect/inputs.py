@@ -9,12 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flows.past import ANSWERS, LOCK
 from flows.reproduce.differences import flat, said
-from flows.snapshot import CHAMPION, git, md5_of_files
-from flows.steady import FIELD, value
+from flows.vcs.dvc_lock import md5_of_files
+from flows.vcs.git import git
+from flows.vcs.input_guard import FIELD, value
+from flows.vcs.snapshot import CHAMPION
+from flows.vcs.states import ANSWERS, LOCK
+from pipeline.errors import Problem
 from pipeline.params import read_yaml
-from pipeline.problem import Problem
 
 STAGE = "evaluate"
 PARAMS, STAGES = "params.yaml", "dvc.yaml"

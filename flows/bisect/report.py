@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.bisect.cache import Measured
+from flows.bisect.evaluate_commit import How
 from flows.bisect.inputs import changes
-from flows.bisect.measured import Measured
 from flows.bisect.steps import Step
-from flows.bisect.trial import How
-from flows.difference import found, row_lines
-from flows.past import PAIRS, Past, bring_back
-from flows.snapshot import git
-from pipeline.problem import Problem
+from flows.review.data_diff import found, row_lines
+from flows.vcs.git import git
+from flows.vcs.states import PAIRS, Past, bring_back
+from pipeline.errors import Problem
 
 SUBJECT = 40
 

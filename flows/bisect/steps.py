@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.bisect.inputs import STAGES, Inputs, inputs_of, with_outcome
-from flows.past import commit_of
-from flows.snapshot import REFS, WRITTEN, git
-from pipeline.problem import Problem
+from flows.vcs.git import git
+from flows.vcs.snapshot import REFS, WRITTEN
+from flows.vcs.states import commit_of
+from pipeline.errors import Problem
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.snapshot import md5_of
+from flows.vcs.dvc_lock import md5_of
 
 Kind = Literal["data", "code", "params", "thread count", "package", "Python", "CPU kind", "device", "base model"]
 

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pipeline
-from flows.mended import whole
-from flows.place import private
-from flows.record.reproduced import tell
-from flows.repro import Journal, StageFailed, environment, follow, words_of
+from flows.paths import private
+from flows.reproduce.comparison import Evidence, Outcome, Rung, climb, judge, read_evidence
 from flows.reproduce.differences import (
     Difference,
     computed,
@@ -24,18 +22,21 @@ from flows.reproduce.differences import (
     package_differences,
     param_differences,
 )
-from flows.reproduce.ladder import Evidence, Outcome, Rung, climb, judge, read_evidence
-from flows.reproduce.packages import build, pinned
+from flows.reproduce.environment import build, pinned
 from flows.reproduce.state import ASIDE, TREE, State, lay_out, set_aside
 from flows.reproduce.target import Target, resolve
-from flows.screen import Screen, show
-from flows.worktree import remove_worktree
+from flows.tracking.queries import tell
+from flows.vcs.dvc import Journal, StageFailed, words_of
+from flows.vcs.output_filter import Screen, show
+from flows.vcs.recovery import whole
+from flows.vcs.subprocesses import environment, follow
+from flows.vcs.worktree import remove_worktree
+from pipeline.errors import Problem
 from pipeline.params import read_yaml
-from pipeline.problem import Problem
 
 Say = Callable[[str], None]
 
-PROBE = Path(pipeline.__file__).with_name("machine.py")
+PROBE = Path(pipeline.__file__).with_name("finetune") / "environment.py"
 
 
 def reproduce(root: Path, what: str, say: Say, *, own_packages: bool) -> Outcome:
@@ -81,7 +82,7 @@ def described(target: Target) -> str:
 
 
 def machine(python: str, folder: Path) -> dict[str, Any]:
-    """Describe this machine, and the packages that an interpreter has, in the words of `pipeline.machine`.
+    """Describe this machine, and the packages that an interpreter has, in the words of `pipeline.finetune.environment`.
 
     Raises:
         Problem: If the interpreter cannot load what the stages need.

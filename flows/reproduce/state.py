@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import trail
-from flows.champion import brought_back
-from flows.past import RELEASE
-from flows.place import private
-from flows.repro import stages
-from flows.reproduce.ladder import Evidence, read_evidence
-from flows.snapshot import md5_of
-from flows.worktree import add_worktree, bring_data
+from flows.champion import promotion_log
+from flows.champion.store import brought_back
+from flows.paths import private
+from flows.reproduce.comparison import Evidence, read_evidence
+from flows.vcs.dvc import stages
+from flows.vcs.dvc_lock import md5_of
+from flows.vcs.states import RELEASE
+from flows.vcs.worktree import add_worktree, bring_data
 from pipeline.champion import ADAPTER, FOLDER, RECORD
-from pipeline.pairs import read_json, write_json
+from pipeline.errors import Problem
+from pipeline.files import read_json, write_json
 from pipeline.params import read_yaml
-from pipeline.problem import Problem
 
 TREE, ASIDE = "reproduce", "recorded"
 
@@ -94,7 +94,7 @@ def show_champion(root: Path, state: State) -> None:
     if met is None or before is None or (folder.exists() and md5_of(folder) == met):
         return
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        found = brought_back(root, trail.moves(root, release["name"]), before, Path(place))
+        found = brought_back(root, promotion_log.moves(root, release["name"]), before, Path(place))
         shutil.rmtree(folder / ADAPTER, ignore_errors=True)
         shutil.copytree(found.adapter, folder / ADAPTER)
         write_json(folder / RECORD, found.release)

@@ -4,12 +4,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import trail
-from flows.origin import made as origin_of
-from flows.record.reproduced import Made, by_alias, by_commit, by_run, by_version
-from flows.snapshot import git
+from flows.champion import promotion_log
+from flows.champion.origin import made as origin_of
+from flows.paths import PROMOTIONS
+from flows.tracking.queries import Made, by_alias, by_commit, by_run, by_version
+from flows.vcs.git import git
+from pipeline.errors import Problem
 from pipeline.params import load_params
-from pipeline.problem import Problem
 
 RUN_ID = re.compile(r"[0-9a-f]{4,32}")
 NUMBER = re.compile(r"\d{1,6}")
@@ -75,16 +76,16 @@ def champion_called(root: Path, what: str) -> str | None:
     name, alias = alias_called(root, what)
     if alias != CHAMPION or name != load_params(root / "params.yaml").register.name:
         return None
-    told = trail.moves(root, name)
+    told = promotion_log.moves(root, name)
     if not told:
         raise Problem(
             f"{name}@{CHAMPION}",
             "nobody was ever promoted",
-            expected=f"a line of {name} in {trail.PROMOTIONS}",
+            expected=f"a line of {name} in {PROMOTIONS}",
             do="`tunesmith run` makes the first champion; commit that file and dvc.lock",
         )
-    digest = trail.reigns(told)[-1]
-    return origin_of(root, digest, trail.made_by(told, digest)).commit
+    digest = promotion_log.reigns(told)[-1]
+    return origin_of(root, digest, promotion_log.made_by(told, digest)).commit
 
 
 def commit_called(root: Path, what: str) -> str | None:

@@ -104,7 +104,7 @@ class Ingest(Section):
 
 
 class Checks(Section):
-    """What becomes of rows that break each check; `pipeline.suite` says what each expects."""
+    """What becomes of rows that break each check; `pipeline.validate.expectations` says what each expects."""
 
     empty_prompt: Judged
     empty_completion: Judged

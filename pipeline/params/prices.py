@@ -18,4 +18,4 @@ class Prices(Section):
     """An hour of this machine, on which everything but a hosted model runs."""
     tokens_in_million: Price | None
     tokens_out_million: Price | None
-    """A million tokens that the rival `endpoint` reads, and writes; null: not known, and then nor is its cost."""
+    """A million tokens that the baseline `endpoint` reads, and writes; null: not known, and then nor is its cost."""

@@ -1,0 +1,131 @@
+"""Claim curves: the loss of every step is TRL's, on the same rows in the same batches from the same first weights."""
+
+import json
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from datasets import Dataset, disable_progress_bars
+from torch.utils.data import Sampler
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+from trl import SFTConfig, SFTTrainer
+
+from bench.banking77 import messages, rows, systems
+from bench.claims import RESULTS
+from pipeline.finetune.checkpoints import Checkpoints
+from pipeline.finetune.sampler import WindowedSampler
+from pipeline.finetune.training import arguments, loss_of, optimizer_steps, train
+from pipeline.model.adapters import settle, to_train
+from pipeline.model.base_model import fetch
+from pipeline.model.chat_template import IGNORED, Encoded, Renderer, labels_of, load_tokenizer
+from pipeline.params import Finetune, Model, Params
+
+disable_progress_bars()
+transformers.utils.logging.set_verbosity_error()
+
+STEPS = 50
+BATCH_ROWS = 4
+GOAL = 1e-4
+
+
+class InOrder(Sampler[int]):
+    """The rows of our first epoch, in its order."""
+
+    def __init__(self, encoded: Sequence[Encoded], finetune: Finetune) -> None:
+        lengths = [len(row.input_ids) for row in encoded]
+        self.order = list(
+            WindowedSampler(lengths, batch_rows=finetune.batch_rows, window=finetune.length_window, seed=finetune.seed)
+        )
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Any:
+        return iter(self.order)
+
+
+class Losses(TrainerCallback):
+    """Collects the loss of each step."""
+
+    def __init__(self) -> None:
+        self.found: list[float] = []
+
+    def on_log(self, _args: Any, _state: Any, _control: Any, logs: dict[str, float], **_: Any) -> None:
+        """Take it."""
+        if "loss" in logs:
+            self.found.append(logs["loss"])
+
+
+class Trl(SFTTrainer):  # type: ignore[misc]
+    """TRL's trainer, given our order of rows."""
+
+    order: InOrder
+
+    def _get_train_sampler(self, *_: Any) -> InOrder:
+        return self.order
+
+
+def trl(model: Model, finetune: Finetune, encoded: Sequence[Encoded], scratch: Path) -> list[float]:
+    """Train with TRL on rows that are tokenized already, from the first weights that ours begins with."""
+    base = fetch(model)
+    settle(model, finetune.seed)
+    told = arguments(finetune, optimizer_steps(len(encoded), finetune), scratch)
+    kept = (
+        "per_device_train_batch_size", "num_train_epochs", "learning_rate", "lr_scheduler_type", "warmup_steps",
+        "weight_decay", "max_grad_norm", "seed", "logging_steps", "use_cpu", "output_dir",
+    )  # fmt: skip
+    columns = {
+        "input_ids": [row.input_ids for row in encoded],
+        "completion_mask": [[int(label != IGNORED) for label in labels_of(row, 0)] for row in encoded],
+    }
+    trainer = Trl(
+        model=to_train(base.folder, model, finetune),
+        args=SFTConfig(
+            **{name: getattr(told, name) for name in kept}, max_length=1024, completion_only_loss=True,
+            report_to="none", save_strategy="no", disable_tqdm=True, gradient_checkpointing=False, bf16=False,
+            dataloader_pin_memory=False,
+        ),
+        train_dataset=Dataset.from_dict(columns),
+        processing_class=load_tokenizer(base.folder),
+    )  # fmt: skip
+    trainer.order, losses = InOrder(encoded, finetune), Losses()
+    trainer.add_callback(losses)
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    return losses.found
+
+
+def tunesmith(model: Model, finetune: Finetune, encoded: Sequence[Encoded]) -> list[float]:
+    """Train as the stage does."""
+    settle(model, finetune.seed)
+    loss = loss_of(to_train(fetch(model).folder, model, finetune), encoded, finetune)
+    points: list[dict[str, float | int]] = []
+    train(loss, encoded, [], finetune, points.append, Checkpoints(None))
+    return [point["train_loss"] for point in points]
+
+
+def claim(params: Params) -> list[str]:
+    """Measure the claim and put it into a line."""
+    finetune = params.finetune.model_copy(update={"epochs": 1, "log_every": 1, "batch_rows": BATCH_ROWS})
+    renderer = Renderer(load_tokenizer(fetch(params.model).folder), systems()["short"])
+    found = rows("train")[: STEPS * finetune.batch_rows]
+    encoded = [renderer.encode(messages(text), label) for text, label in found]
+    ours = tunesmith(params.model, finetune, encoded)
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        theirs = trl(params.model, finetune, encoded, Path(scratch))
+    apart = [abs(own - other) for own, other in zip(ours, theirs, strict=True)]
+    told = {"claim": "curves", "steps": STEPS, "ours": ours, "trl": theirs, "largest_difference": max(apart)}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "curves.json").write_text(
+        json.dumps({**told, "goal": GOAL, "machine": platform.machine(), "torch": torch.__version__}, indent=2) + "\n",
+        encoding="utf-8",
+    )
+    sys.stderr.write(f"curves: ours {ours[-1]:.4f}, TRL {theirs[-1]:.4f} at step {STEPS}\n")
+    worst = f"largest difference of the loss to TRL's {max(apart):.1e}"
+    return [f"{'curves':<14} {worst} (n={len(apart)} steps, from {ours[0]:.3f} to {ours[-1]:.3f})"]

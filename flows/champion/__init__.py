@@ -1,0 +1,1 @@
+"""The champion's files and the log of promotions."""

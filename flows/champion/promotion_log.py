@@ -1,0 +1,95 @@
+"""Who was champion when, by whom and why: a file that only ever grows, and that git keeps."""
+
+import getpass
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from flows.paths import PROMOTIONS
+from pipeline.errors import Problem
+
+How = Literal["gate", "promote", "rollback"]
+
+
+@dataclass(frozen=True)
+class Move:
+    """One change of the champion of a name.
+
+    Args:
+        name: The model's name.
+        adapter: SHA-256 of the weights that became champion.
+        before: SHA-256 of those that were it until then; None if none were.
+        how: `gate`: the verdict of register; `promote` and `rollback`: a person, by the command of that name.
+        why: In words.
+        state: The commit of the state that made the weights; None if it is not known.
+        who: The user in whose name it was done; whoever runs this.
+        at: When, in UTC; now.
+    """
+
+    name: str
+    adapter: str
+    before: str | None
+    how: How
+    why: str
+    state: str | None
+    who: str = field(default_factory=getpass.getuser)
+    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def told(self) -> str:
+        """The move in one line."""
+        over = f" in place of {self.before[:12]}" if self.before else ""
+        return f"{self.at} {self.how} by {self.who}: {self.adapter[:12]}{over}: {self.why}"
+
+
+def moves(root: Path, name: str) -> list[Move]:
+    """Read the moves of a name, the oldest first.
+
+    Raises:
+        Problem: If a line is no move.
+    """
+    path = root / PROMOTIONS
+    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []  # a reason may hold other line ends
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(Move(**json.loads(line)))
+        except (TypeError, json.JSONDecodeError) as error:
+            raise Problem(
+                f"{PROMOTIONS} line {number}", "is no move of a champion", do="bring the file back with git"
+            ) from error
+    return [move for move in found if move.name == name]
+
+
+def append(root: Path, move: Move) -> None:
+    """Add a move, on a line of its own whatever an editor made of the last one."""
+    path = root / PROMOTIONS
+    cut = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
+    with path.open("a", encoding="utf-8") as lines:
+        lines.write(("\n" if cut else "") + json.dumps(asdict(move), ensure_ascii=False) + "\n")
+
+
+def reigns(told: list[Move]) -> list[str]:
+    """List the champions that one can go back to, the present one last: a rollback takes back what put it there.
+
+    A merge of two branches may leave one rollback twice; it counts once.
+    """
+    found: list[str] = []
+    for move in told:
+        if move.before and not found:
+            found.append(move.before)
+        if move.how == "rollback" and move.adapter in found:
+            while found[-1] != move.adapter:
+                found.pop()
+        else:
+            found.append(move.adapter)
+    return found
+
+
+def made_by(told: list[Move], adapter: str) -> str | None:
+    """Give the commit of the state that made these weights, as far as a move names it."""
+    return next((move.state for move in told if move.adapter == adapter and move.state), None)

@@ -1,0 +1,145 @@
+"""What the command prints: errors in a line, of a run a short table, and where to look next."""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+
+from pipeline.errors import Problem
+from pipeline.files import read_json
+
+VERDICTS = {
+    "promote": "[green]promoted[/]: it is the champion now",
+    "keep": "[yellow]not promoted[/]: recorded as challenger",
+    "unchanged": "[green]unchanged[/]: these weights are the champion's already",
+}
+
+SHOWN_REASONS = 4
+ASIDE = " " * 11
+"""Before what belongs to a word at the left."""
+WHOLE = ("base", "fine-tuned", "champion")
+"""Arms of which more than the gate's measure is shown."""
+
+console = Console(highlight=False, soft_wrap=True)
+
+P = ParamSpec("P")
+
+
+def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Show a Problem as one line and exit with 1, Ctrl-C with 130; leave every other exception alone."""
+
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except Problem as problem:
+            print(f"error: {problem}", file=sys.stderr)
+            raise typer.Exit(1) from problem
+        except KeyboardInterrupt as stop:
+            print("stopped; nothing is half-written, and the next run goes on from here", file=sys.stderr)
+            raise typer.Exit(130) from stop
+
+    return guarded
+
+
+def freshness(reasons: Sequence[str], *, ran: bool) -> str:
+    """Put the state of a stage into a few words: what changed since it ran, if it ever did."""
+    if not reasons:
+        return "[green]fresh[/]"
+    if not ran:
+        return "[yellow]stale[/]  not run here yet"
+    more = f" and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
+    return f"[yellow]stale[/]  {', '.join(reasons[:SHOWN_REASONS])}{more}"
+
+
+def results(root: Path) -> None:
+    """Print the held-out results, the verdict and its reasons."""
+    release = read_json(root / "data/register/release.json")
+    console.print()
+    console.print(table_of(release["metrics"]))
+    console.print(f"verdict    {VERDICTS[release['verdict']]}")
+    for reason in release["reasons"]:
+        console.print(f"{ASIDE}{reason}", markup=False)
+    worth = f"{release['worth']['text']} {read_json(root / 'data/register/cost.json')['text']}"
+    console.print(f"worth it?  {worth}", markup=False)
+    if release["worth"]["table"]:
+        console.print(Padding(baselines_of(release["worth"]), (0, 0, 0, len(ASIDE))))
+
+
+def table_of(metrics: dict[str, Any]) -> Table:
+    """Make the table of what is measured of each arm, the gate's measure first.
+
+    Of baselines that are neither the base model nor a champion, only the gate's. All there is, each house rule and each
+    label too, is on the model card and in `data/evaluate/`.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, justify in (
+        ("arm", "left"),
+        ("metric", "left"),
+        ("value", "right"),
+        ("95 % interval", "left"),
+        ("n", "right"),
+    ):
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    for arm, measures in metrics["arms"].items():
+        for measure in shown(measures, metrics["metric"], whole=arm in WHOLE):
+            found = measures[measure]
+            table.add_row(
+                arm,
+                measure,
+                f"{found['value']:.3f}",
+                f"{found['low']:.3f} to {found['high']:.3f}",
+                str(found["n"]),
+            )
+    return table
+
+
+def baselines_of(worth: dict[str, Any]) -> Table:
+    """Make the table of the baselines, the best first, with how much more the fine-tuned model has and what is sure."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, justify in (
+        ("baseline", "left"), (worth["metric"], "right"), ("fine-tuned has more", "left"), ("p, corrected", "left"),
+        ("it is", "left"),
+    ):  # fmt: skip
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    for line in worth["table"]:
+        if line["difference"] is None:
+            table.add_row(line["arm"], f"{line['value']:.3f}")
+            continue
+        gain = f"{line['difference']:+.3f} ({line['difference_low']:+.3f} to {line['difference_high']:+.3f})"
+        table.add_row(line["arm"], f"{line['value']:.3f}", gain, f"{line['p_value']:.2g}", line["word"])
+    return table
+
+
+def shown(measures: Iterable[str], gate: str, *, whole: bool) -> list[str]:
+    """Choose the measures of an arm that are shown, in their order: not each house rule, and few twice."""
+    first = [name for name in (gate, f"{gate} clean") if name in measures]
+    others = [name for name in measures if not name.startswith("rule:") and not name.endswith(" clean")]
+    return list(dict.fromkeys([*first, *others])) if whole else first
+
+
+def next_steps(root: Path, version: str | None, *, champion: bool) -> None:
+    """Say where to look after a run, and how to ask the champion, or to make one if there is none.
+
+    Args:
+        root: Of the checkout.
+        version: Of the model that the run made; None if it is not known.
+        champion: Whether there is one.
+    """
+    command = "tunesmith" if not (root / ".venv/bin/tunesmith").exists() else ".venv/bin/tunesmith"
+    console.print("look at    data/validate/report.html      what was found in the data")
+    console.print("           data/tokenize/preview.html     what training sees, token by token")
+    console.print("           data/register/report.html      was it worth it: every number, and where the arms differ")
+    console.print("           data/register/README.md        the model card")
+    console.print(f"           {command + ' up':<30} runs, curves and versions in the browser")
+    if champion:
+        console.print(f"           {command + ' predict TEXT':<30} ask the champion")
+    else:
+        make = f"{command} promote {version or 'VERSION'} --why TEXT"
+        console.print(f"           {make:<30} make it champion all the same")

@@ -1,0 +1,166 @@
+"""Commands on what was: what changed since, who was champion, what made what."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from flows import paths
+from flows.cli import console
+from flows.cli.console import plain_errors
+
+app = typer.Typer(rich_markup_mode="rich")
+
+
+@app.command()
+@plain_errors
+def diff(
+    rev: Annotated[
+        str | None,
+        typer.Argument(metavar="REV", help="A commit, tag or run; else what the champion was made from."),
+    ] = None,
+    *,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="A comment for a pull request: model, accepted tokens, pairs.")
+    ] = False,
+) -> None:
+    """Say what changed in the pairs, row by row, and what it calls for by the rules in params.yaml.
+
+    Nothing is run or left behind. The same is recorded with every run.
+
+    [dim]Examples:[/]
+
+        tunesmith diff           since the champion, else since the last run
+
+        tunesmith diff HEAD~3    since an earlier commit
+
+        tunesmith diff --markdown main   the model and the accepted tokens too, for GitHub
+    """
+    from flows.review.data_diff import compare, lines
+    from flows.review.pull_request import review
+    from flows.vcs.recovery import mend_if_free
+
+    root = paths.root()
+    mend_if_free(root)
+    if markdown:
+        sys.stdout.write(review(root, rev))
+        return
+    for line in lines(*compare(root, rev)):
+        console.console.print(line, markup=False)
+
+
+@app.command()
+@plain_errors
+def bisect(
+    good: Annotated[str, typer.Option(metavar="REV", help="A commit where the number is good.")],
+    bad: Annotated[str, typer.Option(metavar="REV", help="A later one on its line, where it is bad.")],
+    metric: Annotated[
+        str, typer.Option(help="As evaluate names it, or f1, precision or recall of a label: f1[LABEL].")
+    ],
+    limit: Annotated[float | None, typer.Option(help="Bad is below it; else halfway between good and bad.")] = None,
+) -> None:
+    r"""Find the commit that made a number of the model worse, and say what it changed, row by row.
+
+    A binary search. What dvc.lock or DVC's cache has of a commit is read, the rest is made in a worktree, with the
+    packages of now; MLflow and the champion stay as they are. Broken off, it goes on where it was.
+
+    [dim]Example:[/]
+
+        tunesmith bisect --good HEAD~12 --bad HEAD --metric 'f1\[refund]'
+    """
+    from flows.bisect.bisect import bisect as find
+
+    find(paths.root(), good, bad, metric, limit, lambda line: console.console.print(line, markup=False))
+
+
+@app.command()
+@plain_errors
+def pull() -> None:
+    """Bring into a clone what DVC keeps of this commit: sources, what the stages left, and the champion.
+
+    From the cache, and from the remote if one is set. What is lost of the stages the next run makes again.
+
+    [dim]Example:[/]
+
+        tunesmith pull
+    """
+    from flows.project.pull import pull as bring
+
+    for line in bring(paths.root()):
+        console.console.print(line, markup=False)
+
+
+@app.command()
+@plain_errors
+def promote(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number in MLflow.")],
+    why: Annotated[str, typer.Option(help="The reason; it is kept for good.")],
+) -> None:
+    """Make a version the champion, whatever the gate said of it.
+
+    Who, when and why is kept in data/promotions.jsonl, for git, and shown at the version in MLflow.
+
+    [dim]Example:[/]
+
+        tunesmith promote 3 --why "fewer wrong refunds in the pilot"
+    """
+    from flows.tracking.promote import promote as make_champion
+
+    for line in make_champion(paths.root(), version, why):
+        console.console.print(line, markup=False)
+
+
+@app.command()
+@plain_errors
+def rollback(
+    why: Annotated[str, typer.Option(help="The reason; it is kept for good.")] = "rolled back by hand",
+) -> None:
+    """Make the champion before the present one the champion again; once more goes back further.
+
+    [dim]Example:[/]
+
+        tunesmith rollback
+    """
+    from flows.tracking.promote import rollback as go_back
+
+    for line in go_back(paths.root(), why):
+        console.console.print(line, markup=False)
+
+
+@app.command()
+@plain_errors
+def lineage(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help="Of a commit, data, run, version, alias or adapter; or a file."),
+    ] = None,
+    *,
+    verify: Annotated[bool, typer.Option("--verify", help="Compute everything again, and name what is wrong.")] = False,
+) -> None:
+    """Show what made what, from the source files to the alias: every chain of which ID names a part, or all.
+
+    Digests and ids may be cut to their first four characters or more. With --verify each fault is a line, and the
+    exit code is 1 if there is any.
+
+    [dim]Examples:[/]
+
+        tunesmith lineage champion              what made the champion
+
+        tunesmith lineage data/raw/pairs.jsonl  which models were made of this file, as it is now
+
+        tunesmith lineage --verify              check every model there is
+    """
+    from flows.lineage.chains import chains, find, lines
+    from flows.lineage.verify import faults
+
+    root = paths.root()
+    found = chains(root) if name is None else find(root, name)
+    for chain in found:
+        for line in [*lines(chain), ""]:
+            console.console.print(line, markup=False)
+    if verify:
+        wrong = faults(root, found)
+        for problem in wrong:
+            print(f"fault: {problem}", file=sys.stderr)
+        console.console.print(f"{len(found)} chains checked, {len(wrong)} faults")
+        raise typer.Exit(1 if wrong else 0)

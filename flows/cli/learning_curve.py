@@ -1,0 +1,132 @@
+"""`tunesmith curve`: models of shares of the training rows, and what more rows would bring."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from flows import paths
+from flows.cli import console
+from flows.cli.console import plain_errors
+from flows.vcs import dvc, output_filter, subprocesses
+from flows.vcs.lock import only_run
+from flows.vcs.recovery import mend
+from pipeline.errors import Problem
+from pipeline.files import read_json
+from pipeline.params import load_params
+
+CURVE = Path("data", "curve", "curve.json")
+PLACE = "curve"
+"""In the private folder: what was trained, to go on from."""
+BEHIND = ("register",)
+"""Stages that need not be fresh."""
+SHOWN = 5
+"""Labels that are shown."""
+
+app = typer.Typer(rich_markup_mode="rich")
+
+
+@app.command()
+@plain_errors
+def curve(
+    shares: Annotated[
+        str, typer.Option(metavar="PERCENT,...", help="Shares of the training rows to train on, besides all of them.")
+    ] = "10,25,50",
+) -> None:
+    """Train on shares of the training rows too, and say what twice the rows would bring, and which labels want them.
+
+    All shares have the params of this checkout and the same test rows. What was trained before is not trained again.
+
+    [dim]Examples:[/]
+
+        tunesmith curve                 10, 25, 50 and 100 % of the rows; about as long as one training
+
+        tunesmith curve --shares 5,10,25,50
+    """
+    root, wanted = paths.root(), shares_of(shares)
+    with only_run(root, "tunesmith curve"):
+        mend(root)
+        need_fresh(root)
+        measure(root, wanted, output_filter.Screen(output_filter.show, lambda _line: None))
+    found = read_json(root / CURVE)
+    console.console.print(table_of(found))
+    for line in lines(found):
+        console.console.print(line, markup=False)
+
+
+def shares_of(told: str) -> list[float]:
+    """Read shares in percent: rising, each once.
+
+    Raises:
+        Problem: If one is no number between 0 and 100.
+    """
+    found = set()
+    for word in told.split(","):
+        try:
+            percent = float(word)
+        except ValueError:
+            percent = 0.0
+        if not 0 < percent < 100:
+            why = "is no share of the rows"
+            raise Problem("--shares", why, expected="numbers between 0 and 100, as in 10,25,50", got=repr(word))
+        found.add(percent / 100)
+    return sorted(found)
+
+
+def need_fresh(root: Path) -> None:
+    """Refuse to measure beside a model that is not of these files.
+
+    Raises:
+        Problem: If a stage up to evaluate is stale, or never ran.
+    """
+    load_params(root / "params.yaml")
+    stale = [stage for stage in dvc.status(root) if stage in dvc.stages(root) and stage not in BEHIND]
+    if stale or not (root / "data/evaluate/metrics.json").exists():
+        got = f"stale: {', '.join(stale)}" if stale else "no evaluation here"
+        raise Problem("tunesmith curve", "the model of all rows is to be there first", got=got, do="`tunesmith run`")
+
+
+def measure(root: Path, shares: list[float], say: Callable[[bytes], None]) -> None:
+    """Let the shares be trained and measured, in a process as the stages have.
+
+    Raises:
+        Problem: If it fails, with its own line.
+    """
+    home = paths.private(root) / PLACE
+    more = {
+        "TUNESMITH_CHECKPOINTS": str(home / "checkpoints"),
+        "TORCHINDUCTOR_CACHE_DIR": str(paths.private(root) / "compiled"),
+        **({"TUNESMITH_TERMINAL": "1"} if sys.stderr.isatty() else {}),
+    }
+    command = [sys.executable, "-m", "pipeline.learning_curve", str(home / "models"), *map(str, shares)]
+    code, output = subprocesses.follow(command, root, subprocesses.environment(**more), say)
+    if code:
+        raise Problem("tunesmith curve", dvc.words_of([], output, code).removeprefix("error: "))
+
+
+def table_of(found: dict[str, Any]) -> Table:
+    """Make the table of the shares, and of what twice the rows would have."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("training rows", justify="right")
+    table.add_column(found["metric"], justify="right")
+    table.add_column("95 % interval")
+    for one in [*found["shares"], *([found["twice"]] if found["twice"] else [])]:
+        rows = f"{one['rows']:,}" if "share" in one else f"expected of {one['rows']:,}"
+        table.add_row(rows, f"{one['value']:.3f}", f"{one['low']:.3f} to {one['high']:.3f}")
+    return table
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """Say what the curve says, and where it stands."""
+    yield found["text"]
+    yield "The intervals are of the test rows; another seed of the training would move the points too."
+    out = [one for one in found["labels"] if one["stands_out"]]
+    if out:
+        named = (f"{one['label']} ({100 * one['gain']:+.0f} points, {one['rows']:,} rows)" for one in out[:SHOWN])
+        yield f"Labels that surely gained by the last of the rows: {', '.join(named)}."
+    elif found["labels"]:
+        yield "No label stands out: what each gained by the last of the rows may be chance."
+    yield f"In {CURVE}; `tunesmith run` puts it on the page of the run."

@@ -1,0 +1,263 @@
+"""The `tunesmith` command: each command in a few lines, the work elsewhere."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import paths
+from flows.cli import console, demo, history, learning_curve, service
+from flows.cli.console import plain_errors
+from flows.vcs import dvc_lock, git
+from pipeline.errors import Problem
+from pipeline.params import load_params
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Every fine-tuned model out of one versioned pipeline: run it, look at it, rebuild it.",
+)
+
+app.add_typer(history.app)
+app.add_typer(service.app)
+app.add_typer(demo.app)
+app.add_typer(learning_curve.app)
+
+
+@app.command()
+@plain_errors
+def run(
+    until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
+    force: Annotated[str | None, typer.Option(metavar="STAGE", help="Run this stage even if it is fresh.")] = None,
+) -> None:
+    """Bring every stale stage up to date, and record the result.
+
+    What is fresh is skipped. The first stage that fails ends the run with its reason.
+
+    [dim]Examples:[/]
+
+        tunesmith run                   all that is stale, from ingest to register
+
+        tunesmith run --until validate  only look at the data
+
+        tunesmith run --force finetune  train again with the same data and params
+    """
+    from flows.champion import store
+    from flows.run.run import run as run_stale
+
+    root = paths.root()
+    plan, report = run_stale(root, until, force, console.console.print)
+    if report is None:
+        console.console.print(f"nothing to do: all {len(plan.stages)} stages are fresh, no stage was run")
+        return
+    ran = sum(outcome == "ran" for outcome, _ in report.stages.values())
+    recorded = f"MLflow run {report.run_id[:8]}, {report.version or 'no release'}"
+    if report.untold:
+        recorded = f"{report.untold}; it is told by the next run, or by `tunesmith sync`"
+    console.console.print(f"\n{ran} of {len(report.stages)} stages run; {recorded}", markup=False)
+    if report.remote != "none":
+        console.console.print(f"data in DVC's remote: {report.remote}; state in git's: {report.pushed}", markup=False)
+    if plan.complete:
+        console.results(root)
+        made = report.version.split()[-1] if report.version else None
+        console.next_steps(root, made, champion=store.held(root, plan.params.register.name) is not None)
+
+
+@app.command()
+@plain_errors
+def data() -> None:
+    """Show what the checks found in the data: counts, rows, and how to mend them; also after a run that stopped there.
+
+    [dim]Example:[/]
+
+        tunesmith data
+    """
+    from flows.review.data_findings import lines
+
+    for line in lines(paths.root()):
+        console.console.print(line, markup=False)
+
+
+@app.command()
+@plain_errors
+def plan() -> None:
+    """Say what a run will cost: tokens, steps, time, memory and disk, measured on a few steps that are not kept.
+
+    The data are checked and tokenized first, if they are stale; what will not fit is a warning.
+
+    [dim]Example:[/]
+
+        tunesmith plan
+    """
+    from flows.run.run import run as run_stale
+    from flows.vcs.subprocesses import environment
+
+    root = paths.root()
+    run_stale(root, "tokenize", None, console.console.print)
+    console.console.print("taking a few steps to measure")
+    done = subprocess.run([sys.executable, "-m", "pipeline.estimate"], cwd=root, env=environment(), check=False)
+    if done.returncode < 0:
+        raise Problem(
+            "tunesmith plan",
+            f"its steps were ended by signal {-done.returncode}, most likely for want of memory",
+            do="lower finetune.pass_tokens",
+        )
+    raise typer.Exit(done.returncode)
+
+
+@app.command()
+@plain_errors
+def status() -> None:
+    """Show each stage, fresh or stale and why, and who the champion is.
+
+    [dim]Example:[/]
+
+        tunesmith status
+    """
+    from flows.champion import store
+    from flows.vcs import dvc
+    from flows.vcs.recovery import mend_if_free
+
+    root = paths.root()
+    mend_if_free(root)
+    params, _ = load_params(root / "params.yaml"), git.head(root)
+    stale, ran = dvc.status(root), dvc_lock.outputs(root)
+    for stage in dvc.stages(root):
+        why = stale.pop(stage, [])
+        console.console.print(f"{stage:<10} {console.freshness(why, ran=stage in ran)}")
+    for other, why in stale.items():
+        console.console.print(f"{other:<10} [yellow]changed[/]  {'; '.join(why)}")
+    held = store.held(root, params.register.name)
+    named = "none yet" if held is None else f"{held.release['name']}, adapter {held.digest[:12]}"
+    console.console.print(f"champion   {named}")
+
+
+@app.command()
+@plain_errors
+def reproduce(
+    what: Annotated[
+        str, typer.Argument(metavar="COMMIT|RUN|VERSION", help="3, NAME/3, @champion, a run's id, or a commit.")
+    ],
+    env: Annotated[
+        bool, typer.Option("--env", help="Install the packages that it pins, and use those: needs the network.")
+    ] = False,
+) -> None:
+    """Make a past model again from its own code and data, and say whether each step came out the same.
+
+    Exit code 0: identical, or within the tolerance that is declared for another kind of machine. 1: it differs, with
+    the first step that does, and why.
+
+    [dim]Examples:[/]
+
+        tunesmith reproduce 3                 version 3 of this project's model
+
+        tunesmith reproduce @champion         in a fresh clone too, where MLflow knows nothing
+
+        tunesmith reproduce 4f1c2d --env      a run or a commit, with the packages of its time
+    """
+    from flows.reproduce.rebuild import reproduce as make_again
+
+    outcome = make_again(
+        paths.root(), what, lambda line: console.console.print(line, markup=False), own_packages=env
+    )  # fmt: skip
+    raise typer.Exit(1 if outcome.result == "differs" else 0)
+
+
+@app.command()
+@plain_errors
+def sync() -> None:
+    """Make MLflow agree with the files: what it has lost is rebuilt.
+
+    [dim]Example:[/]
+
+        tunesmith sync
+    """
+    from flows.tracking.sync import sync as make_agree
+
+    for line in make_agree(paths.root()) or ["MLflow agrees with the files already"]:
+        console.console.print(line, markup=False)
+
+
+@app.command()
+@plain_errors
+def new(
+    folder: Annotated[Path, typer.Argument(help="The new project; must not exist yet.")],
+    pairs: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="Your prompt/response pairs: JSONL, JSON, CSV or Parquet."),
+    ],
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Your own test set; without it a share of the pairs is held out.",
+        ),
+    ] = None,
+    prompt_column: Annotated[
+        str | None, typer.Option(help="Column with the prompt, if its name does not say so.")
+    ] = None,
+    completion_column: Annotated[str | None, typer.Option(help="Column with the completion or label.")] = None,
+) -> None:
+    """Make a new repository of this shape round your own pairs.
+
+    Git and DVC are set up, the data tracked by DVC, params.yaml filled in, the first commit made.
+
+    [dim]Examples:[/]
+
+        tunesmith new ../support --pairs chats.jsonl
+
+        tunesmith new ../intents --pairs train.csv --test test.csv --prompt-column text --completion-column category
+    """
+    from flows.project.new import Given, make_project
+
+    given = Given(pairs, test, prompt_column, completion_column)
+    for line in make_project(folder, given):
+        console.console.print(line, markup=False)
+
+
+@app.command()
+@plain_errors
+def accept_contract() -> None:
+    """Keep the tokens that a few training pairs have now, and say what that changes.
+
+    They are written to data/golden.jsonl, for git. A run whose tokens for them are others stops at tokenize.
+
+    [dim]Example:[/]
+
+        tunesmith accept-contract
+    """
+    from flows.vcs.subprocesses import environment
+
+    command = [sys.executable, "-m", "pipeline.tokenize.golden_tokens"]
+    done = subprocess.run(command, cwd=paths.root(), env=environment(), check=False)
+    raise typer.Exit(done.returncode)
+
+
+@app.command()
+@plain_errors
+def predict(
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="One or more messages.")],
+) -> None:
+    """Answer with the champion, a line for each text.
+
+    [dim]Example:[/]
+
+        tunesmith predict "where is my parcel?"
+    """
+    from flows.champion import store
+    from flows.vcs.subprocesses import environment
+
+    root = paths.root()
+    name = load_params(root / "params.yaml").register.name
+    if store.held(root, name) is None:
+        raise Problem(
+            name, "has no champion yet", do="`tunesmith run` makes one, if the gate lets it; `tunesmith promote` does"
+        )
+    command = [sys.executable, "-m", "pipeline.predict", str(store.home(root, name)), *texts]
+    done = subprocess.run(command, cwd=root, env=environment(), check=False)
+    raise typer.Exit(done.returncode)

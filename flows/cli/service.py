@@ -1,0 +1,71 @@
+"""Commands on what stays up: the servers, and the watch."""
+
+from typing import Annotated
+
+import typer
+
+from flows import paths
+from flows.cli import console
+from flows.cli.console import plain_errors
+
+app = typer.Typer(rich_markup_mode="rich")
+
+
+@app.command()
+@plain_errors
+def up() -> None:
+    """Start this project's Prefect server and MLflow pages in the background, on this machine alone.
+
+    Runs are followed at the first address, models and curves at the second. `tunesmith run` starts faster while they
+    are up.
+
+    [dim]Example:[/]
+
+        tunesmith up
+    """
+    from flows.service import servers
+    from flows.tracking import sync as sync_module
+
+    root = paths.root()
+    sync_module.make_store(root)
+    for server in servers.up(root):
+        console.console.print(f"{server.name:<8} {server.address}")
+
+
+@app.command()
+@plain_errors
+def down() -> None:
+    """Stop what `tunesmith up` started.
+
+    [dim]Example:[/]
+
+        tunesmith down
+    """
+    from flows.service import servers
+
+    stopped = servers.down(paths.root())
+    console.console.print(
+        "stopped " + ", ".join(server.name for server in stopped) if stopped else "nothing was running"
+    )
+
+
+@app.command()
+@plain_errors
+def watch(
+    quiet: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="So long no file may change before it is looked at.")
+    ] = 2.0,
+) -> None:
+    """Run whenever the sources or params.yaml change, as far as the rules in params.yaml want it; until Ctrl-C.
+
+    What changes during a run leads to one run after it. A run that fails is told, and the watch goes on. What was
+    done is kept on disk: a watch that was killed goes on where it was. With TUNESMITH_WEBHOOK set, a Slack-compatible
+    address is told of each run that ended, promoted or failed, and of what a person must decide.
+
+    [dim]Example:[/]
+
+        tunesmith watch
+    """
+    from flows.service.watch import watch as keep_watching
+
+    keep_watching(paths.root(), lambda line: console.console.print(line, markup=False), quiet)

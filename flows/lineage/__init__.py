@@ -1,0 +1,1 @@
+"""What made each version, and whether that still holds."""

@@ -1,0 +1,102 @@
+"""Where things are: the project's folder, its private folder for runs and databases, and what the tools are told."""
+
+import json
+import os
+from pathlib import Path
+
+from pipeline.errors import Problem
+
+PRIVATE = ".tunesmith"
+RUNS = "runs"
+"""Below it: a folder for each run."""
+
+PROMOTIONS = "data/promotions.jsonl"
+"""The log of promotions, kept in git."""
+BYTECODE = "__pycache__"
+"""What Python leaves beside code that it runs: no input of any stage, as .dvcignore says to DVC."""
+
+QUIET = {
+    # No tool tells anybody outside what is done here.
+    "DO_NOT_TRACK": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_MODEL_CATALOG_URI": "",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # A database or server that is away must not hold up a training for minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # a failing stage says one line by itself
+    "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": "http://127.0.0.1:4200",
+    "ALEMBIC_LOG_LEVEL": "WARNING",
+}
+
+
+def root() -> Path:
+    """The project's folder: this one, or the nearest above it that holds dvc.yaml and params.yaml.
+
+    Raises:
+        Problem: If there is none.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").exists() and (folder / "params.yaml").exists():
+            return folder
+    raise Problem(
+        str(here),
+        "is not in a tunesmith project",
+        expected="dvc.yaml and params.yaml",
+        do="go there, or make one with `tunesmith new`",
+    )
+
+
+def private(folder: Path) -> Path:
+    """The folder of what belongs to this checkout alone: lock, journals, databases, servers, the current champion."""
+    place = folder / PRIVATE
+    place.mkdir(exist_ok=True)
+    return place
+
+
+def write_whole(path: Path, values: object) -> None:
+    """Write plain values as JSON, whole or not at all, and down to the disk before this returns."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("w", encoding="utf-8") as out:
+        json.dump(values, out, indent=1)
+        out.flush()
+        os.fsync(out.fileno())
+    part.rename(path)
+
+
+def database(folder: Path) -> Path:
+    """The project's own MLflow database."""
+    return private(folder) / "mlflow.db"
+
+
+def tracking_uri(folder: Path) -> str:
+    """Where MLflow's data is: MLFLOW_TRACKING_URI, else the project's own database, named in full."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(folder)}"
+
+
+def keeps_records(folder: Path) -> bool:
+    """Whether the project keeps MLflow's data itself.
+
+    Asked of the address, not of the environment: MLflow writes the address that it is given into the environment.
+    """
+    return tracking_uri(folder) == f"sqlite:///{database(folder)}"
+
+
+def settle() -> None:
+    """Tell the tools where to keep their things and to keep quiet; what the user has set stays."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        place = private(root())
+    except Problem:
+        return  # outside a project, only commands run that need none of these tools
+    os.environ.setdefault("PREFECT_HOME", str(place / "prefect"))
+    os.environ.setdefault("DVC_SITE_CACHE_DIR", str(place / "dvc"))

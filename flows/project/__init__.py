@@ -1,0 +1,1 @@
+"""Makes a project, and brings its states and data."""

@@ -1,0 +1,180 @@
+"""The ladder from the raw data to the verdict: each rung as recorded and as found, and what that means."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from flows.reproduce.differences import Difference, computed
+from pipeline.files import read_json
+
+Result = Literal["identical", "within tolerance", "differs"]
+Files = Mapping[str, str]
+
+FIRST_LOSSES = 5
+"""Points of the training curve that are looked at: later ones say more about rounding that adds up than of faults."""
+LOSS_TOLERANCE = 1e-3
+"""Relative. Other kernels add in another order, and what that changes grows with the steps: over fifty steps against
+another library's code for the same training, `make bench` finds 7e-5."""
+SAME_ANYWHERE = ("raw data", "pairs", "splits", "token ids and masks")
+"""Rungs without computed numbers: their bytes are promised on every machine."""
+TRAINED = ("finetune", "evaluate", "register")
+CONDITIONS = ("CPU kind", "device", "thread count")
+"""Of no account for what is not computed by the model."""
+RAW = "raw data"
+UNEXPLAINED = (
+    "none found: data, code, params, packages and machine are those recorded, so it does not come out the same twice"
+)
+TOLERANCE = (
+    f"the first losses are the same to {LOSS_TOLERANCE:g} of their value, each measure lies within its recorded 95 % "
+    "interval, and what is not computed has the same bytes"
+)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One rung: the digests of its items by name, recorded and found.
+
+    `near` says whether what was found will do on another kind of machine.
+    """
+
+    name: str
+    stage: str
+    recorded: Files
+    found: Files
+    near: bool
+
+    @property
+    def same(self) -> bool:
+        """Whether every item has the digest that was recorded."""
+        return self.recorded == self.found
+
+    @property
+    def apart(self) -> list[str]:
+        """The items that differ."""
+        names = [*self.recorded, *(name for name in self.found if name not in self.recorded)]
+        return [name for name in names if self.recorded.get(name) != self.found.get(name)]
+
+    def line(self, *, elsewhere: bool) -> str:
+        """Say in one line what was recorded, what was found, and what that means."""
+        word = "same" if self.same else "within tolerance" if elsewhere and self.near else "differs"
+        return f"{self.name:<20} {digest(self.recorded)[:12]}  {digest(self.found)[:12]}  {word}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the ladder says: the result, the first rung that will not do, and the reasons."""
+
+    result: Result
+    rung: str
+    why: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Say it in a few words, as MLflow is told."""
+        return f"differs at {self.rung}" if self.result == "differs" else self.result
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run left: the digest of each file and folder by its path, and what its JSON files say."""
+
+    files: Files
+    release: Mapping[str, Any]
+    losses: Sequence[float]
+
+
+def read_evidence(files: Files, tree: Path) -> Evidence:
+    """Read what a run left below a folder."""
+    history = (tree / "data/finetune/history.jsonl").read_text(encoding="utf-8").splitlines()
+    losses = [point["train_loss"] for point in map(json.loads, history) if "train_loss" in point]
+    return Evidence(files, read_json(tree / "data/register/release.json"), losses[:FIRST_LOSSES])
+
+
+def climb(sources: Sequence[str], recorded: Evidence, found: Evidence) -> list[Rung]:
+    """Put up the ladder.
+
+    Args:
+        sources: Paths of the raw data.
+        recorded: What the run left then.
+        found: What it left now.
+    """
+
+    def rung(name: str, stage: str, items: Callable[[Evidence], Files], *, near: bool = True) -> Rung:
+        then, now = items(recorded), items(found)
+        return Rung(name, stage, then, now, near if name not in SAME_ANYWHERE else then == now)
+
+    def files(*paths: str) -> Callable[[Evidence], Files]:
+        return lambda evidence: {path: evidence.files[path] for path in paths}
+
+    splits = ("train", "validation", "test")
+    metrics_near = within_intervals(recorded.release["metrics"], found.release["metrics"])
+    return [
+        rung(RAW, "ingest", files(*sources)),
+        rung("pairs", "ingest", files("data/ingest/pairs.parquet")),
+        rung("splits", "validate", files(*(f"data/validate/{split}.parquet" for split in splits))),
+        rung("token ids and masks", "tokenize", files(*(f"data/tokenize/{split}.arrow" for split in splits))),
+        rung("initial weights", "finetune", lambda one: {"weights": one.release["digests"]["initial_adapter"]}),
+        rung("first losses", "finetune", lambda one: {"losses": digest(one.losses)},
+             near=close(recorded.losses, found.losses)),
+        rung("adapter", "finetune", files("data/finetune/adapter")),
+        rung("predictions", "evaluate", files("data/evaluate/predictions.parquet")),
+        rung("metrics", "evaluate", files("data/evaluate/metrics.json"), near=metrics_near),
+        rung("verdict", "register", lambda one: {"verdict": digest([one.release["verdict"], one.release["reasons"]])}),
+    ]  # fmt: skip
+
+
+def close(recorded: Sequence[float], found: Sequence[float]) -> bool:
+    """Say whether the first losses are the same within the declared tolerance."""
+    return len(recorded) == len(found) and all(
+        abs(then - now) <= LOSS_TOLERANCE * abs(then) for then, now in zip(recorded, found, strict=True)
+    )
+
+
+def within_intervals(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Say whether every measure of every arm lies within the interval that was recorded for it."""
+    then = {(arm, name): metric for arm, measures in recorded["arms"].items() for name, metric in measures.items()}
+    now = {(arm, name): metric for arm, measures in found["arms"].items() for name, metric in measures.items()}
+    return then.keys() == now.keys() and all(
+        metric["low"] <= now[key]["value"] <= metric["high"] for key, metric in then.items()
+    )
+
+
+def judge(rungs: Sequence[Rung], differences: Sequence[Difference], stages: Sequence[str]) -> Outcome:
+    """Say what the ladder means: identical, within the tolerance of another machine, or the first rung that differs.
+
+    Args:
+        rungs: The ladder, from its foot.
+        differences: What is not as it was then.
+        stages: All stages in their order.
+    """
+    apart, elsewhere = [rung for rung in rungs if not rung.same], computed(differences)
+    if not apart:
+        return Outcome("identical", "", ())
+    failing = [rung for rung in apart if not (elsewhere and rung.near)]
+    if not failing:
+        return Outcome("within tolerance", apart[0].name, (*elsewhere, TOLERANCE))
+    first = failing[0]
+    return Outcome("differs", first.name, causes(first, differences, stages))
+
+
+def causes(rung: Rung, differences: Sequence[Difference], stages: Sequence[str]) -> tuple[str, ...]:
+    """Name what may have made a rung differ: what its stage, or one before it, had otherwise than then."""
+    reached = {"", *stages[: stages.index(rung.stage) + 1]}
+    if rung.name == RAW:
+        likely = [str(one) for one in differences if one.what in rung.apart]
+    else:
+        likely = [
+            str(one)
+            for one in differences
+            if one.stage in reached and (rung.stage in TRAINED or one.kind not in CONDITIONS)
+        ]
+    return tuple(likely) or (UNEXPLAINED,)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a plain value; of a single digest, that digest."""
+    if isinstance(value, Mapping) and len(value) == 1:
+        return str(next(iter(value.values())))
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""What a change of the data or of the code means, for people and for pull requests."""

@@ -1,0 +1,1 @@
+"""A run: plan, Prefect flow, the stages one after the other."""

@@ -1,0 +1,1 @@
+"""Servers, and the watch that retrains when the data changes."""

@@ -1,0 +1,1 @@
+"""MLflow: runs, versions and aliases, all rebuilt from files; the only package that imports it."""

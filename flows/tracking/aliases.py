@@ -1,0 +1,99 @@
+"""Who is champion, as MLflow shows it: aliases and the record of every move, both made from the project's own file."""
+
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from flows.champion import promotion_log, store
+from flows.tracking.client import client
+from flows.tracking.versions import (
+    ADAPTER_TAG,
+    CHAMPION,
+    PREVIOUS,
+    Version,
+    alias_of,
+    drop_alias,
+    find_version,
+    set_alias,
+)
+from pipeline.champion import Champion
+from pipeline.errors import Problem
+from pipeline.files import read_json
+from pipeline.hashing import file_sha256, weights_of
+
+MOVE_TAG = "tunesmith.promotion."
+
+
+def show_moves(root: Path, name: str) -> list[str]:
+    """Make the aliases and the record on each version agree with the champion and its moves; say what had to be done.
+
+    A version that MLflow does not have is left out: `tunesmith sync` registers it again.
+    """
+    told, held = promotion_log.moves(root, name), store.held(root, name)
+    for number, move in enumerate(told, start=1):
+        version = find_version(root, name, move.adapter)
+        if version is not None:
+            client(root).set_model_version_tag(name, version.number, f"{MOVE_TAG}{number:04}", move.told)
+    before = promotion_log.reigns(told)[-2:-1]
+    return [
+        *point(root, name, CHAMPION, held.digest if held else None),
+        *point(root, name, PREVIOUS, before[0] if before else None),
+    ]
+
+
+def point(root: Path, name: str, alias: str, adapter: str | None) -> list[str]:
+    """Point an alias at the version with these weights, or at none; say so if it was not so already."""
+    wanted = find_version(root, name, adapter) if adapter else None
+    if alias_of(root, name, alias) == wanted:
+        return []
+    if wanted is None:
+        drop_alias(root, name, alias)
+        return [f"alias {alias} of {name} removed"]
+    set_alias(root, wanted, alias)
+    return [f"alias {alias} points at version {wanted.number} of {name}"]
+
+
+def version_of(root: Path, name: str, number: str) -> Version:
+    """Find a version by its number.
+
+    Raises:
+        Problem: If there is none.
+    """
+    there = sorted(
+        (str(version.version) for version in client(root).search_model_versions(f"name = '{name}'")), key=int
+    )
+    if number not in there:
+        raise Problem(
+            f"version {number} of {name}",
+            "no such version",
+            expected=", ".join(there) or "a version, but there is none yet",
+            do="`tunesmith up` shows them all" if there else "`tunesmith run` makes one",
+        )
+    return Version(name, number)
+
+
+def model_of(root: Path, version: Version, place: Path) -> Champion:
+    """Fetch the model of a version into a folder.
+
+    Raises:
+        Problem: If its weights are not those that the registry names.
+    """
+    where = f"version {version.number} of {version.name}"
+    wanted = client(root).get_model_version(version.name, version.number).tags.get(ADAPTER_TAG, "")
+    try:
+        name = f"models:/{version.name}/{version.number}"
+        folder = Path(mlflow.artifacts.download_artifacts(name, dst_path=str(place))) / "artifacts"
+        found = Champion(folder / "adapter", read_json(folder / "release.json"))
+        digest = file_sha256(weights_of(found.adapter))
+    except (MlflowException, OSError, ValueError) as error:
+        raise Problem(where, "its files are gone", got=str(error), do="make it again with `tunesmith run`") from error
+    if not digest == wanted == found.digest:
+        raise Problem(
+            where,
+            "its weights are not those that the registry names",
+            expected=wanted or f"the tag {ADAPTER_TAG}",
+            got=digest,
+            do="make them again with `tunesmith run`",
+        )
+    return found

@@ -1,0 +1,53 @@
+"""What a run shows of the change of the pairs: the decision as tags, the numbers and the first rows as tables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from flows.review.data_diff import Base
+from flows.review.data_findings import refused
+from flows.tracking.client import client
+from flows.tracking.runs import Run
+from pipeline.files import read_json
+
+
+def show_change(run: Run, against: Base, compared: Mapping[str, Any]) -> None:
+    """Put a comparison of the pairs with those of the past into the run."""
+    change, decision = compared["change"], compared["decision"]
+    run.tag(
+        {
+            "difference.against": f"{against.whose} ({against.state.commit})",
+            "difference.decision": decision["outcome"],
+            "difference.reasons": "; ".join(decision["reasons"]),
+        }
+    )
+    counts = [
+        {"change": kind, "training or validation": change["learnt"][kind], "test": change["tested"][kind]}
+        for kind in change["learnt"]
+    ]
+    labels = [
+        {"label": label, "change": word, "rows": rows}
+        for word in ("new", "vanished")
+        for label, rows in change[f"{word}_labels"].items()
+    ]
+    tables = {"rows": counts, "labels": labels, "examples": compared["examples"]}
+    for name, rows in tables.items():
+        if rows:
+            run.table(pd.DataFrame(rows), f"difference/{name}.json")
+    for name, moved in change["drift"].items():
+        client(run.root).log_metric(run.id, f"drift/{name}", moved)
+
+
+def show_refused(run: Run, started: float) -> None:
+    """Put what the checks found into the run, if it was they that stopped it, since it started (seconds)."""
+    folder = refused(run.root)
+    if folder is None or (folder / "report.json").stat().st_mtime < started:
+        return
+    report = read_json(folder / "report.json")
+    why = {"reason": "stopped", "expects": report["stopped"], "action": "error", "rows": report["rows"]["in"]}
+    broken = [why, *(check for check in report["checks"] if check["rows"])]
+    connected = client(run.root)
+    run.table(pd.DataFrame(broken).fillna(""), "data/reasons.json")
+    connected.log_artifact(run.id, str(folder / "report.html"), "data")
+    connected.log_artifacts(run.id, str(folder / "data_docs"), "data/data_docs")

@@ -1,0 +1,58 @@
+"""Where MLflow keeps things: a database in the project unless the environment names another, made once."""
+
+import logging
+import sqlite3
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from flows.paths import database, keeps_records, private, tracking_uri
+from pipeline.errors import Problem
+
+KIND = "custom_model_development"
+"""Tells MLflow's pages to show training runs first, not traces of a chat application."""
+
+
+@cache
+def client(root: Path) -> MlflowClient:
+    """Connect to MLflow, making the project's database first if it is not there.
+
+    Raises:
+        Problem: If MLflow does not answer.
+    """
+    place = tracking_uri(root)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # each table that it makes is no news
+    mlflow.set_tracking_uri(place)
+    mlflow.set_registry_uri(place)
+    # Several processes that make the tables at once destroy each other's work.
+    with FileLock(private(root) / "mlflow.lock"):
+        found = MlflowClient(place, place)
+        try:
+            found.search_experiments(max_results=1)
+        except MlflowException as error:
+            said = error.message.partition(" failed with exception ")[0]  # what follows is a chain of libraries
+            raise Problem(
+                place, f"MLflow does not answer: {said}", do="start it, or unset MLFLOW_TRACKING_URI"
+            ) from error
+        if keeps_records(root):
+            with closing(sqlite3.connect(database(root))) as connection:
+                connection.execute("PRAGMA journal_mode=wal")  # readers and writers do not wait for each other
+    return found
+
+
+def experiment(root: Path, name: str) -> str:
+    """Find or make the experiment of a model name; its files lie in the project unless a server keeps them."""
+    connected = client(root)
+    found = connected.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    # A server keeps files itself; a database, whosever it is, cannot.
+    served = tracking_uri(root).startswith(("http://", "https://"))
+    own = None if served else (private(root) / "mlartifacts").as_uri()
+    made = connected.create_experiment(name, artifact_location=own, tags={"mlflow.experimentKind": KIND})
+    return str(made)

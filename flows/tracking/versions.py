@@ -1,0 +1,93 @@
+"""Model versions and their aliases: one version for each different model, whatever number of runs made it."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from flows.tracking.client import client
+from flows.tracking.runs import Run
+
+CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
+ADAPTER_TAG = "tunesmith.adapter"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model."""
+
+    name: str
+    number: str
+
+    def state(self, root: Path) -> str | None:
+        """The commit of the state that made it, as its tags name it."""
+        found = client(root).get_model_version(self.name, self.number).tags.get("git.snapshot")
+        return None if found is None else str(found)
+
+
+def find_version(root: Path, name: str, adapter: str) -> Version | None:
+    """Find the version whose adapter has this digest."""
+    found = client(root).search_model_versions(f"name = '{name}' AND tags.`{ADAPTER_TAG}` = '{adapter}'")
+    return Version(name, str(found[0].version)) if found else None
+
+
+def register_version(run: Run, release: Mapping[str, Any], adapter: Path, tags: Mapping[str, object]) -> Version:
+    """Register the model of a release, unless its version is there already.
+
+    The model holds the adapter and the release; it finds the base by its digest when it is loaded.
+    """
+    connected, name = client(run.root), str(release["name"])
+    known = find_version(run.root, name, release["digests"]["adapter"])
+    if known is not None:
+        return known
+    try:
+        connected.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = log_model(run, release, adapter)
+    values = {ADAPTER_TAG: release["digests"]["adapter"], **tags}
+    made = connected.create_model_version(
+        name, source.model_uri, run.id, tags={key: str(value) for key, value in values.items()},
+        description="; ".join(release["reasons"]), model_id=source.model_id,
+    )  # fmt: skip
+    return Version(name, str(made.version))
+
+
+def log_model(run: Run, release: Mapping[str, Any], adapter: Path) -> Any:
+    """Log the model: the adapter, the release, and the code that loads them."""
+    packages = release["environment"]["packages"]
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
+        described = Path(place) / "release.json"
+        described.write_text(json.dumps(release, indent=2, sort_keys=True), encoding="utf-8")
+        with mlflow.start_run(run_id=run.id):
+            return mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(Path(__file__).with_name("pyfunc.py")),
+                artifacts={"adapter": str(adapter), "release": str(described)},
+                code_paths=[str(run.root / "pipeline")],
+                pip_requirements=[f"{package}=={number}" for package, number in packages.items()],
+            )
+
+
+def set_alias(root: Path, version: Version, alias: str) -> None:
+    """Point an alias at a version."""
+    client(root).set_registered_model_alias(version.name, alias, version.number)
+
+
+def alias_of(root: Path, name: str, alias: str) -> Version | None:
+    """Find the version that an alias points at."""
+    try:
+        return Version(name, str(client(root).get_model_version_by_alias(name, alias).version))
+    except MlflowException:
+        return None
+
+
+def drop_alias(root: Path, name: str, alias: str) -> None:
+    """Take an alias away."""
+    client(root).delete_registered_model_alias(name, alias)

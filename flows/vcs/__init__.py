@@ -1,0 +1,1 @@
+"""Git and DVC: states, snapshots, worktrees, the lock file, remotes."""

@@ -1,0 +1,48 @@
+"""Git, as a process."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from pipeline.errors import Problem
+
+AUTHOR = {
+    "GIT_AUTHOR_NAME": "tunesmith",
+    "GIT_AUTHOR_EMAIL": "tunesmith@localhost",
+    "GIT_COMMITTER_NAME": "tunesmith",
+    "GIT_COMMITTER_EMAIL": "tunesmith@localhost",
+}
+
+NO_HOOKS = f"core.hooksPath={os.devnull}"
+
+"""A setting for git: what people hook to their own commits and branches is not meant for ours."""
+
+
+def git(root: Path, *arguments: str, **more: str) -> str:
+    """Run git and return what it prints.
+
+    Raises:
+        Problem: With git's own words, if it fails.
+    """
+    done = subprocess.run(
+        ["git", *arguments], cwd=root, env={**os.environ, **more}, check=False, capture_output=True,
+        encoding="utf-8", errors="surrogateescape",  # names of files are bytes
+    )  # fmt: skip
+    if done.returncode:
+        verb = next(word for word in arguments if word != "-c" and "=" not in word)
+        raise Problem(f"git {verb}", done.stderr.strip() or "failed without a word")
+    return done.stdout.rstrip("\n")
+
+
+def head(root: Path) -> str:
+    """The commit that is checked out.
+
+    Raises:
+        Problem: If there is none: every run is kept as a state of a repository.
+    """
+    try:
+        return git(root, "rev-parse", "--verify", "HEAD^{commit}")
+    except Problem as problem:
+        raise Problem(
+            str(root), "has no git commit", do="`git init` and make a first commit; each run is kept as one"
+        ) from problem

@@ -1,0 +1,74 @@
+"""One run at a time in a checkout; who holds it is written beside the lock."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from flows.paths import private
+from pipeline.errors import Problem
+
+WAIT_SECONDS = 1
+"""For whoever holds the checkout only to look whether it is free."""
+
+
+@contextmanager
+def only_run(root: Path, what: str, name: str = "run") -> Iterator[None]:
+    """Hold the checkout; the kernel lets go of it when the process ends, however it ends.
+
+    Args:
+        root: The checkout.
+        what: The command that holds it.
+        name: Of what there can be one at a time: runs, unless another kind is named.
+
+    Raises:
+        Problem: If another process holds it, saying which.
+    """
+    holder = private(root) / f"{name}.json"
+    lock = FileLock(private(root) / f"{name}.lock")
+    try:
+        lock.acquire(timeout=WAIT_SECONDS)
+    except Timeout as error:
+        raise Problem(
+            str(root), f"busy: {described(holder)}", do="wait for it to end, or stop it; nothing was changed"
+        ) from error
+    with lock:
+        holder.write_text(json.dumps({"what": what, "pid": os.getpid(), "since": time.time()}), encoding="utf-8")
+        yield
+    lock.release()
+
+
+def free(root: Path) -> bool:
+    """Say whether no run holds the checkout at this moment."""
+    with if_free(root) as held:
+        return held
+
+
+@contextmanager
+def if_free(root: Path) -> Iterator[bool]:
+    """Hold the checkout for as long as this lasts, unless a run holds it; say whether it is held now."""
+    lock = FileLock(private(root) / "run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def described(holder: Path) -> str:
+    """Say who holds the checkout."""
+    try:
+        held = json.loads(holder.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return "another run is going on"
+    since = datetime.fromtimestamp(held["since"]).astimezone()
+    return f"`{held['what']}` is going on (process {held['pid']}, since {since:%H:%M:%S})"

@@ -1,0 +1,129 @@
+"""The base model with examples from the training rows: the same for every question, or the nearest to each."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain, zip_longest
+from typing import Protocol
+
+from pipeline.baselines.baseline import Question, Report
+from pipeline.baselines.few_shot_prompt import asked_after
+from pipeline.baselines.language_model import Speaker
+from pipeline.generation.predictions import Given
+from pipeline.model.chat_template import Renderer
+from pipeline.pairs import Pair
+
+
+class Search(Protocol):
+    """Finds training rows for a question."""
+
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:
+        """Learn the training rows."""
+        ...
+
+    def places(self, questions: Sequence[Question], many: int) -> list[list[int]]:
+        """Give the places of the training rows nearest to each question, the nearest first."""
+        ...
+
+    def tokens(self, question: Question) -> int:
+        """Count the tokens that a language model reads to find them."""
+        ...
+
+
+class Shots:
+    """Answers behind examples (few-shot, Brown et al. 2020).
+
+    Prompts with as many examples are answered together: they share what they begin with.
+
+    Args:
+        speaker: The base model.
+        system: Its system message.
+        many: How many examples.
+        seed: Of their choice.
+    """
+
+    def __init__(self, speaker: Speaker, system: str, *, many: int, seed: int) -> None:
+        self.speaker = speaker
+        self.renderer = speaker.renderer(system)
+        self.many = many
+        self.seed = seed
+        self.examples: list[Pair] = []
+
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:  # noqa: ARG002 -- nothing to choose
+        """Draw the examples."""
+        self.examples = spread(train, self.many, self.seed)
+        told = {"examples": [pair.id for pair in self.examples], "examples_wanted": len(self.examples)}
+        return {**told, "prompt_tokens_at_most": self.speaker.room}
+
+    def answer(self, questions: Sequence[Question]) -> list[Given]:
+        """Answer questions behind the examples that fit."""
+        prompts = [asked_after(self.renderer, q, self.examples, self.speaker.room) for q in questions]
+        return say_alike(self.speaker, self.renderer, prompts)
+
+
+class Retrieved:
+    """Answers behind the training rows that are nearest to each question (retrieval-augmented generation over pairs).
+
+    The nearest one stands next to the question.
+
+    Args:
+        speaker: The base model.
+        system: Its system message.
+        search: What finds the rows.
+        many: How many.
+    """
+
+    def __init__(self, speaker: Speaker, system: str, search: Search, *, many: int) -> None:
+        self.speaker = speaker
+        self.renderer = speaker.renderer(system)
+        self.search = search
+        self.many = many
+        self.train: Sequence[Pair] = ()
+
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:
+        """Learn the training rows."""
+        self.train = train
+        told = {"examples_wanted": min(self.many, len(train)), "prompt_tokens_at_most": self.speaker.room}
+        return {**self.search.fit(train, validation), **told}
+
+    def answer(self, questions: Sequence[Question]) -> list[Given]:
+        """Answer questions behind the nearest training rows that fit."""
+        prompts = [
+            asked_after(self.renderer, q, [self.train[place] for place in near], self.speaker.room, best_last=True)
+            for q, near in zip(questions, self.search.places(questions, self.many), strict=True)
+        ]
+        read = [self.search.tokens(question) for question in questions]
+        return say_alike(self.speaker, self.renderer, prompts, read)
+
+
+def spread(train: Sequence[Pair], many: int, seed: int) -> list[Pair]:
+    """Draw pairs by chance, one of each completion before a second of any."""
+    shuffled = random.Random(seed).sample(list(train), len(train))  # noqa: S311 -- no secret
+    by_completion: dict[str, list[Pair]] = {}
+    for pair in shuffled:
+        by_completion.setdefault(pair.completion, []).append(pair)
+    rounds = chain.from_iterable(zip_longest(*by_completion.values()))
+    return [pair for pair in rounds if pair is not None][:many]
+
+
+def say_alike(
+    speaker: Speaker, renderer: Renderer, prompts: Sequence[tuple[list[int], int]], read: Sequence[int] = ()
+) -> list[Given]:
+    """Answer prompts, those with as many examples together.
+
+    Args:
+        speaker: The base model.
+        renderer: The rendering that made the prompts.
+        prompts: Each with the number of its examples.
+        read: Tokens that were read besides, for each.
+    """
+    found: dict[int, Given] = {}
+    for many in sorted({many for _, many in prompts}):
+        places = [place for place, (_, has) in enumerate(prompts) if has == many]
+        given = speaker.say(renderer, [prompts[place][0] for place in places])
+        found |= dict(zip(places, given, strict=True))
+    besides = read or [0] * len(prompts)
+    return [
+        replace(found[place], examples=many, tokens_in=len(prompt) + besides[place])
+        for place, (prompt, many) in enumerate(prompts)
+    ]

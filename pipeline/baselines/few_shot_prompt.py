@@ -1,0 +1,68 @@
+"""Prompts of the baselines that a language model answers: a question, and before it the examples that fit."""
+
+from collections.abc import Sequence
+
+from pipeline.baselines.baseline import Question
+from pipeline.errors import Problem
+from pipeline.model.chat_template import Renderer
+from pipeline.pairs import Message, Pair
+
+
+def asked(renderer: Renderer, question: Question, room: int) -> list[int]:
+    """Render a question.
+
+    Raises:
+        Problem: If it has more tokens than there is room for.
+    """
+    prompt = renderer.prompt(question)
+    if len(prompt) > room:
+        raise Problem(
+            "params.yaml: baselines.max_tokens",
+            "a test or validation row does not fit, not even without examples",
+            expected=f"at most {room} tokens beside the answer",
+            got=f"{len(prompt)} with the system message {renderer.system[:40]!r}",
+            do="raise it, as far as the model reads, or shorten the system message",
+        )
+    return prompt
+
+
+def asked_after(
+    renderer: Renderer, question: Question, examples: Sequence[Pair], room: int, *, best_last: bool = False
+) -> tuple[list[int], int]:
+    """Render a question behind as many examples as there is room for; the last ones go first.
+
+    Args:
+        renderer: The rendering.
+        question: What is asked.
+        examples: Pairs, the most useful first.
+        room: Tokens that the prompt may have.
+        best_last: Put the most useful example next to the question.
+
+    Returns:
+        The prompt, and how many examples it has.
+
+    Raises:
+        Problem: If there is no room for the question alone.
+    """
+    for many in range(len(examples), 0, -1):
+        chosen = examples[:many][::-1] if best_last else examples[:many]
+        prompt = renderer.prompt(behind(question, chosen))
+        if len(prompt) <= room:
+            return prompt, many
+    return asked(renderer, question, room), 0
+
+
+def behind(question: Question, examples: Sequence[Pair]) -> Question:
+    """Put examples before a question as turns of one conversation, behind the system message that it may bring."""
+    systems = tuple(message for message in question[:1] if message.role == "system")
+    turns = tuple(
+        message
+        for pair in examples
+        for message in (*spoken(pair.messages), Message("assistant", pair.completion))
+    )  # fmt: skip
+    return (*systems, *turns, *spoken(question))
+
+
+def spoken(messages: Question) -> Question:
+    """Leave out the system message."""
+    return messages[1:] if messages and messages[0].role == "system" else messages

@@ -1,0 +1,80 @@
+"""The baseline that draws straight lines: logistic regression on features of the questions, for labels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sklearn.linear_model import LogisticRegression
+
+from pipeline.baselines.baseline import Question, Report, Wanted, best, merit, question_of
+from pipeline.baselines.tfidf import Features, Matrix, one_thread
+from pipeline.generation.generate import PROBABILITY_DIGITS
+from pipeline.generation.predictions import Given
+from pipeline.pairs import Pair
+
+STRENGTHS = (1.0, 10.0, 100.0, 0.1, 0.01)
+"""Values of C, the inverse of the regularisation, to choose among; the first if nothing can be chosen."""
+STEPS = 1000
+
+
+class Linear:
+    """Multinomial logistic regression (by scikit-learn) on the view and with the C that do best on validation rows.
+
+    Args:
+        features: How questions are seen.
+        wanted: What is wanted of an answer.
+    """
+
+    def __init__(self, features: Features, wanted: Wanted) -> None:
+        self.features = features
+        self.wanted = wanted
+        self.view = ""
+        self.strength = 0.0
+        self.rows: Matrix = None
+        self.model: Any = None
+
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:
+        """Fit each candidate on the training rows, and keep the one that answers most validation rows rightly."""
+        views, labels = self.features.learn([*map(question_of, train)]), [pair.completion for pair in train]
+        held = self.features.views([*map(question_of, validation)]) if validation else {}
+        tried = [(view, strength) for view in views for strength in STRENGTHS][: None if validation else 1]
+        kept, merits = None, list[float | None]()
+        for view, strength in tried:
+            model = fitted(views[view], labels, strength)
+            merits.append(merit(self.wanted, validation, said(model, held[view])[0]) if validation else None)
+            if best(merits) == len(merits) - 1:
+                kept = model
+        self.model, (self.view, self.strength) = kept, tried[best(merits)]
+        self.rows = views[self.view]
+        told = [
+            {"view": view, "C": c, self.wanted.metric: found} for (view, c), found in zip(tried, merits, strict=True)
+        ]
+        return {
+            "chosen": {"view": self.view, "C": self.strength}, "tried": told, "chosen_on": len(validation),
+            "labels": len(set(labels)), **self.features.report(),
+        }  # fmt: skip
+
+    def answer(self, questions: Sequence[Question]) -> list[Given]:
+        """Say the likeliest label of each question."""
+        labels, probabilities = said(self.model, self.features.views(questions)[self.view])
+        return [
+            Given(label, tokens_in=self.features.tokens(question), probability=probability)
+            for label, probability, question in zip(labels, probabilities, questions, strict=True)
+        ]
+
+
+def fitted(rows: Matrix, labels: Sequence[str], strength: float) -> Any:
+    """Fit one classifier; where there is one label only, that label is it."""
+    if len(set(labels)) == 1:
+        return labels[0]
+    with one_thread():
+        return LogisticRegression(C=strength, max_iter=STEPS).fit(rows, labels)
+
+
+def said(model: Any, rows: Matrix) -> tuple[list[str], list[float]]:
+    """Say the likeliest label of each row, and how likely it is."""
+    if isinstance(model, str):
+        return [model] * rows.shape[0], [1.0] * rows.shape[0]
+    with one_thread():
+        likelihood = model.predict_proba(rows)
+    labels = [str(label) for label in model.classes_[likelihood.argmax(axis=1)]]
+    return labels, [round(float(most), PROBABILITY_DIGITS) for most in likelihood.max(axis=1)]

@@ -1,0 +1,74 @@
+"""Questions as a sentence model sees them; it needs the package sentence-transformers, which nothing else here does."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.baselines.baseline import Question, Report, text_of
+from pipeline.baselines.tfidf import Views
+from pipeline.errors import Problem
+from pipeline.hashing import file_digests, tree_digest
+from pipeline.model.adapters import device
+
+PACKAGE = "sentence_transformers"
+
+
+class Sentences:
+    """Vectors of a sentence model from a local folder (Reimers and Gurevych 2019).
+
+    Args:
+        folder: The model, as sentence-transformers writes it.
+
+    Raises:
+        Problem: If the package or the folder is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if find_spec(PACKAGE) is None:
+            raise Problem(
+                "params.yaml: baselines.sentence_model",
+                "the package sentence-transformers is not installed",
+                do="pip install --constraint constraints.txt --editable '.[sentences]', or take sentences out of "
+                "baselines.which",
+            )
+        if not (folder / "modules.json").is_file():
+            raise Problem(
+                "params.yaml: baselines.sentence_model",
+                "is no folder of a sentence model",
+                expected="modules.json in it",
+                got=str(folder),
+                do="save one there with SentenceTransformer.save",
+            )
+        self.folder = folder
+        self.digest = tree_digest(file_digests(folder))
+
+    @cached_property
+    def model(self) -> Any:
+        """The model, loaded without the network and without code of its own."""
+        package = import_module(PACKAGE)  # at this place: nothing else needs it, and many do not have it
+        return package.SentenceTransformer(
+            str(self.folder), device=str(device()), local_files_only=True, trust_remote_code=False
+        )
+
+    def learn(self, questions: Sequence[Question]) -> Views:
+        """See the training questions; there is nothing to learn."""
+        return self.views(questions)
+
+    def views(self, questions: Sequence[Question]) -> Views:
+        """See questions."""
+        texts = [text_of(question) for question in questions]
+        return {"sentences": np.asarray(self.model.encode(texts, show_progress_bar=False), np.float32)}
+
+    def tokens(self, question: Question) -> int:
+        """Count the tokens that the sentence model reads."""
+        return len(self.model.tokenizer(text_of(question))["input_ids"])
+
+    def report(self) -> Report:
+        """Tell which model it is."""
+        return {"model": self.digest, "sentence-transformers": version("sentence-transformers")}

@@ -1,0 +1,71 @@
+"""Questions as rows of numbers: what linear classifiers and searches by likeness go by."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import FeatureUnion
+from threadpoolctl import threadpool_limits
+
+from pipeline.baselines.baseline import Question, Report, text_of, words_of
+
+Matrix = Any
+"""Of NumPy, or sparse: a row for each question."""
+Views = Mapping[str, Matrix]
+"""Several ways to see the same questions; which one serves best is chosen on validation rows."""
+
+WORDS, LETTERS = 30_000, 50_000
+"""Features at most, the commonest. A classifier has a weight for each of them and each label: memory."""
+
+USUAL: dict[str, Any] = {"sublinear_tf": True, "dtype": np.float32}
+
+
+def one_thread() -> threadpool_limits:
+    """Have NumPy and scikit-learn compute on one thread: others would only wait at products as small as theirs."""
+    return threadpool_limits(1, user_api="blas")
+
+
+class Features(Protocol):
+    """A way to see questions as numbers."""
+
+    def learn(self, questions: Sequence[Question]) -> Views:
+        """Learn what there is to learn from training questions, and see them."""
+        ...
+
+    def views(self, questions: Sequence[Question]) -> Views:
+        """See questions as the training questions were seen."""
+        ...
+
+    def tokens(self, question: Question) -> int:
+        """Count the tokens that a language model reads for it."""
+        ...
+
+    def report(self) -> Report:
+        """Tell what it is made with."""
+        ...
+
+
+class WordsAndLetters:
+    """TF-IDF (Sparck Jones 1972) of single words and pairs of them, and of two to five letters within a word."""
+
+    def __init__(self) -> None:
+        words = TfidfVectorizer(tokenizer=words_of, token_pattern=None, ngram_range=(1, 2), **USUAL, max_features=WORDS)
+        letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **USUAL, max_features=LETTERS)
+        self.union = FeatureUnion([("words", words), ("letters", letters)])
+
+    def learn(self, questions: Sequence[Question]) -> Views:
+        """Learn the words and letters of the training questions, and how common they are."""
+        return {"words and letters": self.union.fit_transform([text_of(question) for question in questions])}
+
+    def views(self, questions: Sequence[Question]) -> Views:
+        """Weigh the words and letters that the training questions have too."""
+        return {"words and letters": self.union.transform([text_of(question) for question in questions])}
+
+    def tokens(self, question: Question) -> int:  # noqa: ARG002 -- as every kind of features
+        """Count nothing: no language model reads."""
+        return 0
+
+    def report(self) -> Report:
+        """Tell how many features were learnt."""
+        return {"features": len(self.union.get_feature_names_out())}

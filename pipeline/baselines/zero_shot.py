@@ -1,0 +1,74 @@
+"""The base model as it is, and with the best of several system messages."""
+
+import random
+from collections.abc import Sequence
+
+from pipeline.baselines.baseline import Question, Report, Wanted, best, merit, question_of
+from pipeline.baselines.few_shot_prompt import asked
+from pipeline.baselines.language_model import Speaker
+from pipeline.generation.predictions import Given
+from pipeline.pairs import Pair
+
+
+class Plain:
+    """The base model with the system message of the params and nothing more (zero-shot).
+
+    Args:
+        speaker: The base model.
+        system: Its system message.
+    """
+
+    def __init__(self, speaker: Speaker, system: str) -> None:
+        self.speaker = speaker
+        self.renderer = speaker.renderer(system)
+
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:  # noqa: ARG002 -- nothing to learn
+        """Learn nothing, but load the model, so that no answer waits for that."""
+        return {"system": self.renderer.system, "prompt_tokens_at_most": self.speaker.room}
+
+    def answer(self, questions: Sequence[Question], progress: str = "") -> list[Given]:
+        """Answer questions."""
+        prompts = [asked(self.renderer, question, self.speaker.room) for question in questions]
+        return self.speaker.say(self.renderer, prompts, progress)
+
+
+class BestPrompt:
+    """The base model with the system message that does best on validation rows.
+
+    Args:
+        speaker: The base model.
+        systems: System messages to choose among; `{labels}` in one stands for all labels.
+        wanted: What is wanted of an answer.
+        rows: Validation rows, at most, to choose on.
+        seed: Of their sample.
+    """
+
+    def __init__(self, speaker: Speaker, systems: Sequence[str], wanted: Wanted, *, rows: int, seed: int) -> None:
+        self.speaker = speaker
+        self.systems = [system.replace("{labels}", ", ".join(wanted.labels)) for system in systems]
+        self.wanted = wanted
+        self.rows = rows
+        self.seed = seed
+        self.chosen = Plain(speaker, self.systems[0])
+
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:  # noqa: ARG002 -- it only chooses
+        """Answer validation rows with each system message; of equally good ones the first is taken."""
+        sample = validation
+        if len(sample) > self.rows:
+            sample = random.Random(self.seed).sample(list(validation), self.rows)  # noqa: S311 -- no secret
+        merits = [self._merit(Plain(self.speaker, system), sample) for system in self.systems]
+        self.chosen = Plain(self.speaker, self.systems[best(merits)])
+        told = [
+            {"system": system, self.wanted.metric: found} for system, found in zip(self.systems, merits, strict=True)
+        ]
+        return {"chosen": {"system": self.chosen.renderer.system}, "tried": told, "chosen_on": len(sample)}
+
+    def _merit(self, plain: Plain, rows: Sequence[Pair]) -> float | None:
+        if not rows:
+            return None
+        answers = plain.answer([*map(question_of, rows)], progress="prompts, choosing")
+        return merit(self.wanted, rows, [given.text for given in answers])
+
+    def answer(self, questions: Sequence[Question]) -> list[Given]:
+        """Answer questions with the system message that was chosen."""
+        return self.chosen.answer(questions)

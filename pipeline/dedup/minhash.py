@@ -1,0 +1,238 @@
+"""Texts that are nearly the same: MinHash finds candidates, their sets of characters in fours decide.
+
+MinHash and its bands: Broder, "On the resemblance and containment of documents" (1997); Leskovec, Rajaraman and Ullman,
+"Mining of Massive Datasets", chapter 3.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from rensa import RMinHash
+
+from pipeline.dedup.normalize import Hashes
+
+Ints = npt.NDArray[np.int64]
+Number = TypeVar("Number", np.int64, np.uint64)
+
+GRAM = 4
+"""Characters of a gram."""
+BANDS, BAND = 16, 4
+"""Pairs alike by 0.8 share a band of the 64 minima all but 2 times in 10,000, by 0.7 all but 1 in 80."""
+TOGETHER = 1_000_000
+"""Letters whose grams are computed at once, and grams of which minima and marks are."""
+CROWD = 40
+"""Of many different texts that share a band, each is compared with so many that come after it, and with the first."""
+COMPARED = 4_000_000
+"""Grams compared at once."""
+MARKS = 8
+"""Words of 64 bits, of which each gram of a text sets one bit."""
+ROUNDING = 1e-9
+"""So that a pair right at the threshold is looked at."""
+BOUNDED = 500_000
+"""Pairs whose marks are compared at once."""
+
+
+@dataclass(frozen=True)
+class Grams:
+    """The different grams of each text as hashes: those of text i are hashes[starts[i]:starts[i + 1]], sorted."""
+
+    hashes: npt.NDArray[np.uint32]
+    starts: Ints
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def sizes(self) -> Ints:
+        """How many each text has."""
+        return np.diff(self.starts)
+
+    def of(self, start: int, end: int) -> "Grams":
+        """Those of some texts that follow each other."""
+        first, last = self.starts[start], self.starts[end]
+        return Grams(self.hashes[first:last], self.starts[start : end + 1] - first)
+
+
+def joined(parts: Sequence[Grams]) -> Grams:
+    """Put the grams of texts behind those of others."""
+    sizes = [np.zeros(1, np.int64), *(part.sizes() for part in parts)]
+    return Grams(
+        np.concatenate([np.zeros(0, np.uint32), *(part.hashes for part in parts)]), np.cumsum(np.concatenate(sizes))
+    )
+
+
+@dataclass(frozen=True)
+class Near:
+    """Pairs of texts, by their places (first < second, in order), and how alike they are."""
+
+    first: Ints
+    second: Ints
+    jaccard: npt.NDArray[np.float64]
+
+
+def near_duplicates(texts: Iterable[str], threshold: float, others: Grams | None = None) -> Near:
+    """Find the pairs of texts whose sets of character grams overlap by at least a threshold.
+
+    Args:
+        texts: Any number, each folded and no two the same; a million short ones take about half a gigabyte.
+        threshold: Least Jaccard index (size of the intersection over size of the union), above 0 and at most 1.
+        others: Grams of more texts, whose places count on behind those of *texts*; two of them are no pair.
+
+    Returns:
+        All such pairs but those that share no band (see BANDS) or meet only in a crowd (see CROWD); none that is not.
+    """
+    parts = [grams_of(some) for some in some_at_a_time(texts)]
+    number = sum(map(len, parts))
+    grams = joined([*parts, others] if others else parts)
+    del parts
+    first, second = candidates(bands_of(grams))
+    first, second = first[first < number], second[first < number]
+    likely = possible(grams, first, second, threshold)
+    first, second = first[likely], second[likely]
+    both = grams.sizes()[first] + grams.sizes()[second]
+    jaccard = np.concatenate([np.zeros(0), *(compared(grams, first[at], second[at]) for at in slices(both, COMPARED))])
+    kept = jaccard >= threshold
+    return Near(first[kept], second[kept], jaccard[kept])
+
+
+def some_at_a_time(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Take texts together whose grams are computed at once, so that only they are ever held twice."""
+    some: list[str] = []
+    letters = 0
+    for text in texts:
+        some.append(text)
+        letters += len(text)
+        if letters >= TOGETHER:
+            yield some
+            some, letters = [], 0
+    if some:
+        yield some
+
+
+def slices(sizes: Ints, most: int) -> Iterator[slice]:
+    """Cut what has so many grams each into slices of at most so many; one at least."""
+    behind = np.cumsum(sizes)
+    start = 0
+    while start < len(sizes):
+        told = behind[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(behind, told + most, side="right")))
+        yield slice(start, end)
+        start = end
+
+
+def bands_of(grams: Grams) -> Hashes:
+    """Hash the minima of each band of each text, some texts at a time."""
+    found = np.empty((len(grams), BANDS), np.uint64)
+    for at in slices(grams.sizes(), TOGETHER):
+        some = grams.of(at.start, at.stop)
+        digests = RMinHash.digest_matrix_from_flat_token_hashes(
+            some.hashes.astype(np.uint64), some.starts.astype(np.uint64), BANDS * BAND, 1
+        )
+        minima = np.array(digests.to_rows(), np.uint32).reshape(-1, BAND)
+        keys = mixed(minima) << np.uint64(32) | mixed(minima[:, ::-1])
+        found[at] = keys.reshape(-1, BANDS)
+    return found
+
+
+def grams_of(texts: Sequence[str]) -> Grams:
+    """Hash the grams of folded texts, all at once; a text shorter than a gram is one gram."""
+    together = "\0".join(text.replace("\0", " ").ljust(GRAM, "\x01") for text in texts) + "\0"
+    letters = np.frombuffer(together.encode("utf-32-le", errors="surrogatepass"), np.uint32)
+    ends = np.equal(letters, 0)
+    windows = np.lib.stride_tricks.sliding_window_view(letters, GRAM)
+    whole: npt.NDArray[np.bool_] = np.asarray(~np.lib.stride_tricks.sliding_window_view(ends, GRAM).any(axis=1))
+    rows: Ints = (np.cumsum(ends) - ends)[: len(whole)][whole]
+    keys = different(rows.astype(np.uint64) << np.uint64(32) | mixed(windows[whole]))
+    starts = np.searchsorted(keys, np.arange(len(texts) + 1, dtype=np.uint64) << np.uint64(32))
+    return Grams(keys.astype(np.uint32), starts.astype(np.int64))
+
+
+def different(numbers: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """Sort numbers and leave out repeated ones; a fifth of the time of np.unique, which hashes them first."""
+    ordered = np.sort(numbers)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
+
+
+def mixed(letters: npt.NDArray[np.uint32]) -> Hashes:
+    """Hash each row of letters to 32 bits (the steps and factors of FNV-1a and MurmurHash3's last mixing)."""
+    found = np.full(len(letters), 0xCBF29CE484222325, np.uint64)
+    for column in letters.T:
+        found = (found ^ column) * np.uint64(0x100000001B3)
+    found ^= found >> np.uint64(33)
+    found *= np.uint64(0xFF51AFD7ED558CCD)
+    return found >> np.uint64(32)
+
+
+def candidates(bands: Hashes) -> tuple[Ints, Ints]:
+    """Find the pairs of rows that have some band in common."""
+    found = np.zeros(0, np.int64)
+    for keys in bands.T:
+        order = np.argsort(keys, kind="stable")
+        found = different(np.concatenate([found, met(keys[order], order, len(keys))]))
+    return np.divmod(found, max(len(bands), 1))
+
+
+def met(keys: Hashes, order: Ints, rows: int) -> Ints:
+    """Pair rows whose keys are equal and stand in an order: first place times all rows, plus second place."""
+    places = np.arange(len(keys))
+    opens = np.maximum.accumulate(np.where(np.diff(keys, prepend=~keys[:1]) != 0, places, 0))
+    pairs = [np.stack([opens, places])]
+    alike = places
+    for apart in range(1, CROWD + 1):
+        alike = alike[alike + apart < len(keys)]
+        alike = alike[keys[alike] == keys[alike + apart]]
+        if not len(alike):
+            break
+        pairs.append(np.stack([alike, alike + apart]))
+    first, second = np.sort(order[np.concatenate(pairs, axis=1)], axis=0)
+    found: Ints = (first * rows + second)[first != second]
+    return found
+
+
+def possible(grams: Grams, first: Ints, second: Ints, threshold: float) -> npt.NDArray[np.bool_]:
+    """Say of which pairs the Jaccard index may reach a threshold; most are told apart without looking at their grams.
+
+    Each bit that one text has marked and the other has not stands for a gram of its own at least, so what is left is as
+    much as they can share. Long texts mark nearly every bit and all pass.
+    """
+    sizes, marks = grams.sizes(), marks_of(grams)
+    found = np.empty(len(first), bool)
+    for start in range(0, len(first), BOUNDED):
+        one, two = first[start : start + BOUNDED], second[start : start + BOUNDED]
+        shared = np.minimum(own(marks, sizes, one, two), own(marks, sizes, two, one))
+        found[start : start + BOUNDED] = shared >= threshold * (sizes[one] + sizes[two] - shared) * (1 - ROUNDING)
+    return found
+
+
+def own(marks: Hashes, sizes: Ints, one: Ints, two: Ints) -> Ints:
+    """Say how many grams of a text another one can have at most."""
+    alone: Ints = np.bitwise_count(marks[one] & ~marks[two]).sum(axis=1, dtype=np.int64)
+    return sizes[one] - alone
+
+
+def marks_of(grams: Grams) -> Hashes:
+    """Set, for each text, a bit for each of its grams."""
+    found = np.zeros((len(grams), MARKS), np.uint64)
+    for at in slices(grams.sizes(), TOGETHER):
+        some = grams.of(at.start, at.stop)
+        texts = np.repeat(np.arange(at.start, at.stop), some.sizes())
+        bits = np.uint64(1) << (some.hashes & np.uint32(63)).astype(np.uint64)
+        np.bitwise_or.at(found, (texts, (some.hashes >> np.uint32(6)) % MARKS), bits)
+    return found
+
+
+def compared(grams: Grams, first: Ints, second: Ints) -> npt.NDArray[np.float64]:
+    """Compute the Jaccard index of pairs: what occurs twice among the grams of both is shared."""
+    sizes = grams.sizes()
+    places = np.stack([first, second], axis=1).ravel()
+    lengths = sizes[places]
+    ends = np.cumsum(lengths)
+    at = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths - grams.starts[places], lengths)
+    pair = np.repeat(np.arange(len(places)) // 2, lengths)
+    keys = np.sort(pair.astype(np.uint64) << np.uint64(32) | grams.hashes[at])
+    twice = (keys[1:][keys[1:] == keys[:-1]] >> np.uint64(32)).astype(np.int64)
+    shared = np.bincount(twice, minlength=len(first))
+    found: npt.NDArray[np.float64] = shared / (sizes[first] + sizes[second] - shared)
+    return found

@@ -1,0 +1,1 @@
+"""Estimates time, memory and price of a run before it is started."""

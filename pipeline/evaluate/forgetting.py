@@ -1,0 +1,80 @@
+"""What a fine-tune unlearnt: general texts and questions before and after, and whether that is more than is allowed."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from scipy.stats import t
+
+from pipeline.evaluate.general_knowledge import General, Known, known
+from pipeline.metrics.metric import share
+from pipeline.stats.bootstrap import CONFIDENCE, Scores, interval, resampled
+from pipeline.stats.paired_comparison import Terms, compare
+
+FEW = 20
+"""Texts below which the bootstrap alone has too short an interval."""
+
+
+def forgetting(
+    general: General, before: Callable[[], Any], after: Callable[[], Any], tokenizer: Any, terms: Terms
+) -> dict[str, Any]:
+    """Measure what was forgotten.
+
+    Args:
+        general: Texts and questions; without any, no model is loaded.
+        before: Gives the base model.
+        after: Gives the fine-tuned one.
+        tokenizer: Of both.
+        terms: Of the intervals.
+
+    Returns:
+        What `forgetting.json` holds: of `texts` the loss in nats a token before and after, and its rise; of `questions`
+        the share of right answers before and after, and its change; each null where there are none.
+    """
+    told: dict[str, Any] = {"texts": None, "questions": None}
+    texts, questions = general.texts, general.questions
+    if texts or questions:
+        first, second = (known(model(), tokenizer, texts, questions) for model in (before, after))
+        told["texts"] = rise(first, second, terms) if texts else None
+        told["questions"] = change(first, second, terms) if questions else None
+    return told | {"digests": dict(general.digests)}
+
+
+def rise(before: Known, after: Known, terms: Terms) -> dict[str, Any]:
+    """Compare the loss of the same texts, in nats a token; the same texts are drawn for both (paired bootstrap)."""
+    tokens = before.tokens
+
+    def mean(losses: Scores) -> dict[str, Any]:
+        draws = resampled(
+            lambda rows: losses[rows].sum(1) / tokens[rows].sum(1), len(tokens), terms.resamples, terms.seed
+        )
+        low, high = interval(draws, CONFIDENCE)
+        value = float(losses.sum() / tokens.sum())
+        reach = around(losses, tokens) if len(tokens) < FEW else 0.0
+        return {"value": value, "n": len(tokens), "low": min(low, value - reach), "high": max(high, value + reach)}
+
+    losses = {"before": before.losses, "after": after.losses, "rise": after.losses - before.losses}
+    return {"n": len(tokens), "tokens": int(tokens.sum()), **{name: mean(values) for name, values in losses.items()}}
+
+
+def around(losses: Scores, tokens: Scores) -> float:
+    """Give how far the interval of a ratio reaches to either side by Student's t; so few draws alone reach too short.
+
+    Args:
+        losses: Of two texts at least; shape (texts,).
+        tokens: Of each; shape (texts,).
+    """
+    n, ratio = len(tokens), losses.sum() / tokens.sum()
+    error = np.sqrt(n / (n - 1) * ((losses - ratio * tokens) ** 2).sum()) / tokens.sum()
+    return float(t.ppf((1 + CONFIDENCE) / 2, n - 1) * error)
+
+
+def change(before: Known, after: Known, terms: Terms) -> dict[str, Any]:
+    """Compare the right answers to the same questions; the change is that of the fine-tuned model against its base."""
+    return {
+        "n": len(before.right),
+        "before": asdict(share(before.right)),
+        "after": asdict(share(after.right)),
+        "change": asdict(compare("questions", after.right, before.right, terms)),
+    }

@@ -1,0 +1,171 @@
+"""General texts and questions on disk, and how likely a model finds them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import Problem
+from pipeline.hashing import file_sha256
+from pipeline.stats.bootstrap import Scores
+
+TEXTS, QUESTIONS = "texts.jsonl", "questions.jsonl"
+PASS_TOKENS = 1024
+"""Token places that go through the model at once; each has the likelihood of every word of the vocabulary."""
+
+Words = Annotated[str, Field(min_length=1)]
+
+
+class Line(BaseModel):
+    """A line of a file: no unknown fields, no conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Text(Line):
+    """Some sentences."""
+
+    text: Words
+
+
+class Question(Line):
+    """The beginning of a sentence, ways to go on, and the place of the right one."""
+
+    question: Words
+    options: Annotated[tuple[Words, ...], Field(min_length=2)]
+    answer: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def has_its_answer(self) -> "Question":
+        """The right option is one of them."""
+        if self.answer >= len(self.options):
+            raise ValueError(f"answer is {self.answer}, and there are {len(self.options)} options, counted from 0")
+        return self
+
+
+Kind = TypeVar("Kind", bound=Line)
+
+
+def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
+    """Read a file; one that is not there, or has nothing in it, has no lines.
+
+    Raises:
+        Problem: With the line that is not as it should be.
+    """
+    if not path.exists():
+        return []
+    found = []
+    try:
+        text = path.read_text(encoding="utf-8").rstrip()
+    except UnicodeDecodeError as error:
+        raise Problem(str(path), "is not UTF-8", got=f"byte {error.start}", do="save it as UTF-8") from error
+    lines = text.split("\n")  # not at the breaks that JSON has within texts
+    for number, line in enumerate(lines if text else (), 1):
+        try:
+            found.append(kind.model_validate_json(line))
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join(map(str, fault["loc"]))
+            what = f"{where}: {fault['msg']}" if where else fault["msg"]
+            raise Problem(f"{path}, line {number}", what, expected=f"fields {', '.join(kind.model_fields)}") from error
+    return found
+
+
+@dataclass(frozen=True)
+class General:
+    """What a model should know whatever it is fine-tuned for, and the SHA-256 of each file that there is."""
+
+    texts: Sequence[Text]
+    questions: Sequence[Question]
+    digests: Mapping[str, str]
+
+
+def read_general(folder: Path) -> General:
+    """Read a folder; what is not there is not measured.
+
+    Raises:
+        Problem: If a file is not as it should be.
+    """
+    texts, questions = read_lines(folder / TEXTS, Text), read_lines(folder / QUESTIONS, Question)
+    if len(texts) == 1:
+        raise Problem(str(folder / TEXTS), "one text alone tells nothing surely", expected="dozens, or none")
+    there = [name for name in (TEXTS, QUESTIONS) if (folder / name).exists()]
+    return General(texts, questions, {name: file_sha256(folder / name) for name in there})
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a model makes of texts and questions.
+
+    Args:
+        losses: Of each text, the sum over its tokens of what they cost, in nats; shape (texts,).
+        tokens: Of each text, without its first, which nothing foretells; shape (texts,).
+        right: Whether each question was answered rightly, 1 or 0; shape (questions,).
+    """
+
+    losses: Scores
+    tokens: Scores
+    right: Scores
+
+
+def known(model: Any, tokenizer: Any, texts: Sequence[Text], questions: Sequence[Question]) -> Known:
+    """Ask a model.
+
+    A question is answered with the option that is likeliest for its length: the log-likelihood of its tokens by its
+    length in bytes, much as `acc_norm` of the Language Model Evaluation Harness has it (Gao et al. 2021).
+    """
+    ids = [encoded(tokenizer, text.text) for text in texts]
+    for text, row in zip(texts, ids, strict=True):
+        if len(row) < 2:
+            raise Problem(TEXTS, "a single token, which nothing foretells", got=repr(text.text), do="write more")
+    found = likelihoods(model, [(row[:1], row[1:]) for row in ids])
+    asked = [
+        (encoded(tokenizer, one.question), encoded(tokenizer, f" {option}"))
+        for one in questions
+        for option in one.options
+    ]
+    options, right = iter(likelihoods(model, asked)), []
+    for one in questions:
+        likely = [next(options) / len(option.encode()) for option in one.options]
+        right.append(float(int(np.argmax(likely)) == one.answer))
+    return Known(-np.array(found), np.array([len(row) - 1 for row in ids], float), np.array(right))
+
+
+def encoded(tokenizer: Any, text: str) -> list[int]:
+    """Give the tokens of a text, without any that begin or end one."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def likelihoods(model: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
+    """Give the log-likelihood, in nats, of what follows a beginning; rows of like length go through together.
+
+    Args:
+        model: A causal language model in evaluation mode.
+        rows: Tokens of the beginning, at least one, and of what follows it.
+    """
+    found = [0.0] * len(rows)
+    order = sorted(range(len(rows)), key=lambda place: sum(map(len, rows[place])))
+    while order:
+        width = sum(map(len, rows[order[-1]]))
+        batch = [order.pop() for _ in range(min(len(order), max(1, PASS_TOKENS // width)))]
+        for place, likelihood in zip(batch, together(model, [rows[place] for place in batch]), strict=True):
+            found[place] = likelihood
+    return found
+
+
+def together(model: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
+    """Give the log-likelihoods of a batch, padded behind: no token sees what comes after it."""
+    whole = [[*before, *after] for before, after in rows]
+    width = max(map(len, whole))
+    ids = torch.tensor([row + [0] * (width - len(row)) for row in whole], device=model.device)
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in whole], device=model.device)
+    with torch.inference_mode():
+        likely = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float().log_softmax(2)
+    each = likely.gather(2, ids[:, 1:, None]).squeeze(2).double()
+    spans = [(len(before) - 1, len(row) - 1) for (before, _), row in zip(rows, whole, strict=True)]
+    return [float(each[place, begin:end].sum()) for place, (begin, end) in enumerate(spans)]

@@ -1,0 +1,1 @@
+"""Trains the adapter: batches, loss, checkpoints, exact resume."""

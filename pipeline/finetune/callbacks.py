@@ -1,0 +1,97 @@
+"""What is seen of a training while it goes on: its curves, its bar, its best epoch; when to save and when to stop."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from accelerate.utils import reduce
+from tqdm import tqdm
+from transformers import TrainerCallback
+
+from pipeline.finetune.loss import PairLoss
+from pipeline.finetune.trainer import WHOLE, PairTrainer, Point, Share, passes
+from pipeline.model.adapters import device
+from pipeline.model.chat_template import Encoded
+
+Emit = Callable[[Point], None]
+
+
+class Curves(TrainerCallback):
+    """Collects the points of the curves, shows the progress, keeps the best weights, and says when to save or stop."""
+
+    def __init__(
+        self, trainer: PairTrainer, validation: Callable[[], float] | None, emit: Emit, patience: int | None
+    ) -> None:
+        self.trainer = trainer
+        self.validation = validation
+        self.emit = emit
+        self.patience = patience
+        self.bar: tqdm[Any] | None = None
+
+    def point(self, point: Point) -> None:
+        """Add a point to the curves."""
+        self.trainer.progress.points.append(point)
+        self.emit(point)
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Start the bar; without a terminal it prints a line now and then."""
+        self.trainer.go_on()
+        interval = 0.5 if os.environ.get("TUNESMITH_TERMINAL") else 20
+        self.bar = tqdm(
+            total=state.max_steps,
+            initial=state.global_step,
+            desc="finetune",
+            unit="step",
+            mininterval=interval,
+            maxinterval=60,
+            ncols=88,
+        )
+
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move the bar; save if it is time, but not between the last step of an epoch and its validation."""
+        if self.bar is not None:
+            self.bar.update()
+        control.should_save = state.epoch != int(state.epoch) and self.trainer.checkpoints.due()
+
+    def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float], **_: Any) -> None:
+        """Take a point of the training curve."""
+        if "loss" not in logs:
+            return
+        kept = {f"train_{name}": logs[name] for name in ("loss", "grad_norm", "learning_rate")}
+        self.point({"step": state.global_step, "epoch": round(logs["epoch"], 4), **kept})
+        if self.bar is not None:
+            self.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+
+    def on_epoch_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Take a point of the validation curve, and see whether it is the best."""
+        if self.validation is not None:
+            loss, progress = self.validation(), self.trainer.progress
+            self.point({"step": state.global_step, "epoch": round(state.epoch, 4), "validation_loss": loss})
+            if loss < progress.best_loss:
+                progress.best_loss, progress.best_epoch, progress.stale = loss, round(state.epoch, 4), 0
+                self.trainer.best = self.trainer.trained()
+            else:
+                progress.stale += 1
+            control.should_training_stop = self.patience is not None and progress.stale >= self.patience
+        control.should_save = self.trainer.checkpoints.due()
+
+    def on_train_end(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+        """Close the bar."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def mean_loss(loss: PairLoss, rows: Sequence[Encoded], tokens: int, mine: Share = WHOLE) -> float:
+    """Mean loss over every supervised token of some rows, in evaluation mode, in passes of so many tokens.
+
+    Several processes compute a share of the rows each, and all return the mean of all rows.
+    """
+    items = sum(len(row.supervised_ids) for row in rows)
+    was_training = loss.training
+    loss.eval()
+    # Compiled layers would be compiled once more for it, which takes longer than they save.
+    with torch.compiler.set_stance("force_eager"):
+        total = sum(loss.value(one, 1) for one in passes(loss, tokens, mine)(rows)["passes"])
+    loss.train(was_training)
+    return float(reduce(torch.tensor(total, dtype=torch.float64, device=device()), "sum")) / items

@@ -1,0 +1,126 @@
+"""Checkpoints of a training: written whole or not at all, and resumed only by the training that they belong to."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pipeline
+from pipeline.files import read_json, write_json
+from pipeline.hashing import MANIFEST, file_digests, file_sha256
+
+PLACE = "TUNESMITH_CHECKPOINTS"
+"""Environment: folder of the checkpoints; without it none are written."""
+SECONDS = "TUNESMITH_CHECKPOINT_SECONDS"
+"""Environment: seconds of training that a crash may cost at most; 60 if it is not set, 0 for each step."""
+CODE = Path(pipeline.__file__).parent
+FINGERPRINT = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one training.
+
+    Args:
+        folder: Theirs alone; None if none are to be kept.
+        every: Seconds between two of them.
+    """
+
+    folder: Path | None
+    every: float = 60
+    tried: float = 0.0
+    """When the last was written, or was to be, by the monotonic clock."""
+
+    def due(self) -> bool:
+        """Say whether it is time for one."""
+        return self.folder is not None and time.monotonic() - self.tried >= self.every
+
+    def write(self, step: int, fill: Callable[[Path], None]) -> None:
+        """Write the checkpoint of a step, then drop those before it.
+
+        Args:
+            step: Optimizer steps done.
+            fill: Writes its files into the folder that it is given.
+        """
+        if self.folder is None:
+            raise RuntimeError("there is no place for checkpoints")
+        part = self.folder / ".part"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            fill(part)
+            write_json(part / MANIFEST, file_digests(part))
+            for path in [*part.iterdir(), part]:
+                flush(path)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)  # on a full disk what was begun stands in the way of the next
+            raise
+        finally:
+            self.tried = time.monotonic()
+        before = self._all()
+        part.rename(self.folder / str(step))
+        flush(self.folder)
+        for old in before:
+            shutil.rmtree(old)
+
+    def newest(self) -> Path | None:
+        """Find the newest checkpoint that is whole: every byte as its manifest says. Others are removed."""
+        for folder in reversed(self._all()):
+            manifest = folder / MANIFEST
+            if manifest.exists() and is_json(manifest) and read_json(manifest) == file_digests(folder):
+                return folder
+            shutil.rmtree(folder)
+        return None
+
+    def drop(self) -> None:
+        """Remove them all, and those that other trainings in this place have left."""
+        if self.folder is not None and self.folder.parent.exists():
+            for folder in self.folder.parent.iterdir():
+                if FINGERPRINT.fullmatch(folder.name):
+                    shutil.rmtree(folder)
+
+    def _all(self) -> list[Path]:
+        if self.folder is None or not self.folder.exists():
+            return []
+        return sorted(
+            (path for path in self.folder.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name)
+        )
+
+
+def checkpoints_of(recipe: Mapping[str, Any]) -> Checkpoints:
+    """Find the place of a training's checkpoints: that of its fingerprint, so that no other can take them for its own.
+
+    Args:
+        recipe: All that the bytes of the result depend on, but for our code, which is added here.
+    """
+    place = os.environ.get(PLACE)
+    if not place:
+        return Checkpoints(None)
+    code = {str(path.relative_to(CODE)): file_sha256(path) for path in sorted(CODE.rglob("*.py"))}
+    told = json.dumps([recipe, code], sort_keys=True)
+    fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
+    return Checkpoints(Path(place) / fingerprint, float(os.environ.get(SECONDS, "60")), time.monotonic())
+
+
+def is_json(path: Path) -> bool:
+    """Say whether a file can be read as JSON."""
+    try:
+        read_json(path)
+    except ValueError:
+        return False
+    return True
+
+
+def flush(path: Path) -> None:
+    """Have the kernel put a file or folder on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

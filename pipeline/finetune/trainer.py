@@ -1,0 +1,217 @@
+"""transformers' Trainer with our order of rows, passes that fit the memory, and our checkpoints."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from accelerate.data_loader import prepare_data_loader
+from accelerate.utils import reduce
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer
+from transformers.trainer_callback import TrainerState
+
+from pipeline.files import write_json
+from pipeline.finetune.checkpoints import Checkpoints
+from pipeline.finetune.loss import PairLoss
+from pipeline.finetune.sampler import WindowedSampler
+from pipeline.model.chat_template import IGNORED, Encoded
+
+log = logging.getLogger(__name__)
+
+Point = dict[str, float | int]
+Batch = dict[str, Any]
+
+
+class Rows(Dataset[Encoded]):
+    """Encoded pairs as torch wants them."""
+
+    def __init__(self, rows: Sequence[Encoded]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> Encoded:
+        return self.rows[place]
+
+
+class Share(NamedTuple):
+    """Which of the rows of a batch a process computes: every so manieth, from its own place on."""
+
+    place: int
+    of: int
+
+    def rows(self, batch: Sequence[Encoded]) -> Sequence[Encoded]:
+        """Take them; where there are none, a row of which nothing is supervised, since every process must take part."""
+        return batch[self.place :: self.of] or [Encoded(batch[0].input_ids, len(batch[0].input_ids))]
+
+
+WHOLE = Share(0, 1)
+"""One process computes all of it."""
+
+
+def passes(loss: PairLoss, tokens: int, mine: Share = WHOLE) -> Callable[[Sequence[Encoded]], Batch]:
+    """Give a collator that cuts a batch into passes of at most so many tokens, rows of like length together.
+
+    A pass is what goes through the model at once, and so what takes its memory; a row that is longer goes alone. The
+    gradients of the passes add up to that of the batch, however it is cut, and however it is shared among processes.
+
+    Returns:
+        A function from rows to `passes`, batches of *loss*, and `labels`: all that is supervised, for the Trainer to
+        count behind a first that it leaves out.
+    """
+    shared = int(loss.prefix.shape[1])
+
+    def collate(rows: Sequence[Encoded]) -> Batch:
+        cut: list[list[Encoded]] = [[]]
+        own = mine.rows(sorted(rows, key=lambda row: len(row.input_ids)))
+        for row in own:
+            # Laid out, all rows of a pass are as long as its longest, which is this one.
+            if cut[-1] and shared + (len(cut[-1]) + 1) * (len(row.input_ids) - shared) > tokens:
+                cut.append([])
+            cut[-1].append(row)
+        labels = [label for row in own for label in row.supervised_ids]
+        return {"passes": [loss.batch(part) for part in cut], "labels": torch.tensor([IGNORED, *labels])}
+
+    return collate
+
+
+@dataclass
+class Progress:
+    """What a training knows besides weights, optimizer and random numbers; a checkpoint keeps it."""
+
+    points: list[Point] = field(default_factory=list)
+    """Of the curves, so far."""
+    best_loss: float = math.inf
+    """The smallest validation loss."""
+    best_epoch: float = 0.0
+    stale: int = 0
+    """Epochs since then."""
+    loss_since_log: float = 0.0
+    loss_before: float = 0.0
+    last_logged: int = 0
+    """What the Trainer has summed up since the step that it logged last, and before."""
+    seconds: float = 0.0
+    """That the processes before this one trained, up to the checkpoint; of no account for any result."""
+
+
+class PairTrainer(Trainer):
+    """The Trainer with our order of rows and our checkpoints; all else is its own.
+
+    Args:
+        checkpoints: Where they are kept.
+        progress: What is known from the checkpoint that it goes on from; nothing at the beginning.
+        length_window: Batches within which rows are sorted by length.
+        more: What the Trainer takes.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, progress: Progress, *, length_window: int, **more: Any) -> None:
+        super().__init__(**more)
+        self.checkpoints = checkpoints
+        self.progress = progress
+        self.length_window = length_window
+        self.best: dict[str, Tensor] = {}
+        self.nth = (-1, 0)
+        self.begun = time.monotonic()
+
+    def seconds(self) -> float:
+        """Say how long the training took so far, what a crash cost behind the last checkpoint left out."""
+        return self.progress.seconds + time.monotonic() - self.begun
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> WindowedSampler:
+        rows = (train_dataset or self.train_dataset).rows
+        return WindowedSampler(
+            [len(row.input_ids) for row in rows],
+            batch_rows=self.args.per_device_train_batch_size, window=self.length_window, seed=self.args.seed,
+        )  # fmt: skip
+
+    def get_train_dataloader(self) -> Any:
+        """Give every process all batches, as if it were alone: the collator takes its share of each."""
+        if self.args.world_size == 1:
+            return super().get_train_dataloader()
+        rows = DataLoader(
+            self.train_dataset, batch_size=self.args.per_device_train_batch_size, sampler=self._get_train_sampler(),
+            collate_fn=self.data_collator,
+        )  # fmt: skip
+        return prepare_data_loader(rows, self.args.device, num_processes=1, process_index=0, put_on_device=True)
+
+    def _same_chance(self) -> None:
+        """Draw dropout from step and process, of several: a checkpoint keeps the state of one of them only."""
+        step, nth = self.state.global_step, self.nth[1] + 1 if self.nth[0] == self.state.global_step else 0
+        self.nth = (step, nth)
+        place = (step * self.args.gradient_accumulation_steps + nth) * self.args.world_size + self.args.process_index
+        torch.manual_seed(self.args.seed * 1_000_003 + place)
+
+    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
+        """Compute the gradients of a batch pass by pass; between processes they are exchanged once, after the last."""
+        if self.args.world_size > 1:
+            self._same_chance()
+        *others, last = inputs["passes"]
+        total = torch.zeros((), device=self.args.device)
+        for one in others:
+            with self.accelerator.no_sync(model):
+                total += super().training_step(model, one, num_items_in_batch)
+        total += super().training_step(model, last, num_items_in_batch)
+        mean: Tensor = reduce(total, "mean")  # each process counts its own share as if it were all
+        return mean
+
+    def trained(self) -> dict[str, Tensor]:
+        """Copy the parameters that train."""
+        return {
+            name: parameter.detach().cpu().clone().contiguous()
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad
+        }
+
+    def take_over(self, parameters: dict[str, Tensor]) -> None:
+        """Set the parameters that train."""
+        own = dict(self.model.named_parameters())
+        with torch.no_grad():
+            for name, values in parameters.items():
+                own[name].copy_(values)
+
+    def _save_checkpoint(self, _model: Any, _trial: Any) -> None:
+        if not self.is_world_process_zero():
+            return
+        self.progress.loss_since_log = float(self._tr_loss)
+        self.progress.loss_before = self._total_loss_scalar
+        self.progress.last_logged = self._globalstep_last_logged
+        try:
+            self.checkpoints.write(self.state.global_step, self._fill)
+        # A full disk: safetensors and torch have errors of their own for it.
+        except (OSError, RuntimeError, SafetensorError) as error:  # the training needs none of it; only a crash would
+            log.warning("finetune: no checkpoint written at step %d: %s", self.state.global_step, error)
+
+    def _fill(self, folder: Path) -> None:
+        save_file(self.trained(), folder / "trained.safetensors")
+        if self.best:
+            save_file(self.best, folder / "best.safetensors")
+        self._save_optimizer_and_scheduler(str(folder))
+        self._save_rng_state(str(folder))
+        self.state.save_to_json(str(folder / "trainer_state.json"))
+        write_json(folder / "progress.json", asdict(self.progress) | {"seconds": self.seconds()})
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002 -- theirs
+        folder = Path(resume_from_checkpoint)
+        self.take_over(load_file(folder / "trained.safetensors"))
+        if (folder / "best.safetensors").exists():
+            self.best = load_file(folder / "best.safetensors")
+
+    def take_up(self, checkpoint: Path) -> None:
+        """Take a checkpoint for the end of the training: its weights and its state."""
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+
+    def go_on(self) -> None:
+        """Take up the sums of the losses where the checkpoint left them."""
+        self._tr_loss += self.progress.loss_since_log
+        self._total_loss_scalar = self.progress.loss_before
+        self._globalstep_last_logged = self.progress.last_logged

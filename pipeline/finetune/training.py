@@ -1,0 +1,190 @@
+"""A training from its loss to its end: what the Trainer is told, where it goes on, which weights are kept."""
+
+import logging
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from pipeline.errors import Problem
+from pipeline.files import read_json
+from pipeline.finetune.callbacks import Curves, Emit, mean_loss
+from pipeline.finetune.checkpoints import Checkpoints
+from pipeline.finetune.compile import compile_layers, need_compiler
+from pipeline.finetune.loss import PairLoss, shared_prefix
+from pipeline.finetune.loss_check import prove
+from pipeline.finetune.packed_loss import PackedLoss
+from pipeline.finetune.trainer import PairTrainer, Progress, Rows, Share, passes
+from pipeline.model.adapters import device, need_four_bits, plus_optimizer
+from pipeline.model.chat_template import Encoded
+from pipeline.model.prefix_cache import read
+from pipeline.params import Finetune
+
+log = logging.getLogger(__name__)
+
+
+def need(finetune: Finetune) -> None:
+    """Refuse what cannot be had on this machine, before anything is loaded.
+
+    Raises:
+        Problem: If layers are to be compiled without a compiler, or four bits are wanted without a GPU.
+    """
+    if finetune.compile:
+        need_compiler()
+    if finetune.adapter == "qlora":
+        need_four_bits()
+
+
+def loss_of(adapted: Any, rows: Sequence[Encoded], finetune: Finetune) -> PairLoss:
+    """Give the model its loss, without the work that params say is to be left out, and prove it on two of the rows.
+
+    Raises:
+        Problem: If the loss is not that of the plain computation, or the layers cannot be compiled.
+    """
+    prefix = shared_prefix(rows) if finetune.shared_prefix else []
+    if not finetune.packing and not lends(adapted, prefix, finetune):
+        prefix = []
+    kind = PackedLoss if finetune.packing else PairLoss
+    smoothing = finetune.label_smoothing
+    loss = kind(adapted, prefix, every_logit=not finetune.supervised_logits, label_smoothing=smoothing).to(device())
+    prove(loss, rows, finetune.pass_tokens)
+    if finetune.compile:
+        compile_layers(adapted)
+    return loss
+
+
+def lends(adapted: Any, prefix: Sequence[int], finetune: Finetune) -> bool:
+    """Say whether padded rows can share a prefix: keys and values must be all that is kept of it, and must be kept.
+
+    Nor can they where layers are compiled: what is kept knows each layer by its number, and none could share a graph.
+    """
+    if finetune.activation_checkpointing or finetune.compile:
+        return False
+    return read(adapted, prefix or [0], device()) is not None
+
+
+def arguments(finetune: Finetune, steps: int, scratch: Path) -> TrainingArguments:
+    """Say in the Trainer's words what params ask for."""
+    found = TrainingArguments(
+        output_dir=str(scratch),
+        use_cpu=device().type == "cpu",
+        per_device_train_batch_size=finetune.batch_rows,
+        gradient_accumulation_steps=finetune.accumulate,
+        num_train_epochs=finetune.epochs,
+        learning_rate=finetune.learning_rate,
+        lr_scheduler_type=finetune.schedule
+        if finetune.warmup_share == 0 or finetune.schedule != "constant"
+        else "constant_with_warmup",
+        warmup_steps=round(finetune.warmup_share * steps),
+        weight_decay=finetune.weight_decay,
+        max_grad_norm=finetune.max_grad_norm,
+        logging_steps=finetune.log_every,
+        logging_nan_inf_filter=False,
+        seed=finetune.seed,
+        save_strategy="no",
+        eval_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+    )
+    # One process has one device: torch's DataParallel would tear a pass apart. Several GPUs want a process each.
+    found._n_gpu = 1  # noqa: SLF001 -- transformers has no public name for it
+    return found
+
+
+def optimizer_steps(rows: int, finetune: Finetune) -> int:
+    """Count the optimizer steps of the whole training, as the Trainer does."""
+    batches = -(-rows // finetune.batch_rows)
+    return finetune.epochs * -(-batches // finetune.accumulate)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training did.
+
+    Args:
+        steps: Optimizer steps that were taken.
+        kept_epoch: The epoch whose weights are kept.
+        shared_prefix_tokens: Tokens that were computed once for all rows.
+        seconds: That it took, in all processes one after the other; it alone differs from run to run.
+    """
+
+    steps: int
+    kept_epoch: float
+    shared_prefix_tokens: int
+    seconds: float = field(compare=False)
+
+
+def train(
+    loss: PairLoss,
+    rows: Sequence[Encoded],
+    held_out: Sequence[Encoded],
+    finetune: Finetune,
+    emit: Emit,
+    checkpoints: Checkpoints,
+) -> Trained:
+    """Train what trains in the model of *loss*, in place, giving each point of the curves to *emit*.
+
+    Goes on from the newest whole checkpoint, if there is one, and ends with the bytes of a training that was never
+    interrupted. The points up to the checkpoint are given again.
+
+    Raises:
+        Problem: If the loss is no longer a number.
+    """
+    newest = checkpoints.newest()
+    progress = Progress(**read_json(newest / "progress.json")) if newest else Progress()
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        told = arguments(finetune, optimizer_steps(len(rows), finetune), Path(scratch))
+        mine = Share(told.process_index, told.world_size)
+        trainer = PairTrainer(
+            checkpoints,
+            progress,
+            length_window=finetune.length_window,
+            model=loss,
+            args=told,
+            train_dataset=Rows(rows),
+            data_collator=passes(loss, finetune.pass_tokens, mine),
+            optimizers=(plus_optimizer(loss.model, finetune), None),
+        )
+        validation = (lambda: mean_loss(loss, held_out, finetune.pass_tokens, mine)) if held_out else None
+        trainer.add_callback(Curves(trainer, validation, emit, finetune.patience))
+        trainer.remove_callback(PrinterCallback)
+        go_through(trainer, newest, finetune, emit)
+    kept = float(trainer.state.epoch)
+    if finetune.keep == "best" and trainer.best:
+        trainer.take_over(trainer.best)
+        kept = progress.best_epoch
+    return Trained(trainer.state.global_step, kept, int(loss.prefix.shape[1]), trainer.seconds())
+
+
+def go_through(trainer: PairTrainer, newest: Path | None, finetune: Finetune, emit: Emit) -> None:
+    """Train to the end, from a checkpoint on if there is one."""
+    if newest:
+        log.info("finetune: going on after step %s", newest.name)
+    for point in trainer.progress.points:
+        emit(point)
+    if newest and finetune.patience is not None and trainer.progress.stale >= finetune.patience:
+        trainer.take_up(newest)  # it had stopped, and only what comes after a training is missing
+    else:
+        need_number(trainer.train(resume_from_checkpoint=str(newest) if newest else None).training_loss)
+
+
+def need_number(training_loss: float) -> None:
+    """Refuse a training that has run away.
+
+    Raises:
+        Problem: If its loss is infinite or not a number.
+    """
+    if not math.isfinite(training_loss):
+        raise Problem(
+            "finetune",
+            "the loss is not a number any more",
+            got=str(training_loss),
+            do="lower finetune.learning_rate",
+        )

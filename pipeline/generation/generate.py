@@ -1,0 +1,299 @@
+"""How a model answers: greedy, in batches of like length, held to the label set where there is one."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pipeline.errors import Problem
+from pipeline.generation.decoding import Reading, packs
+from pipeline.model.chat_template import Renderer
+from pipeline.model.prefix_cache import read, shared_beginning
+
+PROBABILITY_DIGITS = 6
+
+Allowed = Callable[[int, Tensor], list[int]]
+
+
+@dataclass
+class Said:
+    """The tokens of an answer, and whether the model would have said the same without being held to the labels."""
+
+    tokens: list[int]
+    free: bool = True
+    probability: float = 1.0
+    """Of a label among all labels: at each fork of the trie, of its way among the ways that there are, multiplied."""
+    way: list[int] = field(default_factory=list)
+    """Those of its tokens that were taken last, at a fork of the trie and behind it."""
+
+
+class LabelTrie:
+    """The label set as token sequences: after any beginning, which tokens may come next.
+
+    Args:
+        labels: Token ids of each label, with its end of turn; none may be the beginning of another.
+    """
+
+    def __init__(self, labels: Sequence[Sequence[int]]) -> None:
+        self.next: dict[tuple[int, ...], list[int]] = {}
+        for label in labels:
+            for end, token in enumerate(label):
+                following = self.next.setdefault(tuple(label[:end]), [])
+                if token not in following:
+                    following.append(token)
+        self.longest = max(map(len, labels))
+
+    def go_on(self, said: Sequence[int], token: int) -> list[int]:
+        """Follow a label from a token on, as long as there is one way to go."""
+        way = [token]
+        while len(following := self.next.get((*said, *way), [])) == 1:
+            way += following
+        return way
+
+    def forks_after(self, said: Sequence[int]) -> bool:
+        """Say whether a beginning is no whole label yet."""
+        return tuple(said) in self.next
+
+    def unread(self, said: Said) -> list[int]:
+        """Of the way taken last, what the model must read.
+
+        All of it before a fork. At the end of a label nothing follows its last token, and the others are read only to
+        see whether the model would say them by itself, as long as it may.
+        """
+        if self.forks_after(said.tokens):
+            return said.way
+        return said.way[:-1] if said.free else []
+
+    def allowed(self, prompt_tokens: int, stop: int) -> Allowed:
+        """Give what `generate` asks for: the tokens that may follow; only *stop* after a label is complete."""
+
+        def tokens(_row: int, ids: Tensor) -> list[int]:
+            return self.next.get(tuple(ids[prompt_tokens:].tolist()), [stop])
+
+        return tokens
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How to answer: choosing among `labels`, or with free text of at most `max_new_tokens` where there are none."""
+
+    labels: Sequence[str]
+    max_new_tokens: int
+    batch_rows: int
+    """Prompts answered together."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, whether it was held to the labels, and whether the model says it without being held to anything.
+
+    `probability` is that of the label among all labels, as the model has it when it is held to them; rounded, since
+    its last digits are those of the machine. None for free text.
+    """
+
+    text: str
+    free: bool
+    held: bool
+    probability: float | None = None
+    tokens: int = 0
+    """How many it has, the end of its turn among them."""
+
+
+def answer(
+    model: Any, renderer: Renderer, prompts: Sequence[Sequence[int]], manner: Manner, progress: str = ""
+) -> list[Answer]:
+    """Answer prompts, the likeliest token first (greedy), each ending with the end of its turn.
+
+    What all prompts begin with is read once, a row that has ended leaves its batch, and of a label only the tokens
+    at which there is a choice wait for each other; the answers are those of `generate`.
+
+    Args:
+        model: A causal language model in evaluation mode.
+        renderer: Rendering that made the prompts.
+        prompts: Token ids of each prompt.
+        manner: How to answer.
+        progress: Name of a progress bar; empty for none.
+
+    Returns:
+        The answers in the order of the prompts. With labels, each is one of them.
+
+    Raises:
+        Problem: If the tokenizer makes one of two labels.
+    """
+    if not prompts:
+        return []
+    trie = LabelTrie([renderer.completion(label) for label in manner.labels]) if manner.labels else None
+    # Read back by its tokens: a tokenizer may give a label other letters or other blanks.
+    labels = {text_of(renderer, renderer.completion(label)): label for label in manner.labels}
+    if len(labels) < len(manner.labels):
+        alike = sorted(set(manner.labels) - set(labels.values()))
+        raise Problem("the labels", f"{alike[0]!r} has the same tokens as another", do="write the two in one way")
+    order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place]), place))
+    answers = [Answer("", free=True, held=False)] * len(prompts)
+    with bar(len(prompts), progress) as shown, torch.inference_mode():
+        batch = answerer(model, renderer, prompts, trie, manner)
+        for start in range(0, len(order), manner.batch_rows):
+            places = order[start : start + manner.batch_rows]
+            for place, said in zip(places, batch([prompts[place] for place in places]), strict=True):
+                text = text_of(renderer, said.tokens)
+                sure = round(said.probability, PROBABILITY_DIGITS) if labels else None
+                answers[place] = Answer(
+                    labels[text] if labels else text, said.free, bool(labels), sure, len(said.tokens)
+                )
+            shown.update(len(places))
+    return answers
+
+
+def bar(rows: int, progress: str) -> Any:
+    """Give a progress bar over rows; one that nobody sees if it has no name."""
+    interval = 0.5 if os.environ.get("TUNESMITH_TERMINAL") else 20  # without a terminal each state is a line
+    return tqdm(total=rows, desc=progress, unit="row", mininterval=interval, ncols=88, disable=not progress)
+
+
+def answerer(
+    model: Any, renderer: Renderer, prompts: Sequence[Sequence[int]], trie: LabelTrie | None, manner: Manner
+) -> Callable[[Sequence[Sequence[int]]], list[Said]]:
+    """Give the function that answers a batch of these prompts."""
+    stop = renderer.end_ids[-1]
+    prefix = shared_beginning(prompts)
+    memory = read(model, prefix or prompts[0], model.device)
+
+    def by_reading(batch: Sequence[Sequence[int]]) -> list[Said]:
+        reading, behind = Reading(model, lent, len(batch)), [prompt[len(prefix) :] for prompt in batch]
+        logits = reading.begin(behind) if packing else reading.feed(behind, 1)[:, -1]
+        return choose(reading, logits, trie) if trie else write(reading, logits, stop, manner.max_new_tokens)
+
+    def by_generate(batch: Sequence[Sequence[int]]) -> list[Said]:
+        return generate(model, batch, trie, stop, trie.longest if trie else manner.max_new_tokens)
+
+    if memory is None:
+        return by_generate
+    lent = memory if prefix else None
+    packing = packs(model, lent, [prompt[len(prefix) :] for prompt in prompts])
+    return by_reading
+
+
+def choose(reading: Reading, logits: Tensor, trie: LabelTrie) -> list[Said]:
+    """Go down the trie with each row: at a fork the likeliest way, and where there is one way, all of it at once.
+
+    Args:
+        reading: Rows that have read their prompts.
+        logits: Shape (rows, words of the vocabulary): of the token that comes next in each.
+        trie: The labels.
+
+    Returns:
+        A label for each row, and whether each of its tokens was the likeliest of all.
+    """
+    answers = going = [Said([]) for _ in logits]
+    while True:
+        for said, likelihood in zip(going, logits, strict=True):
+            take(said, likelihood, trie)
+        going, _ = stay(reading, going, [bool(trie.unread(said)) for said in going])
+        if not going:
+            return answers
+        unread = [trie.unread(said) for said in going]
+        # Of who would not say it anyway, only what comes after is of interest.
+        wanted = [len(way) if said.free else 1 for said, way in zip(going, unread, strict=True)]
+        logits = reading.feed(unread, max(wanted))
+        for said, tokens, likeliest in zip(going, unread, logits.argmax(2).tolist(), strict=True):
+            said.free &= likeliest[len(likeliest) - len(tokens) :][: len(said.way) - 1] == said.way[1:]
+        going, places = stay(reading, going, [trie.forks_after(said.tokens) for said in going])
+        if not going:
+            return answers
+        logits = logits[places, -1]
+
+
+def stay(reading: Reading, going: Sequence[Said], whether: Sequence[bool]) -> tuple[list[Said], list[int]]:
+    """Let those stay who are to; return them, and where they stood."""
+    places = [place for place, stays in enumerate(whether) if stays]
+    reading.keep(places)
+    return [going[place] for place in places], places
+
+
+def take(said: Said, likelihood: Tensor, trie: LabelTrie) -> None:
+    """Take the likeliest way at a fork, up to the next fork or the end of the label."""
+    following = trie.next[tuple(said.tokens)]
+    token = following[int(likelihood[following].argmax())]
+    said.probability *= chance(likelihood, following, token)
+    said.free &= int(likelihood.argmax()) == token
+    said.way = trie.go_on(said.tokens, token)
+    said.tokens += said.way
+
+
+def chance(likelihood: Tensor, following: Sequence[int], token: int) -> float:
+    """How likely a token is among those that may follow."""
+    among = likelihood[following].double().softmax(0)
+    return float(among[following.index(token)])
+
+
+def write(reading: Reading, logits: Tensor, stop: int, max_new_tokens: int) -> list[Said]:
+    """Write the likeliest token after each row until it stops or is long enough.
+
+    Args:
+        reading: Rows that have read their prompts.
+        logits: Shape (rows, words of the vocabulary): of the token that comes next in each.
+        stop: The token that ends an answer.
+        max_new_tokens: The longest answer.
+    """
+    answers = going = [Said([]) for _ in logits]
+    while True:
+        for said, token in zip(going, logits.argmax(1).tolist(), strict=True):
+            said.tokens.append(token)
+        going, _ = stay(
+            reading, going, [said.tokens[-1] != stop and len(said.tokens) < max_new_tokens for said in going]
+        )
+        if not going:
+            return answers
+        logits = reading.feed([said.tokens[-1:] for said in going], 1)[:, -1]
+
+
+def generate(
+    model: Any, prompts: Sequence[Sequence[int]], trie: LabelTrie | None, stop: int, max_new_tokens: int
+) -> list[Said]:
+    """Answer with transformers' own `generate`, which knows every kind of past that a model may keep."""
+    width = max(map(len, prompts))
+    out = model.generate(
+        input_ids=torch.tensor([[stop] * (width - len(prompt)) + list(prompt) for prompt in prompts]).to(model.device),
+        attention_mask=torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts]).to(model.device),
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=stop,
+        pad_token_id=stop,
+        prefix_allowed_tokens_fn=trie.allowed(width, stop) if trie else None,
+        output_logits=trie is not None,
+        return_dict_in_generate=True,
+    )
+    answers = []
+    for row, tokens in enumerate(out.sequences[:, width:].tolist()):
+        kept = tokens[: tokens.index(stop) + 1] if stop in tokens else tokens
+        answers.append(held(kept, trie, [logits[row] for logits in out.logits]) if trie else Said(kept))
+    return answers
+
+
+def held(tokens: list[int], trie: LabelTrie, likelihoods: Sequence[Tensor]) -> Said:
+    """Say of a label how likely it was, and whether the model would have said it by itself.
+
+    Args:
+        tokens: The label.
+        trie: The labels.
+        likelihoods: Of the words of the vocabulary, where each token was taken; those behind the label are not looked
+            at.
+    """
+    said = Said(tokens)
+    for end, (token, likelihood) in enumerate(zip(tokens, likelihoods, strict=False)):
+        said.free &= int(likelihood.argmax()) == token
+        said.probability *= chance(likelihood, trie.next[tuple(tokens[:end])], token)
+    return said
+
+
+def text_of(renderer: Renderer, ids: list[int]) -> str:
+    """Decode an answer up to the end of its turn."""
+    *before, stop = renderer.end_ids
+    kept = ids[: ids.index(stop)] if stop in ids else ids
+    if before and kept[-len(before) :] == before:
+        kept = kept[: -len(before)]
+    return str(renderer.tokenizer.decode(kept, skip_special_tokens=True))

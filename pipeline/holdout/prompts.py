@@ -1,0 +1,16 @@
+"""Hashes of the prompts in a file of pairs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+TOGETHER = 10_000
+
+"""Prompts that are read at once."""
+
+
+def prompts_in(answers: Path) -> Iterator[str]:
+    """Give the prompts that were answered."""
+    for batch in pq.ParquetFile(answers).iter_batches(TOGETHER, columns=["prompt"]):
+        yield from batch["prompt"].to_pylist()

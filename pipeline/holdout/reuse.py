@@ -1,0 +1,101 @@
+"""How often test rows decided about a model: data/decided/, which the flow adds to and register reads.
+
+Whoever sees the scores of a model on some rows and then makes the next one fits these very rows a little, and by how
+much nobody sees from them (Dwork et al., "The reusable holdout", Science 349, 2015; Blum and Hardt, "The Ladder", ICML
+2015: the error grows with the number of questions that are answered). So it is counted, row by row.
+
+A decision is one model that the gate judged, whatever came of it. The same weights count once, however often they are
+judged. A row is the hash of its prompt (see `near.hash_of`): one whose completion was mended is not fresh.
+"""
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.dedup.normalize import Hashes, folded, hash_of
+from pipeline.files import read_json
+from pipeline.holdout.prompts import prompts_in
+
+FOLDER = Path("decided")
+"""Below `data/`."""
+ROWS = Path("register", "decided.parquet")
+"""Below `data/`: the rows that the last release was decided by."""
+SCHEMA = pa.schema([("prompt", pa.uint64())])
+SHORT = 16
+"""Digits of a digest that name a file."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """How often the rows of a test set decided.
+
+    Args:
+        rows: How many there are.
+        fresh: Those that took part in no decision before this one.
+        decisions: In how many decisions a row took part on average, this one among them. The mean, since what each row
+            was fitted by adds up to what the score of all is too high by: half of the rows fresh, half of that.
+    """
+
+    rows: int
+    fresh: int
+    decisions: float
+
+
+def asked(answers: Path) -> Hashes:
+    """Give the hash of the prompt of each row that was answered, in the order of the rows."""
+    return np.array([hash_of(folded(prompt)) for prompt in prompts_in(answers)], np.uint64)
+
+
+def use_of(folder: Path, rows: Hashes, adapter: str) -> Use:
+    """Count the decisions of other models in which rows took part, and the one that is about to be made.
+
+    Args:
+        folder: Where the decisions of before are.
+        rows: The hash of the prompt of each test row.
+        adapter: SHA-256 of the weights that are judged now; what was decided about them before is this very decision.
+    """
+    models = defaultdict(list)
+    for path in sorted(folder.glob("*.parquet")):
+        models[path.name.split("-")[0]].append(path)
+    models.pop(adapter[:SHORT], None)
+    before = np.zeros(len(rows), np.int64)
+    for paths in models.values():
+        before += np.isin(rows, np.concatenate([read_rows(path) for path in paths]))
+    return Use(len(rows), int(np.sum(before == 0)), 1 + float(np.mean(before)))
+
+
+def read_rows(path: Path) -> Hashes:
+    """Read the rows of one decision."""
+    found: Hashes = pq.read_table(path, schema=SCHEMA)["prompt"].to_numpy()
+    return found
+
+
+def write_rows(path: Path, rows: Hashes) -> None:
+    """Write the rows of one decision: the same rows, in whatever order, are the same bytes, which git keeps once."""
+    pq.write_table(pa.table([pa.array(np.unique(rows))], schema=SCHEMA), path, compression="zstd")
+
+
+def note(data: Path) -> bool:
+    """Add the decision of the last release to those that are kept; say whether it was not there yet.
+
+    A release of before there was such a record left no rows, and is not counted.
+
+    Args:
+        data: The folder of all stages; before the first release there is none in it.
+    """
+    rows = data / ROWS
+    if not rows.exists():
+        return False
+    adapter = read_json(rows.with_name("release.json"))["digests"]["adapter"]
+    target = data / FOLDER / f"{adapter[:SHORT]}-{hashlib.sha256(rows.read_bytes()).hexdigest()[:SHORT]}.parquet"
+    if target.exists():
+        return False
+    part = data / FOLDER / ".part"
+    part.write_bytes(rows.read_bytes())
+    part.rename(target)
+    return True

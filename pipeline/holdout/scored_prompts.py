@@ -1,0 +1,90 @@
+"""Prompts that a model was ever scored on: data/tested/, which the flow adds to and validate reads.
+
+Kept as hashes, not as texts: what was deleted from the data for a reason is not kept here. A file a test set, so that
+two branches that add some merge.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.dedup.minhash import Grams, grams_of, joined, slices
+from pipeline.dedup.normalize import folded, hash_of
+from pipeline.holdout.prompts import prompts_in
+
+FOLDER = Path("tested")
+"""Below `data/`."""
+SCHEMA = pa.schema([("prompt", pa.uint64()), ("grams", pa.list_(pa.uint32()))])
+FILE_GRAMS = 2_000_000
+"""Of a file, four bytes each: it stays small enough for git."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Prompts that were tested: the hash of each (see `near.hash_of`), and its grams."""
+
+    prompts: npt.NDArray[np.uint64]
+    grams: Grams
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+
+def read_tested(folder: Path) -> Tested:
+    """Read all that a folder holds; a prompt may stand there twice."""
+    tables = [pq.read_table(path, schema=SCHEMA) for path in sorted(folder.glob("*.parquet"))]
+    prompts = [np.zeros(0, np.uint64), *(table["prompt"].to_numpy() for table in tables)]
+    return Tested(np.concatenate(prompts), joined([grams for table in tables for grams in grams_in(table)]))
+
+
+NOTHING = Tested(np.zeros(0, np.uint64), joined([]))
+"""Where nothing was tested, or nobody asks."""
+
+
+def grams_in(table: pa.Table) -> Iterable[Grams]:
+    """Give the grams of a table, chunk by chunk."""
+    for lists in table["grams"].chunks:
+        starts = lists.offsets.to_numpy().astype(np.int64)
+        yield Grams(lists.values.to_numpy()[starts[0] : starts[-1]], starts - starts[0])
+
+
+def add_tested(folder: Path, prompts: Iterable[str]) -> int:
+    """Keep prompts that were tested, those that are not kept yet; say how many came in.
+
+    Args:
+        folder: Where the files are.
+        prompts: Texts, as `columns.prompts_of` gives them.
+    """
+    known = set(read_tested(folder).prompts.tolist())
+    fresh = {hash_of(text): text for text in map(folded, prompts)}
+    found = sorted((number, text) for number, text in fresh.items() if number not in known)
+    lengths = np.array([len(text) for _, text in found], np.int64)  # a text has at most so many grams
+    for some in slices(lengths, FILE_GRAMS):
+        write_some(folder, found[some])
+    return len(found)
+
+
+def remember(data: Path) -> int:
+    """Add the prompts of the rows that the last evaluation answered; say how many came in.
+
+    Args:
+        data: The folder of all stages; before the first evaluation there are no answers in it.
+    """
+    answers = data / "evaluate" / "predictions.parquet"
+    return add_tested(data / FOLDER, prompts_in(answers)) if answers.exists() else 0
+
+
+def write_some(folder: Path, found: list[tuple[int, str]]) -> None:
+    """Write a file whose name tells its content, whole or not at all."""
+    grams = grams_of([text for _, text in found])
+    numbers = np.array([number for number, _ in found], np.uint64)
+    lists = pa.ListArray.from_arrays(pa.array(grams.starts, pa.int32()), pa.array(grams.hashes))
+    part = folder / ".part"
+    pq.write_table(pa.Table.from_arrays([pa.array(numbers), lists], schema=SCHEMA), part, compression="zstd")
+    part.rename(folder / f"{hashlib.sha256(numbers.tobytes()).hexdigest()[:16]}.parquet")

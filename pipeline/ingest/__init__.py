@@ -1,0 +1,1 @@
+"""Reads the sources: files, folders and addresses become pairs, what cannot be read is quarantined."""

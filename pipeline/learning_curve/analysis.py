@@ -1,0 +1,96 @@
+"""What a learning curve says, as it is written: the line with its band, twice the rows, and which labels want more."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from pipeline.learning_curve.power_law import Growth, grown, told
+from pipeline.metrics.metric import share
+from pipeline.stats.bootstrap import CONFIDENCE, Scores
+from pipeline.stats.paired_comparison import Terms, compare, corrected
+from pipeline.stats.paired_proportions import chance_loss
+
+ENDS = ("value", "low", "high")
+STEPS = 24
+"""Points of the drawn line."""
+LIMIT = 0.05
+"""At this p-value, corrected for the number of labels, a label stands out."""
+
+
+def growth_of(rows: Scores, scores: Scores, metric: str, resamples: int, seed: int) -> dict[str, Any]:
+    """Fit a curve and write it out: the law, the line from the smallest share to twice the whole, and a sentence.
+
+    Args:
+        rows: Training rows of each share, shape (shares,).
+        scores: Of each test row by the model of each share, shape (shares, n).
+        metric: Their name.
+        resamples: Bootstrap draws.
+        seed: Of the draws.
+    """
+    growth = grown(rows, scores, resamples, seed)
+    last = step(rows, scores, metric, Terms(resamples, seed, CONFIDENCE, 0.0))
+    text = f"{told(growth, metric)} {last['text']}" if last else told(growth, metric)
+    found: dict[str, Any] = {"law": None, "line": [], "twice": None, "last": last, "text": text}
+    if growth is None or growth.missed:
+        return found
+    law = growth.law
+    places = np.geomspace(rows[0], 2 * rows[-1], STEPS)
+    return found | {
+        "law": {"scale": float(law.scale[0]), "power": float(law.power[0]), "floor": float(law.floor[0])},
+        "line": [{"rows": float(place), **dict(zip(ENDS, growth.at(place), strict=True))} for place in places],
+        "twice": twice(growth),
+    }
+
+
+def step(rows: Scores, scores: Scores, metric: str, terms: Terms) -> dict[str, Any] | None:
+    """Compare the model of all rows with that of the share before; None if there is none."""
+    if len(rows) < 2:
+        return None
+    found = compare(metric, scores[-1], scores[-2], terms)
+    return {
+        "difference": found.difference, "low": found.low, "high": found.high,
+        "text": (
+            f"The last rows, from {rows[-2]:,.0f} to {rows[-1]:,.0f}, brought {100 * found.difference:+.1f} points "
+            f"({100 * found.low:+.1f} to {100 * found.high:+.1f})."
+        ),
+    }  # fmt: skip
+
+
+def twice(growth: Growth) -> dict[str, Any]:
+    """Write out what twice the rows would have, and bring."""
+    return {
+        "rows": 2 * growth.rows,
+        **dict(zip(ENDS, growth.at(2 * growth.rows), strict=True)),
+        **dict(zip(("gain", "gain_low", "gain_high"), growth.gain(2), strict=True)),
+    }
+
+
+def needy(strata: Sequence[str], expected: Sequence[str], got: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """Compare each label under the last share and under all rows: what more rows brought it, and whether by chance.
+
+    The p-value is that of "more rows brought nothing", by the rows that one of both models alone has right, exact and
+    one-sided, corrected for the number of labels (Holm 1979). The label that gained most comes first.
+
+    Args:
+        strata: The label of each training row; none where there are no labels.
+        expected: What is wanted of each test row.
+        got: What both models say, the one of the share first.
+    """
+    if not strata or len(got) < 2:
+        return []
+    rows, found = Counter(strata), list[dict[str, Any]]()
+    right = [np.array([said == wanted for said, wanted in zip(of, expected, strict=True)]) for of in got]
+    for label in sorted(set(expected)):
+        mine = np.array([wanted == label for wanted in expected])
+        before, after = (hits[mine] for hits in right)
+        better, worse = int(np.sum(after & ~before)), int(np.sum(before & ~after))
+        found.append(
+            {"label": label, "rows": rows[label], "before": asdict(share(before)), "after": asdict(share(after)),
+             "gain": float(after.mean() - before.mean()), "p_value": float(chance_loss(worse, better))}
+        )  # fmt: skip
+    sure = corrected([one["p_value"] for one in found])
+    told_of = [{**one, "p_corrected": p, "stands_out": p <= LIMIT} for one, p in zip(found, sure, strict=True)]
+    return sorted(told_of, key=lambda one: (-one["gain"], one["label"]))

@@ -1,0 +1,150 @@
+"""A learning curve as a power law of the number of training rows, and what it says of twice as many.
+
+error(n) = c + a n^-b, with a and c not below 0: the form that the errors of learners of all kinds have over a wide
+range of n (Hestness et al., "Deep Learning Scaling is Predictable, Empirically", 2017); fitted to a few small shares it
+tells what more rows bring (Figueroa et al., "Predicting sample size required for classification performance", BMC Med.
+Inform. Decis. Mak. 12:8, 2012).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.stats.bootstrap import CONFIDENCE, interval, resampled
+
+Numbers = NDArray[np.float64]
+
+POWERS = np.linspace(0.02, 2.0, 100)
+"""Values of b that are tried."""
+FEWEST = 4
+"""Shares below which nothing is fitted: three lie on some power law with a floor; without a floor all promise more."""
+SURE = 5e-4
+"""A gain counts as one if its interval begins above this: less is rounded to none."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """error(n) = floor + scale n^-power, for one curve or for many: numbers, or arrays of shape (curves,)."""
+
+    scale: Numbers
+    power: Numbers
+    floor: Numbers
+
+    def metric(self, rows: float) -> Numbers:
+        """What the metric is with so many training rows: 1 less the error."""
+        return 1 - self.floor - self.scale * rows**-self.power
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a curve says.
+
+    Args:
+        law: The fitted law.
+        draws: Laws of the same curve on test rows drawn again: how uncertain it is.
+        rows: Training rows of the whole.
+    """
+
+    law: Law
+    draws: Law
+    rows: int
+    missed: float = 0.0
+    """By how much the law misses the whole, in the metric; 0 if it lies within the interval of what was measured."""
+
+    def at(self, rows: float) -> tuple[float, float, float]:
+        """Expect the metric with so many training rows: value, and both ends of its interval."""
+        return ends(float(self.law.metric(rows)[0]), self.draws.metric(rows))
+
+    def gain(self, times: float) -> tuple[float, float, float]:
+        """Expect what so many times the rows would bring: value, and both ends of its interval."""
+        more = self.rows * times
+        value = float((self.law.metric(more) - self.law.metric(self.rows))[0])
+        return ends(value, self.draws.metric(more) - self.draws.metric(self.rows))
+
+
+def ends(value: float, draws: Numbers) -> tuple[float, float, float]:
+    """Give a value the percentile interval of its draws, widened to hold it."""
+    low, high = interval(draws, CONFIDENCE)
+    return value, min(low, value), max(high, value)
+
+
+def grown(rows: Numbers, scores: Numbers, resamples: int, seed: int) -> Growth | None:
+    """Fit the law to a curve; the same test rows are drawn for all shares, since they answered the same ones.
+
+    It knows how uncertain the test rows leave it, not what another seed of the training would have given.
+
+    Args:
+        rows: Training rows of each share, shape (shares,), rising; the last is the whole.
+        scores: Of each test row by the model of each share, from 0 to 1, shape (shares, n).
+        resamples: Bootstrap draws.
+        seed: Of the draws.
+
+    Returns:
+        The growth; None if there are too few shares to fit anything.
+    """
+    if len(rows) < FEWEST:
+        return None
+    weights = 1 / np.maximum(scores.var(axis=1) / scores.shape[1], 1e-6)
+    means = resampled(lambda drawn: scores[:, drawn].mean(axis=2).T.ravel(), scores.shape[1], resamples, seed)
+    means = means.reshape(-1, len(rows))
+    law = fitted(rows, 1 - scores.mean(axis=1)[None], weights)
+    low, high = interval(means[:, -1], CONFIDENCE)
+    whole, there = float(scores[-1].mean()), float(law.metric(rows[-1])[0])
+    missed = 0.0 if low <= there <= high else there - whole
+    return Growth(law, fitted(rows, 1 - means, weights), int(rows[-1]), missed)
+
+
+def fitted(rows: Numbers, errors: Numbers, weights: Numbers) -> Law:
+    """Fit by weighted least squares: for each power the best scale and floor that are not negative, then the power.
+
+    Args:
+        rows: Shape (shares,).
+        errors: Shape (curves, shares).
+        weights: Shape (shares,).
+    """
+    x = rows ** -POWERS[:, None]  # (powers, shares)
+    scale, floor = plane(x, errors, weights / weights.sum())
+    missed = errors[:, None] - floor[..., None] - scale[..., None] * x
+    best = ((missed**2) @ weights).argmin(axis=1)
+    curves = np.arange(len(errors))
+    return Law(scale[curves, best], POWERS[best], floor[curves, best])
+
+
+def plane(x: Numbers, errors: Numbers, weights: Numbers) -> tuple[Numbers, Numbers]:
+    """Fit errors = floor + scale x with neither below 0: the free fit, else the better of its two edges.
+
+    Args:
+        x: Shape (powers, shares).
+        errors: Shape (curves, shares).
+        weights: Shape (shares,), adding up to 1.
+
+    Returns:
+        Scale and floor, each of shape (curves, powers).
+    """
+    flat = errors @ weights  # (curves,): the best floor without a slope
+    slope = (errors * weights) @ x.T / (x**2 @ weights)  # (curves, powers): the best slope without a floor
+    middle = x @ weights
+    spread = x**2 @ weights - middle**2
+    free = ((errors * weights) @ x.T - flat[:, None] * middle) / spread
+    floor = flat[:, None] - free * middle
+    scale = np.where(free < 0, 0.0, np.where(floor < 0, slope, free))
+    return scale, np.where(free < 0, flat[:, None], np.where(floor < 0, 0.0, floor))
+
+
+def told(growth: Growth | None, metric: str) -> str:
+    """Say in a sentence what twice the rows would bring."""
+    if growth is None:
+        return f"What twice the rows would bring cannot be told: that takes {FEWEST} shares, the whole among them."
+    if growth.missed:
+        where = "above" if growth.missed > 0 else "below"
+        missed = f"{100 * abs(growth.missed):.1f} points {where} what it has"
+        return (
+            "What twice the rows would bring cannot be told: the shares lie on no power law. The nearest would have "
+            f"the model of all rows {missed}."
+        )
+    gain, low, high = growth.gain(2)
+    numbers = f"{100 * gain:+.1f} points of {metric} (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
+    if low <= SURE:
+        return f"Whether twice the rows would bring anything cannot be told: {numbers}."
+    return f"Twice the rows, {2 * growth.rows:,}, would bring about {numbers}."

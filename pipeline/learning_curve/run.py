@@ -1,0 +1,166 @@
+"""Not a stage: what `tunesmith curve` starts. Reads what tokenize, validate, finetune and evaluate left.
+
+Computes models of shares of the training rows, by the very training and answering of the stages, and what more rows
+would bring. A share whose model answered already, from the same rows, params and code, is not trained again.
+Writes data/curve/: curve.json, and cost.json (seconds, which differ from run to run).
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+import pipeline
+from pipeline.evaluate.models import TUNED, Arm, answers_of
+from pipeline.evaluate.stage import test_rows
+from pipeline.files import read_json, write_json
+from pipeline.finetune import stage as finetune
+from pipeline.generation.generate import Answer
+from pipeline.hashing import file_digests, file_sha256, tree_digest, weights_of
+from pipeline.learning_curve.analysis import growth_of, needy
+from pipeline.learning_curve.subsets import within
+from pipeline.metrics.metric import mean
+from pipeline.metrics.rules import FOLDER, load_rules
+from pipeline.metrics.scoring import marked
+from pipeline.model.base_model import fetch
+from pipeline.model.chat_template import Renderer, load_tokenizer
+from pipeline.model.tokenized import read_ids, read_tokens, write_tokens
+from pipeline.pairs import Pair, read_pairs
+from pipeline.params import Params
+from pipeline.stats.bootstrap import Scores
+
+CURVE = Path("curve", "curve.json")
+"""Below `data/`."""
+CODE = Path(pipeline.__file__).parent
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A model of a share of the rows: the rows, the optimizer steps, the score of each test row, what it said."""
+
+    share: float
+    rows: int
+    steps: int
+    seconds: float
+    scores: Scores
+    got: list[str]
+
+
+def run(params: Params, data: Path, place: Path, shares: Sequence[float]) -> None:
+    """Train and measure each share, put the whole beside them, and write what they say.
+
+    Args:
+        params: All of params.yaml.
+        data: The folder of all stages.
+        place: Where what was trained is kept, to go on from.
+        shares: Rising, each above 0 and below 1.
+    """
+    test, prompts = test_rows(data)
+    labels = {pair.id: pair.completion for pair in read_pairs(data / "validate" / "train.parquet")}
+    ids = read_ids(data / "tokenize" / "train.arrow")
+    strata = [labels[pair_id] if params.prompt.task == "labels" else "" for pair_id in ids]
+    points = []
+    for share in shares:
+        chosen = within(strata, share, params.finetune.seed)
+        log.info("curve: %s of %s training rows, %.3g %%", f"{len(chosen):,}", f"{len(ids):,}", 100 * share)
+        folder = trained(params, data, place, [ids[row] for row in chosen])
+        points.append(measured(params, share, folder, test, answered(params, data, folder, prompts)))
+        tell(points[-1], params)
+    points.append(whole(params, data, len(ids), test))
+    tell(points[-1], params)
+    strata = strata if params.prompt.task == "labels" else []
+    write(params, data, points, test, strata)
+
+
+def trained(params: Params, data: Path, place: Path, ids: Sequence[str]) -> Path:
+    """Train on some of the rows as the stage does, unless that was done; in one process, which learns the same."""
+    chosen = set(ids)
+    rows = [row for row in read_tokens(data / "tokenize" / "train.arrow") if row[0] in chosen]
+    recipe = {
+        "model": params.model.model_dump(),
+        "finetune": params.finetune.model_dump(),
+        "base": fetch(params.model).digest,
+        "rows": list(ids),
+        "tokens": [file_sha256(data / "tokenize" / f"{split}.arrow") for split in ("train", "validation")],
+        "code": tree_digest({path: digest for path, digest in file_digests(CODE).items() if path.endswith(".py")}),
+    }
+    folder = place / hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+    if not (folder / "finetune").exists():
+        (folder / "tokenize").mkdir(parents=True, exist_ok=True)
+        every_turn = any(encoded.earlier for _, encoded in rows)
+        write_tokens(folder / "tokenize" / "train.arrow", rows, every_turn=every_turn)
+        (folder / "tokenize" / "validation.arrow").write_bytes((data / "tokenize" / "validation.arrow").read_bytes())
+        finetune.train_and_write(params.model, params.finetune.model_copy(update={"processes": 1}), folder)
+    return folder
+
+
+def answered(params: Params, data: Path, folder: Path, prompts: Sequence[Sequence[int]]) -> list[Answer]:
+    """Answer the test rows with a model as the evaluation does, unless it answered the same ones already."""
+    labels = read_json(data / "validate" / "labels.json")
+    asked = [params.prompt.system, params.evaluate.batch_rows, params.evaluate.max_new_tokens, labels, list(prompts)]
+    name = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+    path = folder / f"answers-{name}.json"
+    if not path.exists():
+        base = fetch(params.model)
+        renderer = Renderer(load_tokenizer(base.folder), params.prompt.system)
+        arm = Arm(TUNED, base, params.model, folder / "finetune" / "adapter", renderer, prompts, labels)
+        part = path.with_suffix(".part")
+        write_json(part, [asdict(answer) for answer in answers_of(arm, params.evaluate, timed=0).answers])
+        part.rename(path)
+    return [Answer(**answer) for answer in read_json(path)]
+
+
+def measured(params: Params, share: float, folder: Path, test: Sequence[Pair], answers: Sequence[Answer]) -> Point:
+    """Score the answers of a share as the evaluation does."""
+    rules = load_rules(params.evaluate.rules, Path(FOLDER))
+    found = marked(params.prompt.task, test, answers, rules)
+    report, cost = (read_json(folder / "finetune" / f"{name}.json") for name in ("report", "cost"))
+    scores = found.scores[params.register.metric]
+    return Point(share, report["rows"], report["steps"], cost["seconds"], scores, found.got)
+
+
+def whole(params: Params, data: Path, rows: int, test: Sequence[Pair]) -> Point:
+    """Take the model of all rows, which the stages made and measured."""
+    answers = pq.read_table(data / "evaluate" / "predictions.parquet").to_pydict()
+    if answers["id"] != [pair.id for pair in test]:
+        raise ValueError("the stages measured other test rows than they made")
+    report, cost = (read_json(data / "finetune" / f"{name}.json") for name in ("report", "cost"))
+    scores = np.array(answers[f"{TUNED} {params.register.metric}"], float)
+    return Point(1.0, rows, report["steps"], cost["seconds"], scores, answers[TUNED])
+
+
+def tell(point: Point, params: Params) -> None:
+    """Log what a share has."""
+    found = mean(point.scores, params.evaluate.resamples, params.evaluate.seed)
+    told = f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}), n={found.n}"
+    log.info("curve: %s rows: %s %s", f"{point.rows:,}", params.register.metric, told)
+
+
+def write(params: Params, data: Path, points: Sequence[Point], test: Sequence[Pair], strata: Sequence[str]) -> None:
+    """Write what the shares say, all of it about the model that the stages made."""
+    evaluate, metric = params.evaluate, params.register.metric
+    rows, scores = np.array([point.rows for point in points], float), np.array([point.scores for point in points])
+    shares: list[dict[str, Any]] = [
+        {"share": point.share, "rows": point.rows, "steps": point.steps,
+         **asdict(mean(point.scores, evaluate.resamples, evaluate.seed))}
+        for point in points
+    ]  # fmt: skip
+    found = {
+        "adapter": file_sha256(weights_of(data / "finetune" / "adapter")),
+        "test": file_sha256(data / "validate" / "test.parquet"),
+        "metric": metric,
+        "shares": shares,
+        **growth_of(rows, scores, metric, evaluate.resamples, evaluate.seed),
+        "labels": needy(strata, [pair.completion for pair in test], [point.got for point in points[-2:]]),
+    }
+    write_json(data / CURVE, found)
+    seconds = [{"share": point.share, "seconds": point.seconds} for point in points]
+    write_json((data / CURVE).with_name("cost.json"), seconds)

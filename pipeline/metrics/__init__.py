@@ -1,0 +1,1 @@
+"""Scores of predictions: labels, calibration, text, JSON fields, house rules."""

@@ -1,0 +1,67 @@
+"""How far a model is to be believed: whether answers that it calls 80 % sure are right 80 times in a hundred."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.metrics.metric import Metric, bootstrapped, share, tallies
+from pipeline.stats.bootstrap import Rows, Scores
+
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Sure:
+    """How sure a model was of each of its answers, and which were right.
+
+    Args:
+        probability: Of its answer, from 0 to 1.
+        right: 1 or 0.
+    """
+
+    probability: Scores
+    right: Scores
+
+    @property
+    def bins(self) -> Rows:
+        """The tenth in which each probability lies; 0.1 lies in the first, as in (0, 0.1]."""
+        return np.clip(np.ceil(self.probability * BINS).astype(np.intp) - 1, 0, BINS - 1)
+
+
+def calibration_error(sure: Sure, resamples: int, seed: int) -> Metric:
+    """Expected calibration error (Naeini et al. 2015; Guo et al. 2017) in ten bins of equal width: smaller is better.
+
+    The gap between how sure the answers of a bin are and how many are right, a mean over the rows. On few rows it is
+    too large, and more so on draws of them, since chance makes gaps too: hence an interval that reaches far up.
+    """
+    gaps, bins = sure.right - sure.probability, sure.bins
+
+    def error(rows: Rows) -> Scores:
+        found: Scores = np.abs(tallies(bins[rows], BINS, gaps[rows])).sum(axis=1) / rows.shape[1]
+        return found
+
+    return bootstrapped(error, len(gaps), resamples, seed)
+
+
+def reliability(sure: Sure) -> list[dict[str, Any]]:
+    """Tell, of each tenth that has rows: its edges, how sure its answers are on average, and how many are right."""
+    found, bins = [], sure.bins
+    for place in sorted(set(bins.tolist())):
+        inside = bins == place
+        found.append(
+            {
+                "from": place / BINS,
+                "to": (place + 1) / BINS,
+                "probability": float(sure.probability[inside].mean()),
+                "right": asdict(share(sure.right[inside])),
+            }
+        )
+    return found
+
+
+def sure_of(probabilities: Sequence[float | None], right: Scores) -> Sure | None:
+    """Put together what a model said of how sure it was; None if it did not say so of every row."""
+    told = [probability for probability in probabilities if probability is not None]
+    return Sure(np.array(told), right) if told and len(told) == len(right) else None

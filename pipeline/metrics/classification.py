@@ -1,0 +1,99 @@
+"""Labels taken for others: what that does to all labels alike, to each by itself, and which is taken for which."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.metrics.metric import Metric, bootstrapped, of_draws, share, tallies
+from pipeline.stats.bootstrap import Rows, Scores, resampled
+
+
+class Confusion:
+    """Which labels were expected and which were said, row by row.
+
+    Args:
+        expected: The right label of each row.
+        got: The one that was said.
+    """
+
+    def __init__(self, expected: Sequence[str], got: Sequence[str]) -> None:
+        self.labels = sorted(set(expected) | set(got))
+        number = {label: place for place, label in enumerate(self.labels)}
+        self.truth = np.array([number[label] for label in expected], np.intp)
+        self.said = np.array([number[label] for label in got], np.intp)
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def f1(self, rows: Rows) -> Scores:
+        """Compute the harmonic mean of precision and recall of each label, in each draw of rows.
+
+        Returns:
+            Shape (draws, labels). NaN where a draw has no row of a label, nor one that was called so.
+        """
+        true, said, many = self.truth[rows], self.said[rows], len(self.labels)
+        hits = tallies(np.where(true == said, true, many), many)
+        with np.errstate(invalid="ignore"):
+            return 2 * hits / (tallies(true, many) + tallies(said, many))
+
+
+def macro_f1(expected: Sequence[str], got: Sequence[str], resamples: int, seed: int) -> Metric:
+    """Mean over the labels, each counting the same, of the harmonic mean of precision and recall.
+
+    The labels are those that occur among the expected ones; an interval's draw takes those that it drew.
+    """
+    return bootstrapped(macro_f1_of(expected, got), len(expected), resamples, seed)
+
+
+def classes(expected: Sequence[str], got: Sequence[str], resamples: int, seed: int) -> dict[str, dict[str, Metric]]:
+    """Measure each label that was expected or said.
+
+    Precision is of the rows where it was said, recall of those where it was expected, F1 of those where it was either;
+    what is of no row is left out.
+    """
+    found = Confusion(expected, got)
+    values = found.f1(np.arange(len(found))[None])[0]
+    draws = resampled(found.f1, len(found), resamples, seed)
+    measured: dict[str, dict[str, Metric]] = {}
+    for place, label in enumerate(found.labels):
+        wanted, said = found.truth == place, found.said == place
+        both, either = wanted & said, int((wanted | said).sum())
+        of_label = measured[label] = {"f1": of_draws(float(values[place]), either, draws[:, place])}
+        if said.any():
+            of_label["precision"] = share(both[said])
+        if wanted.any():
+            of_label["recall"] = share(both[wanted])
+    return measured
+
+
+def confused(expected: Sequence[str], got: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Count, for each expected label, which labels were said."""
+    pairs = Counter(zip(expected, got, strict=True))
+    return {want: {said: n for (of, said), n in sorted(pairs.items()) if of == want} for want in sorted(set(expected))}
+
+
+def macro_f1_of(expected: Sequence[str], got: Sequence[str]) -> Callable[[Rows], Scores]:
+    """Give the macro-F1 of an arm as a function of draws of rows (draws x rows), computed for all draws at once.
+
+    A draw's labels are those that it drew among the expected ones; each counts the same.
+    """
+    labels = sorted(set(expected) | set(got))
+    number = {label: place for place, label in enumerate(labels)}
+    truth = np.array([number[label] for label in expected])
+    answers = np.array([number[label] for label in got])
+
+    def statistic(rows: Rows) -> Scores:
+        draw = np.broadcast_to(np.arange(len(rows))[:, None] * len(labels), rows.shape)
+
+        def cells_of(of: Rows, among: NDArray[np.bool_]) -> Rows:
+            cells = (draw + of)[among]
+            return np.bincount(cells, minlength=len(rows) * len(labels)).reshape(len(rows), -1)
+
+        true, said, every = truth[rows], answers[rows], np.ones(rows.shape, bool)
+        wanted, given, hits = cells_of(true, every), cells_of(said, every), cells_of(true, true == said)
+        scores = 2 * hits / np.maximum(wanted + given, 1)
+        return np.asarray(scores.sum(axis=1, where=wanted > 0) / (wanted > 0).sum(axis=1))
+
+    return statistic

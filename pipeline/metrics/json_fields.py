@@ -1,0 +1,112 @@
+"""Answers that are JSON: whether they can be read, and which of their fields are right."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import Problem
+from pipeline.metrics.metric import Metric, bootstrapped, share
+from pipeline.stats.bootstrap import Rows, Scores
+from pipeline.strict_json import read_value
+
+Path = tuple[str | int, ...]
+"""The keys and places that lead to a field."""
+Leaf = tuple[Path, str, Any]
+"""A field that holds no others: its path, its kind and its value."""
+Leaves = frozenset[Leaf]
+"""What a JSON value says: two have the same leaves if, and only if, they are the same but for the order of keys."""
+SHOWN_FIELDS = 200
+KINDS = {bool: "truth", int: "number", float: "number", str: "text", type(None): "null", dict: "object", list: "list"}
+"""1 and 1.0 are one number; true is none."""
+
+
+def leaves_of(value: Any) -> Leaves:
+    """Take a JSON value apart; an object or a list that is empty is a leaf too."""
+    return frozenset(each_leaf(value))
+
+
+def each_leaf(value: Any) -> Iterator[Leaf]:
+    """Go through the leaves of a JSON value, however deep they lie."""
+    waiting: list[tuple[Path, Any]] = [((), value)]
+    while waiting:
+        path, held = waiting.pop()
+        if isinstance(held, dict | list) and held:
+            inside = held.items() if isinstance(held, dict) else enumerate(held)
+            waiting += [((*path, key), below) for key, below in inside]
+        else:
+            yield path, KINDS[type(held)], None if isinstance(held, dict | list) else held
+
+
+def written(path: Path) -> str:
+    """Write a path as people do: `items[0].name`; the value as a whole is `$`."""
+    steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in path]
+    return "".join(steps).removeprefix(".") or "$"
+
+
+@dataclass(frozen=True)
+class Structures:
+    """What was wanted and what was said, row by row, as leaves; None for an answer that is not JSON."""
+
+    wanted: Sequence[Leaves]
+    said: Sequence[Leaves | None]
+
+    @property
+    def counts(self) -> Scores:
+        """Shape (rows, 2): leaves that are right, and leaves of both sides together."""
+        pairs = zip(self.wanted, self.said, strict=True)
+        return np.array([(len(want & (said or set())), len(want) + len(said or ())) for want, said in pairs], float)
+
+    def scores(self) -> dict[str, Scores]:
+        """Score each row: is it JSON, does it say the very same, and F1 of its fields with their exact values."""
+        right, both = self.counts.T
+        pairs = list(zip(self.wanted, self.said, strict=True))
+        return {
+            "json_valid": np.array([float(said is not None) for _, said in pairs]),
+            "json_exact": np.array([float(said == want) for want, said in pairs]),
+            "fields_f1": 2 * right / both,
+        }
+
+    def micro_f1(self, resamples: int, seed: int) -> Metric:
+        """F1 of the fields of all rows together, each field counting the same."""
+        counts = self.counts
+
+        def f1(rows: Rows) -> Scores:
+            right, both = counts[rows].sum(axis=1).T
+            return np.asarray(2 * right / both)
+
+        return bootstrapped(f1, len(counts), resamples, seed)
+
+    def fields(self) -> dict[str, Metric]:
+        """Tell of the commonest fields, among the rows that want them, how often they have the right value."""
+        hits: dict[str, list[bool]] = {}
+        for want, said in zip(self.wanted, self.said, strict=True):
+            for leaf in want:
+                hits.setdefault(written(leaf[0]), []).append(leaf in (said or ()))
+        common = Counter({path: len(of_path) for path, of_path in sorted(hits.items())}).most_common(SHOWN_FIELDS)
+        return {path: share(hits[path]) for path, _ in sorted(common)}
+
+
+def structures(ids: Sequence[str], expected: Sequence[str], got: Sequence[str]) -> Structures:
+    """Read what was wanted and what was said.
+
+    Raises:
+        Problem: If what is wanted of a row is not JSON.
+    """
+    wanted: list[Leaves] = []
+    said: list[Leaves | None] = []
+    for pair_id, text, answer in zip(ids, expected, got, strict=True):
+        try:
+            wanted.append(leaves_of(read_value(text)))
+        except ValueError as error:
+            raise Problem(
+                f"test row {pair_id}", f"its completion is not JSON: {error}", got=repr(text[:60]),
+                do="mend the row, or set prompt.task to text",
+            ) from error  # fmt: skip
+        try:
+            said.append(leaves_of(read_value(answer)))
+        except ValueError:
+            said.append(None)
+    return Structures(wanted, said)

@@ -1,0 +1,55 @@
+"""Messages that belong to none of the others: whether the label for what is out of scope is given to them alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.metrics.metric import Metric, bootstrapped, share, tallies
+from pipeline.stats.bootstrap import Rows, Scores
+
+
+def scope_metrics(
+    label: str, expected: Sequence[str], got: Sequence[str], probability: Scores | None, resamples: int, seed: int
+) -> dict[str, Metric]:
+    """Measure how well rows out of scope are found; what is of no row is left out.
+
+    Args:
+        label: The one that says so.
+        expected: The right label of each row.
+        got: The one that was said.
+        probability: How sure the model was of what it said; None if it does not say.
+        resamples: Bootstrap resamples behind an interval.
+        seed: Of those.
+    """
+    out, said = (np.array([one == label for one in labels]) for labels in (expected, got))
+    found = {}
+    if said.any():
+        found["out_of_scope_precision"] = share(out[said])
+    if out.any():
+        found["out_of_scope_recall"] = share(said[out])
+    if probability is not None and out.any() and not out.all():
+        # Of a label that was not said, no more is known than what the one that was said has left for it.
+        likely = np.where(said, probability, 1 - probability)
+        found["out_of_scope_auroc"] = auroc(out, likely, resamples, seed)
+    return found
+
+
+def auroc(out: NDArray[np.bool_], likely: Scores, resamples: int, seed: int) -> Metric:
+    """Area under the ROC curve: how often a row that is so is called likelier than one that is not; ties count half.
+
+    Computed from ranks (Hanley and McNeil 1982). A draw that has rows of one kind only tells nothing.
+    """
+    steps, place = np.unique(likely, return_inverse=True)
+    many = len(steps)
+
+    def area(rows: Rows) -> Scores:
+        is_out, at = out[rows], place[rows]
+        positive = tallies(np.where(is_out, at, many), many)
+        negative = tallies(np.where(is_out, many, at), many)
+        below = negative.cumsum(axis=1) - negative / 2
+        with np.errstate(invalid="ignore"):
+            found: Scores = (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
+        return found
+
+    return bootstrapped(area, len(out), resamples, seed)

@@ -1,0 +1,156 @@
+"""House rules that a program can check: in params, in a JSON Schema, or in Python that the user wrote."""
+
+import re
+import runpy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator, SchemaError
+from jsonschema.validators import validator_for
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from pipeline.errors import Problem
+from pipeline.files import read_json
+from pipeline.params import Rule
+from pipeline.strict_json import read_value
+
+FOLDER = "rules"
+"""Beside data/: the Python and the schemas that rules name. DVC's dependency, so that a change is noticed."""
+Function = Callable[[str, str], object]
+"""Takes an answer and the prompt it was given to; says True or False, or a number from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class HouseRule:
+    """A rule with what it names loaded."""
+
+    rule: Rule
+    schema: Any
+    function: Function | None
+
+    def score(self, answer: str, prompt: str, row: str) -> float:
+        """Say how well an answer keeps the rule: 1 or 0, or what its own function says if it keeps all else.
+
+        Raises:
+            Problem: If the function fails, or says something else than it may; or the schema refers to one elsewhere.
+        """
+        if not keeps(self.rule, answer) or not self.fits(answer):
+            return 0.0
+        return 1.0 if self.function is None else self.called(self.function, answer, prompt, row)
+
+    def fits(self, answer: str) -> bool:
+        """Say whether an answer is JSON as the schema has it, if there is one."""
+        if self.schema is None:
+            return True
+        try:
+            return bool(self.schema.is_valid(read_value(answer)))
+        except ValueError:
+            return False
+        except Unresolvable as error:
+            raise Problem(
+                f"evaluate.rules: {self.rule.name}",
+                f"{self.rule.json_schema} refers to what is not in it: {error.ref}",
+                do="put it under $defs; nothing is fetched",
+            ) from error
+
+    def called(self, function: Function, answer: str, prompt: str, row: str) -> float:
+        """Call the function of the rule."""
+        where = f"evaluate.rules: {self.rule.name}"
+        try:
+            said = function(answer, prompt)
+        except Exception as error:
+            raise Problem(
+                where, f"{self.rule.python} failed at test row {row}: {type(error).__name__}: {error}",
+                got=f"the answer {answer[:60]!r}", do="mend the function",
+            ) from error  # fmt: skip
+        if isinstance(said, bool | int | float) and 0 <= said <= 1:
+            return float(said)
+        raise Problem(
+            where, f"{self.rule.python} said something else at test row {row}",
+            expected="True, False or a number from 0 to 1", got=repr(said), do="mend the function",
+        )  # fmt: skip
+
+
+def keeps(rule: Rule, text: str) -> bool:
+    """Say whether a text keeps all of a house rule that can be told from the rule alone."""
+    return has_length(rule, text) and has_words(rule, text)
+
+
+def has_length(rule: Rule, text: str) -> bool:
+    """Say whether it is as long as it is to be."""
+    words, chars = len(text.split()), len(text)
+    return (rule.min_words or 0) <= words <= (rule.max_words or words) and (
+        (rule.min_chars or 0) <= chars <= (rule.max_chars or chars)
+    )
+
+
+def has_words(rule: Rule, text: str) -> bool:
+    """Say whether everything is in it that must be, and nothing that must not."""
+    return (
+        (rule.must_match is None or re.search(rule.must_match, text) is not None)
+        and (rule.must_not_match is None or re.search(rule.must_not_match, text) is None)
+        and all(part in text for part in rule.must_contain or ())
+        and not any(part in text for part in rule.must_not_contain or ())
+    )
+
+
+def load_rules(rules: Sequence[Rule], folder: Path) -> list[HouseRule]:
+    """Load the schemas and the functions that rules name.
+
+    Raises:
+        Problem: If one is not there, or is not what it should be.
+    """
+    return [
+        HouseRule(
+            rule,
+            schema_of(rule.name, folder / rule.json_schema) if rule.json_schema else None,
+            function_of(rule.name, folder, rule.python) if rule.python else None,
+        )
+        for rule in rules
+    ]
+
+
+def schema_of(name: str, path: Path) -> Any:
+    """Load a JSON Schema, of the draft that its `$schema` names, else 2020-12; it cannot ask the network for others.
+
+    `format` is not checked, as the standard has it.
+
+    Raises:
+        Problem: If it is not there, or is none.
+    """
+    where = f"evaluate.rules: {name}"
+    try:
+        told = read_json(path)
+        kind = validator_for(told, default=Draft202012Validator)
+        kind.check_schema(told)
+    except FileNotFoundError as error:
+        raise Problem(where, "no such file", got=f"{FOLDER}/{path.name}", do="put the schema there") from error
+    except (ValueError, SchemaError) as error:
+        said = error.message if isinstance(error, SchemaError) else str(error)
+        raise Problem(where, f"{FOLDER}/{path.name} is no JSON Schema: {said}", do="mend it") from error
+    return kind(told, registry=Registry())
+
+
+def function_of(name: str, folder: Path, entry: str) -> Function:
+    """Load a function of a file in the folder of rules; the file runs as it stands, and leaves no bytecode there.
+
+    Raises:
+        Problem: If it is not there, or its file fails.
+    """
+    where, (module, _, called) = f"evaluate.rules: {name}", entry.partition(":")
+    path = folder / f"{module}.py"
+    if not path.exists():
+        raise Problem(where, "no such file", got=f"{FOLDER}/{path.name}", do="write it, with the function in it")
+    try:
+        names = runpy.run_path(str(path))
+    except Exception as error:
+        raise Problem(
+            where, f"{FOLDER}/{path.name} failed: {type(error).__name__}: {error}", do="mend the file"
+        ) from error
+    if not callable(names.get(called)):
+        raise Problem(where, f"{FOLDER}/{path.name} has no function {called}", do="write it there")
+    function: Function = names[called]
+    return function

@@ -1,0 +1,70 @@
+"""Free texts held against the ones that were wanted, from 0 to 1."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from sacrebleu.metrics import CHRF
+
+from pipeline.metrics.metric import Metric
+from pipeline.stats.bootstrap import CONFIDENCE, Scores, interval, resampled
+
+WORD = re.compile(r"\w+")
+
+
+def exact_of_rows(expected: Sequence[str], got: Sequence[str]) -> Scores:
+    """Say of each row whether it is the very text that was wanted."""
+    return np.array([float(want == answer) for want, answer in zip(expected, got, strict=True)])
+
+
+def chrf_of_rows(expected: Sequence[str], got: Sequence[str]) -> Scores:
+    """Character n-gram F-score (Popovic 2015, by sacrebleu) of each row; the same text, even an empty one, has 1."""
+    scorer = CHRF()
+    return np.array(
+        [
+            1.0 if want == answer else scorer.sentence_score(answer, [want]).score / 100
+            for want, answer in zip(expected, got, strict=True)
+        ]
+    )
+
+
+def rouge_l_of_rows(expected: Sequence[str], got: Sequence[str]) -> Scores:
+    """ROUGE-L (Lin 2004) of each row: F1 of the longest common subsequence of words, whatever their case.
+
+    Words are runs of letters and digits of any script, not stemmed. A text without any is right only if it is the
+    very same.
+    """
+    return np.array([rouge_l(want, answer) for want, answer in zip(expected, got, strict=True)])
+
+
+def rouge_l(want: str, answer: str) -> float:
+    """ROUGE-L of one answer."""
+    wanted, said = WORD.findall(want.casefold()), WORD.findall(answer.casefold())
+    if not wanted or not said:
+        return float(want == answer)
+    return 2 * common(wanted, said) / (len(wanted) + len(said))
+
+
+def common(first: Sequence[str], second: Sequence[str]) -> int:
+    """Length of the longest common subsequence, a column of the table at once as the bits of a number (Hyyro 2004)."""
+    places: dict[str, int] = {}
+    for place, word in enumerate(first):
+        places[word] = places.get(word, 0) | 1 << place
+    whole = steps = (1 << len(first)) - 1
+    for word in second:
+        met = steps & places.get(word, 0)
+        steps = ((steps + met) | (steps - met)) & whole
+    return len(first) - steps.bit_count()
+
+
+def length_ratio(expected: Sequence[str], got: Sequence[str], resamples: int, seed: int) -> Metric | None:
+    """Median of how many times as many words the answers have as the texts that were wanted.
+
+    Words are what blanks part. Of texts without words it is not known: None if there are no others.
+    """
+    words = [(len(want.split()), len(answer.split())) for want, answer in zip(expected, got, strict=True)]
+    ratios = np.array([said / wanted for wanted, said in words if wanted])
+    if not len(ratios):
+        return None
+    draws = resampled(lambda rows: np.median(ratios[rows], axis=1), len(ratios), resamples, seed)
+    return Metric(float(np.median(ratios)), len(ratios), *interval(draws, CONFIDENCE))

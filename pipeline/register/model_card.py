@@ -1,0 +1,286 @@
+"""The model card: only what was recorded, in words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+OUTCOMES = {
+    "promote": "promoted: it became the champion",
+    "keep": "not promoted: recorded as challenger only",
+    "unchanged": "unchanged: these weights are the champion's",
+}
+
+
+NOUNS = {
+    "lora": "A LoRA adapter for",
+    "rslora": "A rank-stabilised LoRA adapter for",
+    "dora": "A DoRA adapter for",
+    "qlora": "A LoRA adapter, trained on a base of four bits, for",
+    "full": "All weights of",
+}
+
+
+MARKS = frozenset("\\`*[]<>&|")
+"""Letters that could begin something else in Markdown or HTML."""
+
+
+def model_card(release: dict[str, Any]) -> str:
+    """Write the card of a release in the Hugging Face format (YAML head, then Markdown)."""
+    training, metrics, rows = release["training"], release["metrics"], release["rows"]
+    arms = [
+        (arm, measure, f"{found['value']:.3f}", f"{found['low']:.3f} to {found['high']:.3f}", str(found["n"]))
+        for arm, measures in metrics["arms"].items()
+        for measure, found in measures.items()
+    ]
+    reasons = "\n".join(f"- {safe(reason)}" for reason in release["reasons"])
+    worth, held_out = release["worth"], release["held_out"]
+    compared = ("arm", worth["metric"], "95 % interval", "fine-tuned has more", "interval", "p, corrected", "it is")
+    digests = [(name, f"`{digest}`") for name, digest in release["digests"].items()]
+    environment = release["environment"]
+    packages = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
+    kind = training["kind"]
+    return f"""---
+library_name: {"transformers" if kind == "full" else "peft"}
+base_model: {release["model"]["source"]}
+tags: [{kind}, tunesmith]
+{index(release)}---
+# {release["name"]}
+
+{NOUNS[kind]} `{release["model"]["source"]}`, made by tunesmith. Verdict: **{OUTCOMES[release["verdict"]]}**.
+
+{reasons}
+
+## Was it worth it?
+
+*From `data/register/release.json`.*
+
+{worth["text"]}
+
+{grid(compared, [cells(line) for line in worth["table"]])}
+
+## How it was made
+
+*From `data/register/release.json`.*
+
+- {rows["train"]} training rows, {rows["validation"]} for validation, {rows["test"]} held out for the table below.
+- {training["steps"]} optimizer steps on {training["trainable_parameters"]:,} of {training["parameters"]:,} parameters.
+- On {environment["device"]} ({environment["cpu"]["machine"]}, {environment["cpu"]["kernels"]} kernels,
+  {environment["cpu"]["threads"]} threads), Python {environment["python"]}, {packages}.
+- System message: {within(release["prompt"]["system"] or "none")}
+
+## Held-out rows
+
+*From `data/register/release.json`.*
+
+{held_out["rows"]:,} rows, of which {held_out["fresh"]:,} never decided about another model.
+On average this was their decision {held_out["decisions"]:.1f}, of at most {held_out["limit"]}.
+
+{grid(("arm", "metric", "value", "95 % interval", "n"), arms)}
+
+## Digests (SHA-256)
+
+*From `data/register/release.json`; `tunesmith reproduce` makes the model again and compares them.*
+
+{grid(("what", "digest"), digests)}
+"""
+
+
+def index(release: dict[str, Any]) -> str:
+    """Write the results of the fine-tuned model as the Hub reads them, `model-index`, in YAML."""
+    measured = [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=release["name"],
+            dataset_name="held-out rows",
+            dataset_split="test",
+            metric_type=measure,
+            metric_value=round(found["value"], 6),
+        )
+        for measure, found in release["metrics"]["arms"].get("fine-tuned", {}).items()
+        if not measure.startswith("rule:")
+    ]
+    if not measured:
+        return ""
+    told = ModelCardData(model_name=release["name"], eval_results=measured).to_yaml()
+    return f"{told}\n"
+
+
+def cells(line: dict[str, Any]) -> list[str]:
+    """Write a line of the table of baselines."""
+    own = [line["arm"], f"{line['value']:.3f}", f"{line['low']:.3f} to {line['high']:.3f}"]
+    if line["difference"] is None:
+        return [*own, "", "", "", ""]
+    between = f"{line['difference_low']:+.3f} to {line['difference_high']:+.3f}"
+    return [*own, f"{line['difference']:+.3f}", between, f"{line['p_value']:.2g}", line["word"]]
+
+
+def parts(details: Mapping[str, Any]) -> str:
+    """Write what the numbers of the fine-tuned model are made of: each label, how sure it was, each field.
+
+    Args:
+        details: Its entry in `data/evaluate/details.json`.
+    """
+    classes = [
+        (label, *(shown(measures.get(name)) for name in ("precision", "recall", "f1")))
+        for label, measures in details.get("classes", {}).items()
+    ]
+    reliability = [
+        (f"{tenth['from']:.1f} to {tenth['to']:.1f}", f"{tenth['probability']:.3f}", shown(tenth["right"]))
+        for tenth in details.get("reliability", [])
+    ]
+    fields = [(f"`{field}`", shown(metric)) for field, metric in details.get("fields", {}).items()]
+    return (
+        table("By label, fine-tuned", ("label", "precision", "recall", "F1"), classes)
+        + table("How sure it was, and how many of these were right", ("sure", "on average", "right"), reliability)
+        + table("By field, fine-tuned", ("field", "right"), fields)
+    )
+
+
+def shown(metric: Mapping[str, Any] | None) -> str:
+    """Write a number with its interval and n; a dash for one that is of no row."""
+    if metric is None:
+        return "-"
+    return f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f}), n={metric['n']}"
+
+
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table under a heading; nothing if it has no rows."""
+    return f"\n## {title}\n\n*From `data/evaluate/details.json`.*\n\n{grid(head, rows)}\n" if rows else ""
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table. What stands in a cell opens no other cell and ends no row."""
+    lines = [head, ["---"] * len(head), *(map(safe, row) for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def safe(text: str) -> str:
+    """Write a text so that it stays a text: no cell, picture, link, mark-up or line begins in it.
+
+    One that is code already, as a digest is, stays code.
+    """
+    line = " ".join(text.split())
+    if len(line) > 2 and line[0] == line[-1] == "`" and "`" not in line[1:-1]:
+        return line.replace("|", "\\|")
+    return "".join(f"&#{ord(letter)};" if letter in MARKS else letter for letter in line)
+
+
+def within(text: str) -> str:
+    """Indent a text of several lines, so that whatever they begin with it stays in its item of a list."""
+    return text.replace("\n", "\n  ")
+
+
+FEW_ROWS = 10
+"""Test rows of a label below which its numbers say little."""
+SHOWN = 10
+"""Labels taken for others that are listed."""
+Files = Mapping[str, Any]
+"""What the files hold, by their names below `data/`."""
+
+
+def appendix(files: Files) -> str:
+    """Write these sections, each with the file that its numbers are from."""
+    parts = (*data_part(files), *forgetting_part(files), *cost_part(files), *limits_part(files))
+    return "".join(f"\n{part}\n" for part in parts)
+
+
+def heading(title: str, *names: str) -> str:
+    """Write a heading, and below it where the numbers are from."""
+    return f"## {title}\n\n*From {' and '.join(f'`data/{name}`' for name in names)}.*\n"
+
+
+def data_part(files: Files) -> Iterator[str]:
+    """Tell what the checks found."""
+    report = files["validate/report.json"]
+    rows, splits, overlap = report["rows"], report["splits"], report["overlap"]
+    yield (
+        f"{heading('The data', 'validate/report.json')}\n"
+        f"- {rows['in']:,} rows read, {rows['kept']:,} kept: {splits['train']:,} to train on, "
+        f"{splits['validation']:,} to validate on, {splits['test']:,} held out.\n"
+        f"- Of {overlap['test_rows']:,} held-out rows {overlap['equal']:,} equal and {overlap['near']:,} nearly equal "
+        f"a row outside the test set; {overlap['clean']:,} have nothing like them in training."
+    )
+
+
+def forgetting_part(files: Files) -> Iterator[str]:
+    """Tell what the model forgot of its base, as far as it was measured."""
+    lost = files["evaluate/forgetting.json"]
+    texts, questions = lost["texts"], lost["questions"]
+    lines = []
+    if texts:
+        lines.append(
+            f"- Loss on {texts['n']} general texts, nats a token: {ranged(texts['before'])} before, "
+            f"{ranged(texts['after'])} after; a rise of {ranged(texts['rise'], '+.3f')}."
+        )
+    if questions:
+        change = {**questions["change"], "value": questions["change"]["difference"]}
+        lines.append(
+            f"- Right of {questions['n']} general questions: {ranged(questions['before'])} before, "
+            f"{ranged(questions['after'])} after; a change of {ranged(change, '+.3f')}."
+        )
+    if lines:
+        yield heading("What it forgot", "evaluate/forgetting.json") + "\n" + "\n".join(lines)
+
+
+def cost_part(files: Files) -> Iterator[str]:
+    """Tell what each arm costs."""
+    cost = files["register/cost.json"]
+    currency, hour = cost["prices"]["currency"], cost["prices"]["machine_hour"]
+    head = ("arm", f"to make, {currency}", "per 1,000 requests", "seconds a request, median", "fine-tuned earned back")
+    lines = [
+        (
+            line["arm"],
+            number(line["upfront"]),
+            number(line["per_1000"]),
+            number(line["request_p50"]),
+            line["earned_back"],
+        )
+        for line in cost["lines"]
+    ]
+    yield (
+        f"{heading('What it costs', 'register/cost.json')}\n{cost['text']}\n\n{grid(head, lines)}\n\n"
+        f"An hour of this machine, kept busy, is counted as {currency} {hour:g}."
+    )
+
+
+def limits_part(files: Files) -> Iterator[str]:
+    """Tell what the evidence says of where the model is not to be trusted."""
+    details, worth = files["evaluate/details.json"]["fine-tuned"], files["register/release.json"]["worth"]
+    lines = [*label_limits(details)]
+    if worth["smallest"] is not None:
+        least = f"{100 * worth['smallest']:.1f} points"
+        lines.append(
+            f"- A gain over the best baseline of less than {least} could not be relied on to show in so few rows."
+        )
+    if lines:
+        yield heading("Limits", "evaluate/details.json", "register/release.json") + "\n" + "\n".join(lines)
+
+
+def label_limits(details: Mapping[str, Any]) -> Iterator[str]:
+    """Tell of labels with few test rows, and of those that are taken for others."""
+    recalls = {label: found["recall"] for label, found in details.get("classes", {}).items() if "recall" in found}
+    few = {label: recall["n"] for label, recall in recalls.items() if recall["n"] < FEW_ROWS}
+    if few:
+        least = min(few.values())
+        yield f"- {len(few)} of {len(recalls)} labels have fewer than {FEW_ROWS} test rows, the least {least}."
+    wrong = [
+        (rows, wanted, said)
+        for wanted, counts in details.get("confusion", {}).items()
+        for said, rows in counts.items()
+        if said != wanted and rows > 1
+    ]
+    for rows, wanted, said in sorted(wrong, key=lambda one: (-one[0], one[1], one[2]))[:SHOWN]:
+        yield f"- {rows} rows of {safe(wanted)} were answered with {safe(said)}."
+
+
+def ranged(metric: Mapping[str, Any], form: str = ".3f") -> str:
+    """Write a number with its interval."""
+    return f"{metric['value']:{form}} ({metric['low']:{form}} to {metric['high']:{form}})"
+
+
+def number(value: float | None) -> str:
+    """Write a number, a dash for one that is not known."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

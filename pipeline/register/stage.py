@@ -1,0 +1,118 @@
+"""Stage 7. Reads the reports of all stages before, data/champion/, data/decided/ and data/curve/.
+
+Computes the decision of the gate, is the fine-tuned model surely better than every other arm and worse in no label, by
+test rows that did not decide too often; and whether it was worth it: ship it, use something simpler, or find more test
+rows.
+Writes data/register/: release.json (decision, checks, worth, every digest), cost.json (in money; as the seconds behind
+it, it differs from run to run), README.md, the model card, report.html, the page of the run, and decided.parquet, the
+rows that decided.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline import runner
+from pipeline.champion import read_champion
+from pipeline.files import read_json, write_json
+from pipeline.hashing import file_digests, file_sha256, tree_digest, weights_of
+from pipeline.holdout.reuse import FOLDER, ROWS, asked, use_of, write_rows
+from pipeline.pairs import SPLITS
+from pipeline.params import Model, Prices, Prompt, Register
+from pipeline.register.costs import lines, sentence, taken
+from pipeline.register.gate import decide
+from pipeline.register.model_card import appendix, model_card, parts
+from pipeline.register.report.page import best_baseline, report_page
+from pipeline.register.verdict import called, judge
+
+CURVE = "curve/curve.json"
+"""Below `data/`: what `tunesmith curve` measured, if it did."""
+
+log = logging.getLogger(__name__)
+
+
+def digests(data: Path) -> dict[str, str]:
+    """Digest what the model was made from and what came out, each rung of the ladder from data to metrics."""
+    rungs = {
+        "pairs": file_sha256(data / "ingest" / "pairs.parquet"),
+        **{split: file_sha256(data / "validate" / f"{split}.parquet") for split in SPLITS},
+        **{f"{split}_tokens": file_sha256(data / "tokenize" / f"{split}.arrow") for split in SPLITS},
+        "initial_adapter": read_json(data / "finetune" / "report.json")["initial_adapter"],
+        "history": file_sha256(data / "finetune" / "history.jsonl"),
+        "adapter": file_sha256(weights_of(data / "finetune" / "adapter")),
+        "adapter_folder": tree_digest(file_digests(data / "finetune" / "adapter")),
+        "predictions": file_sha256(data / "evaluate" / "predictions.parquet"),
+        "metrics": file_sha256(data / "evaluate" / "metrics.json"),
+    }
+    return {"base": read_json(data / "finetune" / "report.json")["base_digest"], **rungs}
+
+
+def evidence(data: Path) -> dict[str, Any]:
+    """Read what the page shows of other stages: what was measured, what the baselines took, every answer by its row.
+
+    And the learning curve, where one was measured.
+    """
+    evaluated = [f"evaluate/{name}.json" for name in ("metrics", "details", "cost", "forgetting")]
+    names = (*evaluated, "baselines/report.json", "baselines/cost.json", "finetune/cost.json", "validate/report.json")
+    answers = pq.read_table(data / "evaluate" / "predictions.parquet").to_pylist()
+    suspected = pq.read_table(data / "baselines" / "label_errors.parquet").to_pylist()
+    curve = [CURVE] if (data / CURVE).exists() else []
+    return {
+        **{name: read_json(data / name) for name in (*names, *curve)},
+        "evaluate/predictions.parquet": {row["id"]: row for row in answers},
+        "baselines/label_errors.parquet": {row["id"]: row for row in suspected},
+    }
+
+
+def money(files: Mapping[str, Any], prices: Prices, worth: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the costs of all arms together, and say those of the baseline that the verdict speaks of."""
+    found = {line.arm: line for line in lines(taken(files), prices)}
+    baseline = best_baseline(worth)
+    text = "" if baseline is None else sentence(found, baseline, called(baseline), prices.currency)
+    return {"prices": prices.model_dump(), "text": text, "lines": [asdict(line) for line in found.values()]}
+
+
+def run(model: Model, prompt: Prompt, register: Register, prices: Prices, data: Path) -> None:
+    """Decide, and write the release."""
+    metrics = read_json(data / "evaluate" / "metrics.json")
+    found, checked = digests(data), read_json(data / "validate" / "report.json")
+    champion = read_champion(data / "champion")
+    is_champion = champion is not None and champion.digest == found["adapter"]
+    rows = asked(data / "evaluate" / "predictions.parquet")
+    use = use_of(data / FOLDER, rows, found["adapter"])
+    lost = read_json(data / "evaluate" / "forgetting.json")
+    decision = decide(metrics["comparisons"], register, use=use, is_champion=is_champion, lost=lost)
+    worth = judge(metrics, register, use)
+    release = {
+        "name": register.name,
+        "verdict": decision.outcome,
+        "reasons": decision.reasons,
+        "checks": [asdict(check) for check in decision.checks],
+        "worth": asdict(worth),
+        "held_out": {**asdict(use), "limit": register.max_decisions},
+        "champion_before": champion.digest if champion else None,
+        "model": model.model_dump(),
+        "prompt": prompt.model_dump(),
+        "labels": read_json(data / "validate" / "labels.json"),
+        "metrics": metrics,
+        "rows": checked["splits"],
+        "profile": checked["profile"],
+        "training": read_json(data / "finetune" / "report.json"),
+        "environment": read_json(data / "finetune" / "environment.json"),
+        "digests": found,
+    }
+    files = evidence(data) | {"register/release.json": release}
+    files["register/cost.json"] = cost = money(files, prices, release["worth"])
+    details = files["evaluate/details.json"]["fine-tuned"]
+    with runner.whole(data / "register") as folder:
+        write_json(folder / "release.json", release)
+        write_json(folder / "cost.json", cost)
+        write_rows(folder / ROWS.name, rows)
+        (folder / "README.md").write_text(model_card(release) + parts(details) + appendix(files), encoding="utf-8")
+        (folder / "report.html").write_text(report_page(files), encoding="utf-8")
+    log.info("register: verdict: %s; %s", decision.outcome, "; ".join(decision.reasons))
+    log.info("register: worth it: %s %s", worth.text, cost["text"])

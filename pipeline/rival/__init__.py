@@ -1,1 +1,0 @@
-"""The rivals: other ways to answer the same rows, each a room, all of one shape."""

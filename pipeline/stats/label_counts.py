@@ -1,0 +1,54 @@
+"""What is counted of each label in the answers of two arms, and the macro-F1 of many draws of rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What two arms make of a label.
+
+    Args:
+        n: Rows that have the label.
+        tuned: Of those, rows that the fine-tuned model has right.
+        other: Rows that the other arm has right.
+        better: Rows that only the fine-tuned model has right.
+        worse: Rows that only the other arm has right.
+        tuned_said: Rows, of whatever label, that the fine-tuned model answers with this one.
+        other_said: Rows that the other arm answers with it.
+    """
+
+    n: int
+    tuned: int
+    other: int
+    better: int
+    worse: int
+    tuned_said: int
+    other_said: int
+
+    @property
+    def tuned_f1(self) -> float:
+        """F1 of the label in the answers of the fine-tuned model."""
+        return 2 * self.tuned / (self.n + self.tuned_said)
+
+    @property
+    def other_f1(self) -> float:
+        """F1 of the label in the answers of the other arm."""
+        return 2 * self.other / (self.n + self.other_said)
+
+
+def counts(expected: Sequence[str], tuned: Sequence[str], other: Sequence[str]) -> dict[str, Counts]:
+    """Count for each label that is expected what two arms answer."""
+    wanted, first, second = np.array(expected), np.array(tuned), np.array(other)
+    found = {}
+    for label in sorted(set(expected)):
+        rows, one, two = wanted == label, first == label, second == label
+        hits = (rows & one, rows & two, rows & one & ~two, rows & two & ~one)
+        found[label] = Counts(*(int(some.sum()) for some in (rows, *hits, one, two)))
+    return found

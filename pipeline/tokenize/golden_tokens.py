@@ -1,0 +1,268 @@
+"""The golden token contract: for a few pairs the text, the tokens and the spans that were accepted, kept in git.
+
+`data/golden.jsonl` holds whole pairs, and the system message and `supervise` that they were accepted with. So what is
+held against it is the rendering alone: tokenizer, chat template, libraries and our own code, not data or params. What
+was said of a base model holds for that model only. If `model.source` or `model.sha256` name another one than was
+accepted, someone has chosen that: the run says that its tokens are not held against anything, and goes on, since a
+user who had to accept after every such choice would soon accept without looking. If they name the same one and its
+tokens are others, nobody has chosen that: the run stops.
+"""
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from difflib import unified_diff
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import Problem
+from pipeline.model.base_model import fetch
+from pipeline.model.chat_template import Renderer, Span, load_tokenizer
+from pipeline.pairs import Message, Pair, each_pair
+from pipeline.params import Model, Params, Prompt, Tokenize, load_params
+from pipeline.tokenize.samples import KINDS, Smallest, kinds_of
+
+GOLDEN = "golden.jsonl"
+SHOWN_LINES = 60
+BACK = "go back to the tokenizer, template and packages of then; or accept the change with `tunesmith accept-contract`"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the contract was accepted with.
+
+    Args:
+        source: `model.source`.
+        sha256: `model.sha256`.
+        base: Digest of the base model.
+        system: `prompt.system`.
+        supervise: `tokenize.supervise`.
+    """
+
+    source: str
+    sha256: str | None
+    base: str
+    system: str
+    supervise: str
+
+    @property
+    def every_turn(self) -> bool:
+        """Whether the answers within a prompt are supervised too."""
+        return self.supervise == "all"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A pair of the contract, and what became of it when it was accepted.
+
+    Args:
+        kind: Why it was chosen.
+        id: Of the pair.
+        messages: Its prompt.
+        completion: Its completion.
+        text: The whole pair, rendered.
+        ids: Its tokens.
+        tokens: What each of them is in the vocabulary.
+        spans: Which of them are supervised.
+    """
+
+    kind: str
+    id: str
+    messages: tuple[Message, ...]
+    completion: str
+    text: str
+    ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    spans: tuple[Span, ...]
+
+    def lines(self) -> list[str]:
+        """Tell the tokens, one a line, and which are supervised."""
+        learnt = {place for start, end in self.spans for place in range(start, end)}
+        return [
+            f"{'learnt' if place in learnt else '':<6}  {number:>6}  {token!r}"
+            for place, (number, token) in enumerate(zip(self.ids, self.tokens, strict=True))
+        ]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What was accepted: its terms and its pairs."""
+
+    terms: Terms
+    rows: tuple[Golden, ...]
+
+
+def terms_of(model: Model, prompt: Prompt, tokenize: Tokenize, digest: str) -> Terms:
+    """Put together what params and base model say now."""
+    return Terms(model.source, model.sha256, digest, prompt.system, tokenize.supervise)
+
+
+def render(kind: str, pair: Pair | Golden, renderer: Renderer, *, every_turn: bool) -> Golden:
+    """Render a pair as it is rendered now."""
+    encoded = renderer.encode(pair.messages, pair.completion, every_turn=every_turn)
+    tokens = renderer.tokenizer.convert_ids_to_tokens(encoded.input_ids)
+    text = renderer.text(pair.messages) + pair.completion + renderer.end_text
+    ids, spans = tuple(encoded.input_ids), tuple(encoded.spans)
+    return Golden(kind, pair.id, pair.messages, pair.completion, text, ids, tuple(tokens), spans)
+
+
+def choose(pairs: Iterable[Pair], renderer: Renderer, max_tokens: int) -> list[tuple[str, Pair]]:
+    """Choose the pairs of each kind whose ids are smallest, and the longest pair; none too long, and none twice."""
+    most = sum(KINDS.values())  # so many are enough of each kind, whatever the other kinds have taken
+    found = {kind: Smallest[Pair](most) for kind in KINDS}
+    for pair in pairs:
+        keys = dict.fromkeys(kinds_of(pair), (0, pair.id)) | {"long": (-len(pair.prompt + pair.completion), pair.id)}
+        wanted = [kind for kind, key in keys.items() if found[kind].wants(key)]
+        if wanted and len(renderer.encode(pair.messages, pair.completion).input_ids) <= max_tokens:
+            for kind in wanted:
+                found[kind].take(keys[kind], pair)
+    chosen: dict[str, tuple[str, Pair]] = {}
+    for kind, number in KINDS.items():
+        fresh = [pair for pair in found[kind].rows if pair.id not in chosen]
+        chosen |= {pair.id: (kind, pair) for pair in fresh[:number]}
+    return list(chosen.values())
+
+
+def read_contract(path: Path) -> Contract | None:
+    """Read the contract; None if nothing has been accepted yet.
+
+    Raises:
+        Problem: If the file holds something else.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return None
+    try:
+        # Not splitlines: a text may hold ends of lines that only Unicode knows.
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n")]
+        return Contract(Terms(**lines[0]), tuple(map(golden_of, lines[1:])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise Problem(
+            f"data/{path.name}", f"is not what `tunesmith accept-contract` writes: {error}",
+            do=f"bring it back with `git checkout data/{path.name}`, or accept anew",
+        ) from error  # fmt: skip
+
+
+def golden_of(row: dict[str, Any]) -> Golden:
+    """Make a pair of the contract of a line."""
+    messages = tuple(Message(**message) for message in row["messages"])
+    spans = tuple((start, end) for start, end in row["spans"])
+    return Golden(**{**row, "messages": messages, "spans": spans, "ids": (*row["ids"],), "tokens": (*row["tokens"],)})
+
+
+def write_contract(path: Path, contract: Contract) -> None:
+    """Write the contract, a line of terms and a line for each pair; the same contract gives the same bytes."""
+    lines = [asdict(contract.terms), *map(asdict, contract.rows)]
+    text = "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines)
+    path.write_text(text, encoding="utf-8")
+
+
+def hold(contract: Contract | None, now: Terms, tokenizer: Any) -> str:
+    """Hold the tokens of now against the contract, under its own terms; say what came of it.
+
+    Raises:
+        Problem: If they are others than were accepted, after showing the difference.
+    """
+    if contract is None:
+        return "nothing is accepted yet; `tunesmith accept-contract` does"
+    accepted = contract.terms
+    if (now.source, now.sha256) != (accepted.source, accepted.sha256):
+        return "accepted for another base model, so nothing was held against it; `tunesmith accept-contract` renews it"
+    renderer = Renderer(tokenizer, accepted.system)
+    for number, before in enumerate(contract.rows, start=1):
+        after = rendered_again(number, before, renderer, every_turn=accepted.every_turn)
+        if after != before:
+            sys.stderr.write("\n".join(difference(number, before, after)) + "\n")
+            raise broken(number, before, after)
+    told = f"{len(contract.rows)} pairs have the tokens that were accepted"
+    other = [name for name in ("system", "supervise") if getattr(now, name) != getattr(accepted, name)]
+    if other:
+        told += f", with the {' and '.join(other)} of then; `tunesmith accept-contract` renews it"
+    return told
+
+
+def rendered_again(number: int, before: Golden, renderer: Renderer, *, every_turn: bool) -> Golden:
+    """Render a pair of the contract as it is rendered now.
+
+    Raises:
+        Problem: If the template of now refuses it.
+    """
+    try:
+        return render(before.kind, before, renderer, every_turn=every_turn)
+    except Problem as problem:
+        raise Problem(
+            f"data/{GOLDEN} row {number} ({before.kind})", f"cannot be rendered as it was accepted: {problem}", do=BACK
+        ) from problem
+
+
+def broken(number: int, before: Golden, after: Golden) -> Problem:
+    """Say where the tokens of a pair differ first."""
+    lines = [[*row.lines(), "nothing"] for row in (before, after)]
+    pairs = zip(*lines, strict=False)
+    place = next((place for place, (was, now) in enumerate(pairs) if was != now), None)
+    if place is None:
+        what = "its text is not the one that was accepted, though its tokens are"
+    else:
+        was, now = (" ".join(line[place].split()) for line in lines)
+        what = f"its tokens are not those that were accepted: token {place + 1} was {was}, and is {now}"
+    return Problem(f"data/{GOLDEN} row {number} ({before.kind})", what, do=BACK)
+
+
+def difference(number: int, before: Golden, after: Golden) -> list[str]:
+    """Show what became of the text and of the tokens of a pair, as a diff for people."""
+    was, now = (f"row {number}, {what}" for what in ("accepted", "now"))
+    text = unified_diff(before.text.splitlines(), after.text.splitlines(), was, now, lineterm="")
+    tokens = unified_diff(before.lines(), after.lines(), was, now, lineterm="")
+    return [*islice(text, SHOWN_LINES), *islice(tokens, SHOWN_LINES)]
+
+
+def changes(before: Contract | None, after: Contract) -> list[str]:
+    """Tell what a new contract changes: its terms, its pairs, and the tokens of those that it keeps."""
+    if before is None:
+        return [f"{len(after.rows)} pairs accepted for the first time"]
+    was, now = asdict(before.terms), asdict(after.terms)
+    told = [f"{name}: {was[name]!r} -> {now[name]!r}" for name in now if was[name] != now[name]]
+    old, new = ({row.id: row for row in contract.rows} for contract in (before, after))
+    kept = [pair_id for pair_id in new if pair_id in old]
+    told += [f"{len(new) - len(kept)} pairs come in, {len(old) - len(kept)} go out, {len(kept)} stay"]
+    for number, row in enumerate(after.rows, start=1):
+        if row.id in old and row != old[row.id]:
+            told += difference(number, old[row.id], row)
+    return told
+
+
+def accept(params: Params, data: Path) -> list[str]:
+    """Render pairs of the training rows and write the contract anew; tell what changed.
+
+    Raises:
+        Problem: If there are no training rows to choose from.
+    """
+    path, rows = data / GOLDEN, data / "validate" / "train.parquet"
+    if not rows.exists():
+        raise Problem(str(rows), "no such file", do="make it with `tunesmith run --until validate`")
+    base = fetch(params.model)
+    terms = terms_of(params.model, params.prompt, params.tokenize, base.digest)
+    renderer = Renderer(load_tokenizer(base.folder), terms.system)
+    chosen = choose(each_pair(rows), renderer, params.tokenize.max_tokens)
+    found = (render(kind, pair, renderer, every_turn=terms.every_turn) for kind, pair in chosen)
+    contract, unread = Contract(terms, tuple(found)), []
+    try:
+        before = read_contract(path)
+    except Problem as problem:  # it is written anew, whatever it was
+        before, unread = None, [f"what was there is lost: {problem}"]
+    write_contract(path, contract)
+    return [*unread, *changes(before, contract)]
+
+
+def main() -> None:
+    """Accept the tokens of now, in the current project."""
+    try:
+        told = accept(load_params(Path("params.yaml")), Path("data"))
+    except Problem as problem:
+        sys.exit(f"error: {problem}")
+    sys.stdout.write("\n".join([*told, f"data/{GOLDEN} written; commit it"]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

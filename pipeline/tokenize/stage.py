@@ -1,0 +1,130 @@
+"""Stage 3. Reads the three splits of data/validate/, the tokenizer of the base model, and data/golden.jsonl.
+
+Computes token ids and which of them are supervised, by the one rendering and the one mask law of `prompt`, once the
+tokens of the contract are those that were accepted. Rows go by some at a time, so that memory does not grow with them.
+Writes data/tokenize/: train.arrow, validation.arrow, test.arrow, quarantine.parquet (too long), report.json,
+preview.html (what training sees).
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipeline import runner
+from pipeline.errors import Problem
+from pipeline.files import write_json
+from pipeline.model.base_model import fetch
+from pipeline.model.chat_template import Encoded, Renderer, load_tokenizer
+from pipeline.model.tokenized import write_tokens
+from pipeline.pairs import SPLITS, Pair, Quarantined, Writer, aside, each_pair, quarantine_writer
+from pipeline.params import Model, Prompt, Tokenize
+from pipeline.tokenize.golden_tokens import GOLDEN, hold, read_contract, terms_of
+from pipeline.tokenize.parallel import Encoder
+from pipeline.tokenize.preview import Choice, Lengths, preview_page
+
+log = logging.getLogger(__name__)
+
+NAMED = 5
+"""So many of the rows that are too long are named when they stop the run."""
+
+
+class Account:
+    """What becomes of the rows of a split, counted while they go by.
+
+    Args:
+        tokenize: How long a row may be.
+        aside: Where rows go that are too long.
+    """
+
+    def __init__(self, tokenize: Tokenize, aside: Writer[Quarantined]) -> None:
+        self.tokenize = tokenize
+        self.lengths = Lengths()
+        self.choice = Choice()
+        self.supervised = 0
+        self.too_long: list[str] = []
+        self._aside = aside
+
+    def kept(self, rows: Iterable[tuple[Pair, Encoded]]) -> Iterator[tuple[str, Encoded]]:
+        """Give each row under its id; one that is too long goes aside whole: cut, it would lose its answer."""
+        for pair, encoded in rows:
+            length, pair_id = self.lengths.add(encoded), pair.id
+            if length <= self.tokenize.max_tokens:
+                self.supervised += encoded.supervised
+                self.choice.keep(pair, pair_id, length)
+                yield pair_id, encoded
+            else:
+                self._set_aside(pair, encoded)
+
+    def _set_aside(self, pair: Pair, encoded: Encoded) -> None:
+        self.lengths.too_long += 1
+        self.choice.leave_out(pair.id, encoded)
+        self._aside.add(aside(pair, "too_long", f"{len(encoded.input_ids)} tokens, limit {self.tokenize.max_tokens}"))
+        if len(self.too_long) < NAMED:
+            self.too_long.append(f"{pair.source} row {pair.row}")
+
+    def summary(self) -> dict[str, int]:
+        """Sum up the rows that were kept: their number, their tokens, how many of those are supervised, the longest."""
+        kept = {length: rows for length, rows in self.lengths.both.items() if length <= self.tokenize.max_tokens}
+        return {
+            "rows": sum(kept.values()),
+            "tokens": sum(length * rows for length, rows in kept.items()),
+            "supervised": self.supervised,
+            "longest": max(kept, default=0),
+            "too_long": self.lengths.too_long,
+        }
+
+    def need_few_too_long(self, split: str) -> None:
+        """Stop when more rows are too long than params allow.
+
+        Raises:
+            Problem: If there are more; it names the first of them.
+        """
+        limit, rows, bad = self.tokenize.max_too_long, self.lengths.both.total(), self.lengths.too_long
+        if bad > limit * rows:
+            raise Problem(
+                "tokenize.max_tokens",
+                f"{bad:,} of {rows:,} {split} rows have more than {self.tokenize.max_tokens:,} tokens",
+                expected=f"at most {int(limit * rows):,} ({limit:g} of them)",
+                got=", ".join(self.too_long) + (", ..." if bad > len(self.too_long) else ""),
+                do="raise it, shorten those rows, or raise tokenize.max_too_long",
+            )
+
+
+def encode_split(source: Path, target: Path, encode: Encoder, account: Account) -> None:
+    """Encode the pairs of a split into a file."""
+    rows = encode(each_pair(source))
+    write_tokens(target, account.kept(rows), every_turn=account.tokenize.supervise == "all")
+
+
+def rows_in(path: Path) -> int:
+    """Say how many rows a Parquet file has."""
+    return int(pq.read_metadata(path).num_rows)
+
+
+def run(model: Model, prompt: Prompt, tokenize: Tokenize, data: Path) -> None:
+    """Encode the splits and write them."""
+    base = fetch(model)
+    renderer = Renderer(load_tokenizer(base.folder), prompt.system)
+    terms = terms_of(model, prompt, tokenize, base.digest)
+    held = hold(read_contract(data / GOLDEN), terms, renderer.tokenizer)
+    log.info("tokenize: data/%s: %s", GOLDEN, held)
+    accounts: dict[str, Account] = {}
+    sources = {split: data / "validate" / f"{split}.parquet" for split in SPLITS}
+    encoder = Encoder(
+        renderer, base.folder, every_turn=tokenize.supervise == "all", rows=sum(map(rows_in, sources.values()))
+    )
+    with runner.whole(data / "tokenize") as folder, encoder as encode:
+        with quarantine_writer(folder / "quarantine.parquet") as too_long:
+            for split in SPLITS:
+                account = accounts[split] = Account(tokenize, too_long)
+                encode_split(sources[split], folder / f"{split}.arrow", encode, account)
+                account.need_few_too_long(split)
+                log.info("tokenize: %s: %d rows, %d too long", split, *map(account.summary().get, ("rows", "too_long")))
+        splits = {split: account.summary() for split, account in accounts.items()}
+        write_json(folder / "report.json", {"base_digest": base.digest, "contract": held, "splits": splits})
+        lengths = {split: account.lengths for split, account in accounts.items()}
+        samples = accounts["train"].choice.samples(folder / "train.arrow")
+        page = preview_page(lengths, samples, renderer.tokenizer, tokenize.max_tokens)
+        (folder / "preview.html").write_text(page, encoding="utf-8")

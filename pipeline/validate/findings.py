@@ -1,0 +1,76 @@
+"""What the checks found, and what becomes of each pair."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.params import Action
+from pipeline.validate.checks import Check
+from pipeline.validate.columns import Columns
+
+Places = npt.NDArray[np.int64]
+
+NAMED_ROWS = 10
+KEPT = -1
+"""In place of the number of the finding that sets a row aside."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: the places (positions in the list of pairs) that break it."""
+
+    check: Check
+    action: Action
+    places: Places
+
+    @property
+    def sets_aside(self) -> bool:
+        """Whether its pairs are set aside."""
+        return self.action == "quarantine"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """All pairs, judged.
+
+    Args:
+        columns: What is known of each.
+        sides: The number of its split.
+        findings: What the checks found.
+        why: Of each, the number of the finding that sets it aside, or KEPT.
+        unread: The reasons of rows that ingest set aside.
+        results: What Great Expectations said, a page for each time that it was asked.
+        moved: How many pairs stay in the test set only because they were tested before.
+    """
+
+    columns: Columns
+    sides: Places
+    findings: Sequence[Finding]
+    why: Places
+    unread: Sequence[str]
+    results: Sequence[Any] = ()
+    moved: int = 0
+
+    @property
+    def kept(self) -> npt.NDArray[np.bool_]:
+        """Which are kept."""
+        found: npt.NDArray[np.bool_] = self.why == KEPT
+        return found
+
+
+def reasons_of(findings: Sequence[Finding], rows: int) -> Places:
+    """Give for each pair the number of the first finding that sets it aside, or KEPT."""
+    why = np.full(rows, KEPT, np.int64)
+    for number in reversed(range(len(findings))):
+        if findings[number].sets_aside:
+            why[findings[number].places] = number
+    return why
+
+
+def named(columns: Columns, places: Places) -> str:
+    """Name the rows at some places."""
+    rows = [f"{columns.files[columns.sources[place]]} row {columns.rows[place]}" for place in places[:NAMED_ROWS]]
+    return ", ".join(rows) + (" and others" if len(places) > NAMED_ROWS else "")
