@@ -41,7 +41,12 @@ ONE_ROOM: dict[str, str | tuple[str, ...]] = {
     "sklearn": "pipeline/baselines/",
     "threadpoolctl": "pipeline/baselines/tfidf.py",
     # Distances of counts, and the tests that arms are compared by.
-    "scipy": ("pipeline/validate/drift.py", "pipeline/stats/", "pipeline/evaluate/forgetting.py"),
+    "scipy": (
+        "pipeline/validate/drift.py",
+        "pipeline/stats/",
+        "pipeline/evaluate/forgetting.py",
+        "pipeline/register/power.py",
+    ),
     "sacrebleu": "pipeline/metrics/text.py",
     "jsonschema": "pipeline/metrics/rules.py",
     "matplotlib": "pipeline/evaluate/plots.py",
