@@ -24,7 +24,7 @@ def claim(name: str, params: Params, rounds: int) -> Claim:
     renderer = Renderer(load_tokenizer(base.folder), systems()[name.removeprefix("evaluate-")])
     found = rows("test")
     labels = sorted({label for _, label in found})
-    manner = Manner(labels, 1, params.evaluate.batch_rows)
+    manner = Manner(labels, 1, params.evaluate.batch_size)
     trie, stop = LabelTrie([renderer.completion(label) for label in labels]), renderer.end_ids[-1]
 
     def prompts(turn: int) -> list[list[int]]:
@@ -35,8 +35,8 @@ def claim(name: str, params: Params, rounds: int) -> Claim:
             asked = prompts(turn)
             started = time.perf_counter()
             with torch.inference_mode():
-                for start in range(0, ROWS, manner.batch_rows):
-                    generate(model, asked[start : start + manner.batch_rows], held_to, stop, trie.longest)
+                for start in range(0, ROWS, manner.batch_size):
+                    generate(model, asked[start : start + manner.batch_size], held_to, stop, trie.longest)
             return ROWS / (time.perf_counter() - started)
 
         return run

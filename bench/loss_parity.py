@@ -40,7 +40,7 @@ class InOrder(Sampler[int]):
     def __init__(self, encoded: Sequence[Encoded], finetune: Finetune) -> None:
         lengths = [len(row.input_ids) for row in encoded]
         self.order = list(
-            WindowedSampler(lengths, batch_rows=finetune.batch_rows, window=finetune.length_window, seed=finetune.seed)
+            WindowedSampler(lengths, batch_size=finetune.batch_size, window=finetune.length_window, seed=finetune.seed)
         )
 
     def __len__(self) -> int:
@@ -112,9 +112,9 @@ def tunesmith(model: Model, finetune: Finetune, encoded: Sequence[Encoded]) -> l
 
 def claim(params: Params) -> list[str]:
     """Measure the claim and put it into a line."""
-    finetune = params.finetune.model_copy(update={"epochs": 1, "log_every": 1, "batch_rows": BATCH_ROWS})
+    finetune = params.finetune.model_copy(update={"epochs": 1, "logging_steps": 1, "batch_size": BATCH_ROWS})
     renderer = Renderer(load_tokenizer(fetch(params.model).folder), systems()["short"])
-    found = rows("train")[: STEPS * finetune.batch_rows]
+    found = rows("train")[: STEPS * finetune.batch_size]
     encoded = [renderer.encode(messages(text), label) for text, label in found]
     ours = tunesmith(params.model, finetune, encoded)
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:

@@ -1,4 +1,4 @@
-"""Claim memory: the peak is bounded by `finetune.pass_tokens`, whatever the batch, and does not grow with the steps."""
+"""What training holds in memory at most, against the tokens that a micro-batch may have, and the estimate of it."""
 
 import json
 import platform
@@ -58,12 +58,12 @@ def claim(params: Params) -> list[str]:
     peaks = {}
     for tokens, number, twice in CASES:
         asked = with_finetune(
-            pass_tokens=tokens, shared_prefix=False, batch_rows=number, activation_checkpointing=twice
+            micro_batch_tokens=tokens, shared_prefix=False, batch_size=number, activation_checkpointing=twice
         )
         long = [told["labels"].encode(messages(text), label) for text, label in found[:number]]
         peaks[f"{tokens:,}{', activations computed twice' if twice else ''}"] = apart(asked, long, 1)[0]
     short = [told["short"].encode(messages(text), label) for text, label in found[:256]]
-    _, early, late = apart(with_finetune(batch_rows=2, length_window=128), short, STEPS)
+    _, early, late = apart(with_finetune(batch_size=2, length_window=128), short, STEPS)
     RESULTS.mkdir(parents=True, exist_ok=True)
     kept = {"claim": "memory", "peak_mib": peaks, "steps": STEPS, "held_mib": {STEPS // 5: early, STEPS: late}}
     (RESULTS / "memory.json").write_text(
@@ -71,6 +71,7 @@ def claim(params: Params) -> list[str]:
         encoding="utf-8",
     )
     lines = [
-        f"{'memory':<14} {held:,.0f} MiB at most with finetune.pass_tokens {asked}" for asked, held in peaks.items()
+        f"{'memory':<14} {held:,.0f} MiB at most with finetune.micro_batch_tokens {asked}"
+        for asked, held in peaks.items()
     ]
     return [*lines, f"{'memory':<14} {early:,.0f} MiB held after {STEPS // 5} steps, {late:,.0f} after {STEPS}"]

@@ -79,13 +79,13 @@ def trl(params: Params, encoded: Sequence[Encoded], scratch: Path, together: int
     }
     config = SFTConfig(
         output_dir=str(scratch), per_device_train_batch_size=together,
-        gradient_accumulation_steps=finetune.batch_rows // together, num_train_epochs=2, max_length=1024,
+        gradient_accumulation_steps=finetune.batch_size // together, num_train_epochs=2, max_length=1024,
         completion_only_loss=True, learning_rate=finetune.learning_rate, report_to="none", save_strategy="no",
         disable_tqdm=True, gradient_checkpointing=False, bf16=False, dataloader_pin_memory=False, logging_strategy="no",
         **more,
     )  # fmt: skip
     adapter = LoraConfig(
-        r=finetune.rank, lora_alpha=finetune.alpha, target_modules=finetune.targets, task_type="CAUSAL_LM"
+        r=finetune.rank, lora_alpha=finetune.alpha, target_modules=finetune.target_modules, task_type="CAUSAL_LM"
     )  # fmt: skip
     trainer = SFTTrainer(
         model=load_base(base.folder, params.model), args=config, train_dataset=Dataset.from_dict(columns),
@@ -104,9 +104,9 @@ def tunesmith(params: Params, encoded: Sequence[Encoded], scratch: Path, **other
     trainer = PairTrainer(
         Checkpoints(None), Progress(), length_window=finetune.length_window, model=loss,
         args=arguments(finetune, optimizer_steps(len(encoded), finetune), scratch),
-        train_dataset=Rows(encoded), data_collator=passes(loss, finetune.pass_tokens),
+        train_dataset=Rows(encoded), data_collator=passes(loss, finetune.micro_batch_tokens),
     )  # fmt: skip
-    return timed(trainer, len(encoded)), needed(loss, encoded, params.finetune.batch_rows)
+    return timed(trainer, len(encoded)), needed(loss, encoded, params.finetune.batch_size)
 
 
 def embeddings(model: Any) -> list[Any]:
@@ -114,14 +114,14 @@ def embeddings(model: Any) -> list[Any]:
     return [model.get_input_embeddings(), model.get_output_embeddings()]
 
 
-def needed(loss: Any, rows: Sequence[Encoded], batch_rows: int) -> float:
+def needed(loss: Any, rows: Sequence[Encoded], batch_size: int) -> float:
     """Count the operations that the gradients of a row need, if nothing is computed twice or for nothing.
 
     Of each token behind the shared prefix, and of the prefix once a batch, the product with each weight, forward, and
     backward to the input: two multiply-adds, four operations; the output layer where a token is supervised alone.
     """
     shared = len(shared_prefix(rows))
-    tokens = shared * -(-len(rows) // batch_rows) + sum(len(row.input_ids) - 1 - shared for row in rows)
+    tokens = shared * -(-len(rows) // batch_size) + sum(len(row.input_ids) - 1 - shared for row in rows)
     supervised = sum(len(row.supervised_ids) for row in rows)
     head = loss.model.get_output_embeddings().weight.numel()
     read = {id(layer.weight): layer.weight.numel() for layer in embeddings(loss.model)}
@@ -132,7 +132,7 @@ def needed(loss: Any, rows: Sequence[Encoded], batch_rows: int) -> float:
 def claim(name: str, params: Params, rounds: int) -> Claim:
     """Measure one of the two claims."""
     renderer = Renderer(load_tokenizer(fetch(params.model).folder), systems()[name.removeprefix("train-")])
-    size = params.finetune.batch_rows * STEPS[name]
+    size = params.finetune.batch_size * STEPS[name]
     found = rows("train")
     flop: list[float] = []
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:

@@ -67,9 +67,9 @@ def values(base: Path) -> dict[str, Any]:
     found = YAML(typ="safe", pure=True).load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     found["model"] |= {"source": str(base), "sha256": None, "threads": 1}
     found["prompt"]["system"] = SYSTEM
-    small = {"rank": 4, "alpha": 8, "epochs": 2, "batch_rows": 4, "learning_rate": 0.01}
+    small = {"rank": 4, "alpha": 8, "epochs": 2, "batch_size": 4, "learning_rate": 0.01}
     found["finetune"] |= small
-    found["evaluate"] |= {"batch_rows": 8, "max_new_tokens": 8, "resamples": 200}
+    found["evaluate"] |= {"batch_size": 8, "max_new_tokens": 8, "bootstrap_resamples": 200}
     return copy.deepcopy(found)
 
 

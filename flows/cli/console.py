@@ -23,7 +23,7 @@ VERDICTS = {
 SHOWN_REASONS = 4
 ASIDE = " " * 11
 """Before what belongs to a word at the left."""
-WHOLE = ("base", "fine-tuned", "champion")
+WHOLE = ("zero_shot", "fine-tuned", "champion")
 """Arms of which more than the gate's measure is shown."""
 
 console = Console(highlight=False, soft_wrap=True)

@@ -18,8 +18,8 @@ from pipeline.errors import Problem
 from pipeline.files import read_json
 from pipeline.params import load_params
 
-CURVE = Path("data", "curve", "curve.json")
-PLACE = "curve"
+CURVE = Path("data", "learning_curve", "curve.json")
+PLACE = "learning_curve"
 """In the private folder: what was trained, to go on from."""
 BEHIND = ("register",)
 """Stages that need not be fresh."""

@@ -104,7 +104,7 @@ def plan() -> None:
         raise Problem(
             "tunesmith plan",
             f"its steps were ended by signal {-done.returncode}, most likely for want of memory",
-            do="lower finetune.pass_tokens",
+            do="lower finetune.micro_batch_tokens",
         )
     raise typer.Exit(done.returncode)
 
@@ -225,7 +225,7 @@ def new(
 def accept_contract() -> None:
     """Keep the tokens that a few training pairs have now, and say what that changes.
 
-    They are written to data/golden.jsonl, for git. A run whose tokens for them are others stops at tokenize.
+    They are written to data/golden_tokens.jsonl, for git. A run whose tokens for them are others stops at tokenize.
 
     [dim]Example:[/]
 

@@ -23,7 +23,7 @@ from pipeline.params import Task, load_params
 
 TEMPLATE = Path(__file__).resolve().parents[2]
 LEFT_OUT = ("dvc.lock",)
-LEFT_IN = ("data/tested/", "data/decided/", "data/curve/")
+LEFT_IN = ("data/scored_prompts/", "data/holdout_uses/", "data/learning_curve/")
 """Folders of which only what they say of themselves is copied."""
 FEW_LABELS = 200
 SHORT_LABEL = 60
@@ -146,7 +146,7 @@ def copy_template(folder: Path) -> None:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(TEMPLATE / name, target)
-    for ours in ("data/golden.jsonl", PROMOTIONS):  # what is accepted here, and who was champion
+    for ours in ("data/golden_tokens.jsonl", PROMOTIONS):  # what is accepted here, and who was champion
         (folder / ours).write_bytes(b"")
 
 
@@ -168,7 +168,7 @@ def fill_params(path: Path, given: Given, name: str, task: Task) -> None:
     first = values["ingest"]["sources"][0]
     first.update(source(given, given.pairs))
     values["ingest"]["sources"] = [first, *(source(given, file) for file in given.files[1:])]
-    values["baselines"]["systems"] = list(SYSTEMS[task])
+    values["baselines"]["system_prompts"] = list(SYSTEMS[task])
     values["evaluate"]["rules"] = []
     values["register"]["name"] = re.sub(r"[^A-Za-z0-9_.-]", "-", name).strip("-._") or "model"
     values["register"]["metric"] = MEASURES[task]

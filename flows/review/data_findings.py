@@ -48,7 +48,7 @@ def lines(root: Path) -> Iterator[str]:
     yield f"{rows['in']:,} rows read = {rows['kept']:,} kept + {aside}"
     yield "kept: " + ", ".join(f"{splits[name]:,} {name}" for name in SPLITS)
     if report["stays_tested"]:
-        yield f"{report['stays_tested']:,} rows stay in the test set because a model was scored on them (data/tested)"
+        yield f"{report['stays_tested']:,} rows stay in the test set as scored before (data/scored_prompts)"
     yield from overlap_lines(report["overlap"])
     yield from drift_lines(report["drift"])
     place = root / "data/ingest/quarantine.parquet"

@@ -15,7 +15,7 @@ from pipeline.errors import Problem
 from pipeline.files import read_json
 from pipeline.params import load_params
 
-GOLDEN = "data/golden.jsonl"
+GOLDEN = "data/golden_tokens.jsonl"
 KEYS = {"id", "kind", "messages", "completion", "ids", "tokens", "spans"}
 """Of a pair of the contract; its first line holds the terms."""
 

@@ -58,8 +58,8 @@ def make_plan(folder: Path, until: str | None, force: str | None) -> Plan:
     params = load_params(folder / "params.yaml")
     head(folder)
     need_inside("ingest.folder", params.ingest.folder, home="data/raw")
-    need_inside("baselines.knowledge", params.baselines.knowledge, home="data/knowledge")
-    need_inside("evaluate.general", params.evaluate.general, home="data/general")
+    need_inside("baselines.rag_folder", params.baselines.rag_folder, home="data/knowledge")
+    need_inside("evaluate.forgetting_probe", params.evaluate.forgetting_probe, home="data/general")
     need_rules(folder, params)
     names = stages(folder)
     for name in (until, force):

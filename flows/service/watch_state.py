@@ -87,7 +87,8 @@ def watched(root: Path) -> list[Path]:
     except Problem:  # the run that is begun for it says what is wrong
         return [root / PARAMS]
     places = [
-        root / name for name in (params.ingest.folder, params.baselines.knowledge, params.evaluate.general, RULES)
+        root / name
+        for name in (params.ingest.folder, params.baselines.rag_folder, params.evaluate.forgetting_probe, RULES)
     ]
     files = {
         path for place in places for path in (place, *place.rglob("*")) if path.is_file() and BYTECODE not in path.parts

@@ -16,7 +16,7 @@ ADVICE = (
     b"Stage '",
     b"Verifying data",
     b"WARNING: Process '",  # an earlier run was killed; its locks are gone
-    b"WARNING: 'data/golden.jsonl' is empty",  # until tokens are accepted
+    b"WARNING: 'data/golden_tokens.jsonl' is empty",  # until tokens are accepted
     b"ERROR: failed to reproduce",
 )
 

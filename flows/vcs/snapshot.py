@@ -15,7 +15,7 @@ from pipeline.errors import Problem
 REFS = "refs/tunesmith/runs"
 STATE_OF = "state of run "
 CHAMPION = Path("data/champion")
-WRITTEN_FOR_GIT = ("dvc.lock", PROMOTIONS, "data/tested/", "data/decided/")
+WRITTEN_FOR_GIT = ("dvc.lock", PROMOTIONS, "data/scored_prompts/", "data/holdout_uses/")
 WRITTEN = (*WRITTEN_FOR_GIT, f"{CHAMPION}/champion.json", f"{CHAMPION}.dvc")
 """What a run writes itself, so that it is no change of the user's: files, and folders."""
 LARGE_BYTES = 20 << 20

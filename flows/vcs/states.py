@@ -21,7 +21,7 @@ PAIRS = "data/ingest/pairs.parquet"
 ADAPTER = "data/finetune/adapter"
 ANSWERS = "data/evaluate/predictions.parquet"
 RELEASE = "data/register/release.json"
-DECIDED = "data/register/decided.parquet"
+DECIDED = "data/register/holdout_uses.parquet"
 LOCK = "dvc.lock"
 
 

@@ -13,7 +13,7 @@ if __name__ == "__main__":
                 params.register.metric,
                 params.evaluate.rules,
                 params.evaluate.max_new_tokens,
-                params.evaluate.batch_rows,
+                params.evaluate.batch_size,
             ),
             data,
         )

@@ -17,7 +17,7 @@ def asked(renderer: Renderer, question: Question, room: int) -> list[int]:
     prompt = renderer.prompt(question)
     if len(prompt) > room:
         raise Problem(
-            "params.yaml: baselines.max_tokens",
+            "params.yaml: baselines.max_seq_length",
             "a test or validation row does not fit, not even without examples",
             expected=f"at most {room} tokens beside the answer",
             got=f"{len(prompt)} with the system message {renderer.system[:40]!r}",

@@ -109,5 +109,5 @@ class Hosted:
             raise self._problem("did not answer with JSON", got=answered.text[:200]) from error
 
     def _problem(self, what: str, *, got: str) -> Problem:
-        do = f"check baselines.endpoint and {KEY}, or take endpoint out of baselines.which"
+        do = f"check baselines.hosted and {KEY}, or take endpoint out of baselines.enabled"
         return Problem(self.endpoint.url, what, got=got, do=do)

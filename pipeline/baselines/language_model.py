@@ -54,7 +54,7 @@ class Speaker:
         room = min(reads, self.max_tokens) - max(labels, default=self.manner.max_new_tokens)
         if room < 1:
             raise Problem(
-                "params.yaml: baselines.max_tokens",
+                "params.yaml: baselines.max_seq_length",
                 "leaves no room for a prompt beside the answer",
                 got=f"{self.max_tokens}; the model reads {reads}",
                 do="raise it, or lower evaluate.max_new_tokens",

@@ -82,11 +82,11 @@ def texts_in(source: Path) -> list[Path]:
     texts = [path for path in found if path.name != NOT_READ or path == source]
     if not texts:
         raise Problem(
-            "params.yaml: baselines.knowledge",
+            "params.yaml: baselines.rag_folder",
             "holds no texts",
             expected=f"files that end in {' or '.join(ENDINGS)}; {NOT_READ} is not read",
             got=str(source),
-            do="put some there, or take knowledge out of baselines.which",
+            do="put some there, or take knowledge out of baselines.enabled",
         )
     return texts
 

@@ -36,8 +36,8 @@ def baselines_of(
         wanted: What is wanted of an answer.
         manner: How the base model answers.
     """
-    makers = makers_of(baselines, Speaker(model, manner, baselines.max_tokens), system, wanted)
-    for name in baselines.which:
+    makers = makers_of(baselines, Speaker(model, manner, baselines.max_seq_length), system, wanted)
+    for name in baselines.enabled:
         yield name, makers[name]()
 
 
@@ -48,25 +48,25 @@ def makers_of(
     states = cache(lambda: States(speaker, system))  # two kinds see the training rows by them, which are read once
 
     def retrieved(search: Search) -> Retrieved:
-        return Retrieved(speaker, system, search, many=baselines.retrieved_shots)
+        return Retrieved(speaker, system, search, many=baselines.retrieved_examples)
 
     def hosted() -> Hosted:
-        return Hosted(there(baselines.endpoint), system, wanted, max_new_tokens=speaker.manner.max_new_tokens)
+        return Hosted(there(baselines.hosted), system, wanted, max_new_tokens=speaker.manner.max_new_tokens)
 
     return {
         "majority": Majority,
         "tfidf": lambda: learned(WordsAndLetters(), wanted),
         "embedding": lambda: learned(states(), wanted),
-        "sentences": lambda: learned(Sentences(Path(there(baselines.sentence_model))), wanted),
-        "base": lambda: Plain(speaker, system),
-        "prompts": lambda: BestPrompt(
-            speaker, baselines.systems, wanted, rows=baselines.choose_rows, seed=baselines.seed
+        "sentence_embedding": lambda: learned(Sentences(Path(there(baselines.sentence_model))), wanted),
+        "zero_shot": lambda: Plain(speaker, system),
+        "best_prompt": lambda: BestPrompt(
+            speaker, baselines.system_prompts, wanted, rows=baselines.validation_rows, seed=baselines.seed
         ),
-        "shots": lambda: Shots(speaker, system, many=baselines.fixed_shots, seed=baselines.seed),
-        "retrieved": lambda: retrieved(ByWords()),
-        "retrieved_states": lambda: retrieved(Nearest(states(), wanted)),
-        "knowledge": lambda: Knowledge(speaker, system, Path(baselines.knowledge), many=baselines.passages),
-        "endpoint": hosted,
+        "few_shot": lambda: Shots(speaker, system, many=baselines.few_shot_examples, seed=baselines.seed),
+        "few_shot_bm25": lambda: retrieved(ByWords()),
+        "few_shot_knn": lambda: retrieved(Nearest(states(), wanted)),
+        "rag": lambda: Knowledge(speaker, system, Path(baselines.rag_folder), many=baselines.rag_passages),
+        "hosted": hosted,
     }
 
 

@@ -35,7 +35,7 @@ class Sentences:
                 "params.yaml: baselines.sentence_model",
                 "the package sentence-transformers is not installed",
                 do="pip install --constraint constraints.txt --editable '.[sentences]', or take sentences out of "
-                "baselines.which",
+                "baselines.enabled",
             )
         if not (folder / "modules.json").is_file():
             raise Problem(
@@ -63,7 +63,7 @@ class Sentences:
     def views(self, questions: Sequence[Question]) -> Views:
         """See questions."""
         texts = [text_of(question) for question in questions]
-        return {"sentences": np.asarray(self.model.encode(texts, show_progress_bar=False), np.float32)}
+        return {"sentence_embedding": np.asarray(self.model.encode(texts, show_progress_bar=False), np.float32)}
 
     def tokens(self, question: Question) -> int:
         """Count the tokens that the sentence model reads."""

@@ -43,7 +43,7 @@ class Judged:
     metric: str
     rules: Sequence[Rule]
     max_new_tokens: int
-    batch_rows: int
+    batch_size: int
 
 
 @dataclass(frozen=True)
@@ -127,13 +127,13 @@ def run(model: Model, prompt: Prompt, baselines: Baselines, judged: Judged, data
     """Let each baseline answer the test rows, and write all of it."""
     rows, labels = kept_rows(data), read_json(data / "validate" / "labels.json")
     wanted = Wanted(prompt.task, labels, judged.metric, load_rules(judged.rules, data.parent / FOLDER))
-    manner = Manner(labels, judged.max_new_tokens, judged.batch_rows)
+    manner = Manner(labels, judged.max_new_tokens, judged.batch_size)
     settle(model, baselines.seed)
     done, looked = dict[str, Done](), dict[str, Likelihood]()
     folds = folds_of(rows["train"], baselines.seed) if prompt.task == "labels" else []
     given = [pair.completion for pair in rows["train"]]
     for name, baseline in baselines_of(baselines, model, prompt.system, wanted, manner):
-        done[name] = played(baseline, rows, baselines.timed_rows)
+        done[name] = played(baseline, rows, baselines.latency_rows)
         told(name, done[name])
         if folds and isinstance(baseline, Linear):
             looked[name] = crossed(baseline.rows, given, baseline.strength, folds)

@@ -48,7 +48,7 @@ def difference(old: Path, new: Path, params: Params) -> dict[str, Any]:
     labels, validate = params.prompt.task == "labels", params.validate
     before, after = (read_rows(path, validate.salt, labels=labels) for path in (old, new))
     sides = sides_of(before, validate), sides_of(after, validate)
-    matching = moved_apart(match(before, after, (old, new), validate.near_duplicate), sides)
+    matching = moved_apart(match(before, after, (old, new), validate.near_duplicate_similarity), sides)
     change = Change(
         before=len(before),
         **rows_of(matching, sides),

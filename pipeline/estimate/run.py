@@ -77,7 +77,7 @@ class Measured:
 def take(step: Step, loss: PairLoss, optimizer: torch.optim.Optimizer, finetune: Finetune) -> float:
     """Take an optimizer step and return its seconds."""
     started = time.perf_counter()
-    laid_out = [passes(loss, finetune.pass_tokens, Share(0, finetune.processes))(rows) for rows in step.batches]
+    laid_out = [passes(loss, finetune.micro_batch_tokens, Share(0, finetune.processes))(rows) for rows in step.batches]
     items = sum(len(batch["labels"]) - 1 for batch in laid_out)
     for one in (one for batch in laid_out for one in batch["passes"]):
         there = {name: tensor.to(device()) for name, tensor in one.items()}
@@ -148,7 +148,7 @@ def validating(loss: PairLoss, rows: Sequence[Encoded], finetune: Finetune) -> f
         return 0.0
     sample = rows[:: -(-len(rows) // SAMPLE)]
     started = time.perf_counter()
-    mean_loss(loss, sample, finetune.pass_tokens)
+    mean_loss(loss, sample, finetune.micro_batch_tokens)
     return (time.perf_counter() - started) * len(rows) / len(sample) / finetune.processes
 
 
@@ -156,7 +156,7 @@ def answering(loss: PairLoss, base: Base, rows: Sequence[Encoded], labels: Seque
     """Estimate the seconds in which one arm answers the test rows."""
     sample = rows[:: -(-len(rows) // SAMPLE)]
     renderer = Renderer(load_tokenizer(base.folder), params.prompt.system)
-    manner = Manner(labels, params.evaluate.max_new_tokens, params.evaluate.batch_rows)
+    manner = Manner(labels, params.evaluate.max_new_tokens, params.evaluate.batch_size)
     started = time.perf_counter()
     with torch.compiler.set_stance("force_eager"):
         answer(loss.model.eval(), renderer, [row.prompt_ids for row in sample], manner)
@@ -215,7 +215,7 @@ def warnings(memory: int, free: int, checkpoints: int, space: int) -> list[str]:
     found = []
     if memory > free:
         found.append(
-            f"warning: finetune.pass_tokens: training will not fit into memory; expected at most {size(free)}, got "
+            f"warning: finetune.micro_batch_tokens: training needs too much memory; expected at most {size(free)}, got "
             f"{size(memory)}; lower it, or set finetune.activation_checkpointing to true"
         )
     if checkpoints > space:

@@ -59,9 +59,9 @@ class Counts:
 def batches_of(rows: Sequence[Encoded], finetune: Finetune, window: int) -> Iterator[list[Encoded]]:
     """Give the rows of each batch of the first epoch."""
     lengths = [len(row.input_ids) for row in rows]
-    order = list(WindowedSampler(lengths, batch_rows=finetune.batch_rows, window=window, seed=finetune.seed))
-    for start in range(0, len(order), finetune.batch_rows):
-        yield [rows[place] for place in order[start : start + finetune.batch_rows]]
+    order = list(WindowedSampler(lengths, batch_size=finetune.batch_size, window=window, seed=finetune.seed))
+    for start in range(0, len(order), finetune.batch_size):
+        yield [rows[place] for place in order[start : start + finetune.batch_size]]
 
 
 def count(rows: Sequence[Encoded], loss: PairLoss, finetune: Finetune) -> Counts:
@@ -74,15 +74,15 @@ def count(rows: Sequence[Encoded], loss: PairLoss, finetune: Finetune) -> Counts
         prefix=prefix,
         plain=sum(len(batch) * max(len(row.input_ids) for row in batch) for batch in batches_of(rows, finetune, 1)),
         steps=[
-            step_of(batches[start : start + finetune.accumulate], loss, finetune)
-            for start in range(0, len(batches), finetune.accumulate)
+            step_of(batches[start : start + finetune.gradient_accumulation_steps], loss, finetune)
+            for start in range(0, len(batches), finetune.gradient_accumulation_steps)
         ],
     )
 
 
 def step_of(batches: Sequence[Sequence[Encoded]], loss: PairLoss, finetune: Finetune) -> Step:
     """Count the token places of one optimizer step."""
-    cut = passes(loss, finetune.pass_tokens, Share(0, finetune.processes))
+    cut = passes(loss, finetune.micro_batch_tokens, Share(0, finetune.processes))
     laid_out = [one for batch in batches for one in cut(batch)["passes"]]
     beside = 0 if finetune.packing else int(loss.prefix.shape[1])  # in a packed pass the prefix is among its tokens
     padded = 0 if finetune.packing else sum(int((one["attention_mask"] == 0).sum()) for one in laid_out)

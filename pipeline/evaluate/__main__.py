@@ -6,6 +6,6 @@ from pipeline.evaluate.stage import run
 if __name__ == "__main__":
     runner.main(
         lambda params, data: run(
-            params.model, params.prompt, params.evaluate, params.register, data, timed=params.baselines.timed_rows
+            params.model, params.prompt, params.evaluate, params.register, data, timed=params.baselines.latency_rows
         )
     )

@@ -94,7 +94,7 @@ def forgotten(arm: Arm, evaluate: Evaluate, terms: Terms, general: General) -> d
 def answers_of(arm: Arm, evaluate: Evaluate, timed: int) -> Answered:
     """Answer every row with one arm; then some of them again, one by one, to time a request."""
     model = loaded(arm, evaluate)
-    manner = Manner(arm.labels, evaluate.max_new_tokens, evaluate.batch_rows)
+    manner = Manner(arm.labels, evaluate.max_new_tokens, evaluate.batch_size)
     found: list[Answer] = []
     seconds = seconds_of(lambda: found.extend(answer(model, arm.renderer, arm.prompts, manner, progress=arm.title)))
     log.info("evaluate: %s: %d rows in %.0f s, %.1f rows/s", arm.name, len(found), seconds, len(found) / seconds)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 mpl.use("Agg")
 
-INK = {"base": "#9aa5b1", "fine-tuned": "#2b6cb0", "champion": "#b7791f"}
+INK = {"zero_shot": "#9aa5b1", "fine-tuned": "#2b6cb0", "champion": "#b7791f"}
 BASELINE = "#68857a"
 """Of every other arm: its name stands beside it."""
 COLUMNS = 3

@@ -54,7 +54,7 @@ def baseline_answers(data: Path, test: Sequence[Pair]) -> dict[str, list[Answer]
 
 def terms_of(evaluate: Evaluate, register: Register) -> Terms:
     """On which terms params want arms compared."""
-    return Terms(evaluate.resamples, evaluate.seed, register.confidence, register.equivalent)
+    return Terms(evaluate.bootstrap_resamples, evaluate.seed, register.confidence, register.non_inferiority_margin)
 
 
 def compared(arms: Mapping[str, Marked], terms: Terms, measure: str) -> dict[str, dict[str, Any]]:
@@ -142,8 +142,8 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
     """
     test, prompts = test_rows(data)
     labels, rules = read_json(data / "validate" / "labels.json"), load_rules(evaluate.rules, data.parent / FOLDER)
-    need_label(evaluate.out_of_scope, labels)
-    general = read_general(data.parent / evaluate.general)
+    need_label(evaluate.out_of_scope_label, labels)
+    general = read_general(data.parent / evaluate.forgetting_probe)
     found = baseline_answers(data, test)
     trained = arms_of(model, prompt, labels, test, prompts, data)
     done = {arm.name: answers_of(arm, evaluate, timed) for arm in trained}
@@ -169,7 +169,7 @@ def need_label(out_of_scope: str | None, labels: Sequence[str]) -> None:
     """Refuse a label for what is out of scope that no pair has."""
     if out_of_scope is not None and out_of_scope not in labels:
         raise Problem(
-            "evaluate.out_of_scope",
+            "evaluate.out_of_scope_label",
             "no pair has this label",
             expected=f"null, or one of {', '.join(labels)}",
             got=out_of_scope,

@@ -62,7 +62,7 @@ class PairLoss(nn.Module):
 
     where = "model.source"
     cannot = "the base model cannot take padded rows"
-    instead = "set finetune.pass_tokens to 1, so that each row goes alone"
+    instead = "set finetune.micro_batch_tokens to 1, so that each row goes alone"
     """What is said where the loss of a batch is not that of its rows."""
 
     prefix: Tensor

@@ -14,14 +14,14 @@ class WindowedSampler(Sampler[int]):
 
     Args:
         lengths: Length of each row in tokens.
-        batch_rows: Rows to a batch.
+        batch_size: Rows to a batch.
         window: Batches to a window; 1 for batches as the shuffle makes them.
         seed: With the epoch it fixes the order.
     """
 
-    def __init__(self, lengths: Sequence[int], *, batch_rows: int, window: int, seed: int) -> None:
+    def __init__(self, lengths: Sequence[int], *, batch_size: int, window: int, seed: int) -> None:
         self.lengths = lengths
-        self.batch_rows = batch_rows
+        self.batch_size = batch_size
         self.window = window
         self.seed = seed
         self.epoch = 0
@@ -36,13 +36,13 @@ class WindowedSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(len(self.lengths), generator=random).tolist()
-        size = self.batch_rows * self.window
+        size = self.batch_size * self.window
         ordered = [
             row for start in range(0, len(order), size) for row in sorted(order[start : start + size], key=self._length)
         ]
-        batches = [ordered[start : start + self.batch_rows] for start in range(0, len(ordered), self.batch_rows)]
+        batches = [ordered[start : start + self.batch_size] for start in range(0, len(ordered), self.batch_size)]
         # The short batch stays last: the loader cuts the stream into batches by counting.
-        full, rest = (batches, []) if len(batches[-1]) == self.batch_rows else (batches[:-1], batches[-1])
+        full, rest = (batches, []) if len(batches[-1]) == self.batch_size else (batches[:-1], batches[-1])
         for place in torch.randperm(len(full), generator=random).tolist():
             yield from full[place]
         yield from rest

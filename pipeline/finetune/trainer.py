@@ -130,7 +130,7 @@ class PairTrainer(Trainer):
         rows = (train_dataset or self.train_dataset).rows
         return WindowedSampler(
             [len(row.input_ids) for row in rows],
-            batch_rows=self.args.per_device_train_batch_size, window=self.length_window, seed=self.args.seed,
+            batch_size=self.args.per_device_train_batch_size, window=self.length_window, seed=self.args.seed,
         )  # fmt: skip
 
     def get_train_dataloader(self) -> Any:

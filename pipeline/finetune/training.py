@@ -52,7 +52,7 @@ def loss_of(adapted: Any, rows: Sequence[Encoded], finetune: Finetune) -> PairLo
     kind = PackedLoss if finetune.packing else PairLoss
     smoothing = finetune.label_smoothing
     loss = kind(adapted, prefix, every_logit=not finetune.supervised_logits, label_smoothing=smoothing).to(device())
-    prove(loss, rows, finetune.pass_tokens)
+    prove(loss, rows, finetune.micro_batch_tokens)
     if finetune.compile:
         compile_layers(adapted)
     return loss
@@ -73,17 +73,17 @@ def arguments(finetune: Finetune, steps: int, scratch: Path) -> TrainingArgument
     found = TrainingArguments(
         output_dir=str(scratch),
         use_cpu=device().type == "cpu",
-        per_device_train_batch_size=finetune.batch_rows,
-        gradient_accumulation_steps=finetune.accumulate,
+        per_device_train_batch_size=finetune.batch_size,
+        gradient_accumulation_steps=finetune.gradient_accumulation_steps,
         num_train_epochs=finetune.epochs,
         learning_rate=finetune.learning_rate,
-        lr_scheduler_type=finetune.schedule
-        if finetune.warmup_share == 0 or finetune.schedule != "constant"
+        lr_scheduler_type=finetune.lr_scheduler
+        if finetune.warmup_ratio == 0 or finetune.lr_scheduler != "constant"
         else "constant_with_warmup",
-        warmup_steps=round(finetune.warmup_share * steps),
+        warmup_steps=round(finetune.warmup_ratio * steps),
         weight_decay=finetune.weight_decay,
         max_grad_norm=finetune.max_grad_norm,
-        logging_steps=finetune.log_every,
+        logging_steps=finetune.logging_steps,
         logging_nan_inf_filter=False,
         seed=finetune.seed,
         save_strategy="no",
@@ -100,8 +100,8 @@ def arguments(finetune: Finetune, steps: int, scratch: Path) -> TrainingArgument
 
 def optimizer_steps(rows: int, finetune: Finetune) -> int:
     """Count the optimizer steps of the whole training, as the Trainer does."""
-    batches = -(-rows // finetune.batch_rows)
-    return finetune.epochs * -(-batches // finetune.accumulate)
+    batches = -(-rows // finetune.batch_size)
+    return finetune.epochs * -(-batches // finetune.gradient_accumulation_steps)
 
 
 @dataclass(frozen=True)
@@ -149,15 +149,15 @@ def train(
             model=loss,
             args=told,
             train_dataset=Rows(rows),
-            data_collator=passes(loss, finetune.pass_tokens, mine),
+            data_collator=passes(loss, finetune.micro_batch_tokens, mine),
             optimizers=(plus_optimizer(loss.model, finetune), None),
         )
-        validation = (lambda: mean_loss(loss, held_out, finetune.pass_tokens, mine)) if held_out else None
+        validation = (lambda: mean_loss(loss, held_out, finetune.micro_batch_tokens, mine)) if held_out else None
         trainer.add_callback(Curves(trainer, validation, emit, finetune.patience))
         trainer.remove_callback(PrinterCallback)
         go_through(trainer, newest, finetune, emit)
     kept = float(trainer.state.epoch)
-    if finetune.keep == "best" and trainer.best:
+    if finetune.checkpoint == "best" and trainer.best:
         trainer.take_over(trainer.best)
         kept = progress.best_epoch
     return Trained(trainer.state.global_step, kept, int(loss.prefix.shape[1]), trainer.seconds())

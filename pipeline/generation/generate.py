@@ -83,7 +83,7 @@ class Manner:
 
     labels: Sequence[str]
     max_new_tokens: int
-    batch_rows: int
+    batch_size: int
     """Prompts answered together."""
 
 
@@ -136,8 +136,8 @@ def answer(
     answers = [Answer("", free=True, held=False)] * len(prompts)
     with bar(len(prompts), progress) as shown, torch.inference_mode():
         batch = answerer(model, renderer, prompts, trie, manner)
-        for start in range(0, len(order), manner.batch_rows):
-            places = order[start : start + manner.batch_rows]
+        for start in range(0, len(order), manner.batch_size):
+            places = order[start : start + manner.batch_size]
             for place, said in zip(places, batch([prompts[place] for place in places]), strict=True):
                 text = text_of(renderer, said.tokens)
                 sure = round(said.probability, PROBABILITY_DIGITS) if labels else None

@@ -1,4 +1,4 @@
-"""How often test rows decided about a model: data/decided/, which the flow adds to and register reads.
+"""How often test rows decided about a model: data/holdout_uses/, which the flow adds to and register reads.
 
 Whoever sees the scores of a model on some rows and then makes the next one fits these very rows a little, and by how
 much nobody sees from them (Dwork et al., "The reusable holdout", Science 349, 2015; Blum and Hardt, "The Ladder", ICML
@@ -21,9 +21,9 @@ from pipeline.dedup.normalize import Hashes, folded, hash_of
 from pipeline.files import read_json
 from pipeline.holdout.prompts import prompts_in
 
-FOLDER = Path("decided")
+FOLDER = Path("holdout_uses")
 """Below `data/`."""
-ROWS = Path("register", "decided.parquet")
+ROWS = Path("register", "holdout_uses.parquet")
 """Below `data/`: the rows that the last release was decided by."""
 SCHEMA = pa.schema([("prompt", pa.uint64())])
 SHORT = 16

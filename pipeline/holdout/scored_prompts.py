@@ -1,4 +1,4 @@
-"""Prompts that a model was ever scored on: data/tested/, which the flow adds to and validate reads.
+"""Prompts that a model was ever scored on: data/scored_prompts/, which the flow adds to and validate reads.
 
 Kept as hashes, not as texts: what was deleted from the data for a reason is not kept here. A file a test set, so that
 two branches that add some merge.
@@ -18,7 +18,7 @@ from pipeline.dedup.minhash import Grams, grams_of, joined, slices
 from pipeline.dedup.normalize import folded, hash_of
 from pipeline.holdout.prompts import prompts_in
 
-FOLDER = Path("tested")
+FOLDER = Path("scored_prompts")
 """Below `data/`."""
 SCHEMA = pa.schema([("prompt", pa.uint64()), ("grams", pa.list_(pa.uint32()))])
 FILE_GRAMS = 2_000_000

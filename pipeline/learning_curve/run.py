@@ -2,7 +2,7 @@
 
 Computes models of shares of the training rows, by the very training and answering of the stages, and what more rows
 would bring. A share whose model answered already, from the same rows, params and code, is not trained again.
-Writes data/curve/: curve.json, and cost.json (seconds, which differ from run to run).
+Writes data/learning_curve/: curve.json, and cost.json (seconds, which differ from run to run).
 """
 
 import hashlib
@@ -35,7 +35,7 @@ from pipeline.pairs import Pair, read_pairs
 from pipeline.params import Params
 from pipeline.stats.bootstrap import Scores
 
-CURVE = Path("curve", "curve.json")
+CURVE = Path("learning_curve", "curve.json")
 """Below `data/`."""
 CODE = Path(pipeline.__file__).parent
 
@@ -105,7 +105,7 @@ def trained(params: Params, data: Path, place: Path, ids: Sequence[str]) -> Path
 def answered(params: Params, data: Path, folder: Path, prompts: Sequence[Sequence[int]]) -> list[Answer]:
     """Answer the test rows with a model as the evaluation does, unless it answered the same ones already."""
     labels = read_json(data / "validate" / "labels.json")
-    asked = [params.prompt.system, params.evaluate.batch_rows, params.evaluate.max_new_tokens, labels, list(prompts)]
+    asked = [params.prompt.system, params.evaluate.batch_size, params.evaluate.max_new_tokens, labels, list(prompts)]
     name = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
     path = folder / f"answers-{name}.json"
     if not path.exists():
@@ -139,7 +139,7 @@ def whole(params: Params, data: Path, rows: int, test: Sequence[Pair]) -> Point:
 
 def tell(point: Point, params: Params) -> None:
     """Log what a share has."""
-    found = mean(point.scores, params.evaluate.resamples, params.evaluate.seed)
+    found = mean(point.scores, params.evaluate.bootstrap_resamples, params.evaluate.seed)
     told = f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}), n={found.n}"
     log.info("curve: %s rows: %s %s", f"{point.rows:,}", params.register.metric, told)
 
@@ -150,7 +150,7 @@ def write(params: Params, data: Path, points: Sequence[Point], test: Sequence[Pa
     rows, scores = np.array([point.rows for point in points], float), np.array([point.scores for point in points])
     shares: list[dict[str, Any]] = [
         {"share": point.share, "rows": point.rows, "steps": point.steps,
-         **asdict(mean(point.scores, evaluate.resamples, evaluate.seed))}
+         **asdict(mean(point.scores, evaluate.bootstrap_resamples, evaluate.seed))}
         for point in points
     ]  # fmt: skip
     found = {
@@ -158,7 +158,7 @@ def write(params: Params, data: Path, points: Sequence[Point], test: Sequence[Pa
         "test": file_sha256(data / "validate" / "test.parquet"),
         "metric": metric,
         "shares": shares,
-        **growth_of(rows, scores, metric, evaluate.resamples, evaluate.seed),
+        **growth_of(rows, scores, metric, evaluate.bootstrap_resamples, evaluate.seed),
         "labels": needy(strata, [pair.completion for pair in test], [point.got for point in points[-2:]]),
     }
     write_json(data / CURVE, found)

@@ -102,7 +102,7 @@ def rule_scores(marked: Marked, rules: Sequence[HouseRule]) -> dict[str, Scores]
 
 def metrics_of(marked: Marked, evaluate: Evaluate) -> dict[str, Metric]:
     """Sum up an arm: each measure over all rows, with its interval."""
-    drawn = evaluate.resamples, evaluate.seed
+    drawn = evaluate.bootstrap_resamples, evaluate.seed
     found = {measure: mean(scores, *drawn) for measure, scores in marked.scores.items()}
     if marked.task == "labels":
         found |= label_metrics(marked, evaluate)
@@ -116,14 +116,14 @@ def metrics_of(marked: Marked, evaluate: Evaluate) -> dict[str, Metric]:
 
 def label_metrics(marked: Marked, evaluate: Evaluate) -> dict[str, Metric]:
     """Measure labels by what is of all rows together."""
-    drawn, expected, got = (evaluate.resamples, evaluate.seed), marked.expected, marked.got
+    drawn, expected, got = (evaluate.bootstrap_resamples, evaluate.seed), marked.expected, marked.got
     found = {"macro_f1": macro_f1(expected, got, *drawn)}
     sure = sure_of([answer.probability for answer in marked.answers], marked.scores["accuracy"])
     if sure is not None:
         found["calibration_error"] = calibration_error(sure, *drawn)
-    if evaluate.out_of_scope is not None:
+    if evaluate.out_of_scope_label is not None:
         probability = None if sure is None else sure.probability
-        found |= scope_metrics(evaluate.out_of_scope, expected, got, probability, *drawn)
+        found |= scope_metrics(evaluate.out_of_scope_label, expected, got, probability, *drawn)
     return found
 
 
@@ -141,7 +141,7 @@ def details_of(marked: Marked, evaluate: Evaluate) -> dict[str, Any]:
         return {"fields": {path: asdict(metric) for path, metric in marked.structures.fields().items()}}
     if marked.task != "labels":
         return {}
-    found = classes(marked.expected, marked.got, evaluate.resamples, evaluate.seed)
+    found = classes(marked.expected, marked.got, evaluate.bootstrap_resamples, evaluate.seed)
     sure = sure_of([answer.probability for answer in marked.answers], marked.scores["accuracy"])
     return {
         "classes": {

@@ -115,7 +115,7 @@ def add_adapter(base: Any, finetune: Finetune) -> Any:
     Raises:
         Problem: If the model has none of the layers asked for.
     """
-    targets = finetune.targets if finetune.targets == "all-linear" else list(finetune.targets)
+    targets = finetune.target_modules if finetune.target_modules == "all-linear" else list(finetune.target_modules)
     layers = [f".{name}" for name, _ in base.named_modules()]
     unknown = (
         [] if targets == "all-linear" else [t for t in targets if not any(name.endswith(f".{t}") for name in layers)]
@@ -133,9 +133,11 @@ def add_adapter(base: Any, finetune: Finetune) -> Any:
         with quiet():
             adapted = get_peft_model(base, config)
     except ValueError as error:
-        raise Problem("params.yaml: finetune.targets", str(error).splitlines()[0], got=str(targets)) from error
+        raise Problem("params.yaml: finetune.target_modules", str(error).splitlines()[0], got=str(targets)) from error
     if unknown:  # peft leaves them out in silence when others are there
-        raise Problem("params.yaml: finetune.targets", "the base model has no such layer", got=", ".join(unknown))
+        raise Problem(
+            "params.yaml: finetune.target_modules", "the base model has no such layer", got=", ".join(unknown)
+        )
     return adapted
 
 

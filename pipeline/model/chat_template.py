@@ -171,7 +171,7 @@ class Renderer:
         """Find the character at which each token of a text begins, and the one before which it has ended."""
         if not self.tokenizer.is_fast:
             raise Problem(
-                "tokenize.supervise",
+                "tokenize.train_on",
                 "the tokenizer of model.source cannot say which characters a token stands for",
                 do="set it to last, or choose a model with a fast tokenizer",
             )
@@ -196,7 +196,7 @@ class Renderer:
             if text.startswith(asked) and text.startswith(answer + self.end_text, start):
                 return len(asked), start + len(answer + self.end_text)
         raise Problem(
-            "tokenize.supervise",
+            "tokenize.train_on",
             f"the chat template of model.source writes the answer {said[:40]!r} otherwise once more was said",
             expected=repr(asked[-20:] + said[:40]),
             got=repr(text[max(0, len(asked) - 20) : len(asked) + 40]),

@@ -7,8 +7,9 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.params.section import Positive, Section, Seed
 
 Kind = Literal[
-    "majority", "tfidf", "embedding", "sentences", "base", "prompts", "shots", "retrieved", "retrieved_states",
-    "knowledge", "endpoint",
+    "majority", "tfidf", "embedding", "sentence_embedding", "zero_shot", "best_prompt", "few_shot", "few_shot_bm25",
+    "few_shot_knn",
+    "rag", "hosted",
 ]  # fmt: skip
 
 
@@ -29,49 +30,50 @@ class Endpoint(Section):
 class Baselines(Section):
     """Which baselines answer the test rows, in this order, and how."""
 
-    which: Annotated[tuple[Kind, ...], Field(min_length=1)]
-    """`majority`: the commonest completion; `tfidf`, `embedding` and `sentences`: a linear classifier on words and
-    letters, on states of the base model, on those of `sentence_model` (where completions are texts: the completion of
-    the nearest training row); `base`: the base model as it is; `prompts`: it with the best of `systems`; `shots`: with
-    fixed examples; `retrieved` and `retrieved_states`: with the training rows nearest to each question, by words or by
-    states; `knowledge`: with passages of a folder; `endpoint`: a hosted model."""
-    systems: tuple[str, ...]
+    enabled: Annotated[tuple[Kind, ...], Field(min_length=1)]
+    """`majority`: the commonest completion; `tfidf`, `embedding` and `sentence_embedding`: a linear classifier on words
+    and letters, on hidden states of the base model, on embeddings of `sentence_model` (where completions are texts: the
+    completion of the nearest training row); `zero_shot`: the base model with `prompt.system`; `best_prompt`: with the
+    best of `system_prompts`; `few_shot`: with fixed examples; `few_shot_bm25` and `few_shot_knn`: with the training
+    rows nearest to each question, by words or by hidden states; `rag`: with passages of a folder; `hosted`: a hosted
+    model."""
+    system_prompts: tuple[str, ...]
     """System messages to choose among; `{labels}` in one stands for all labels."""
-    choose_rows: Positive
+    validation_rows: Positive
     """Validation rows, at most, on which a system message is chosen: a seeded sample of them."""
-    fixed_shots: Positive
+    few_shot_examples: Positive
     """Examples, the same for every row."""
-    retrieved_shots: Positive
+    retrieved_examples: Positive
     """Examples, for each row those of the nearest training rows."""
-    max_tokens: Positive
+    max_seq_length: Positive
     """Of a prompt with its examples and of the answer; never more than the model can read. What has more gets fewer
     examples."""
-    knowledge: Annotated[str, Field(min_length=1)]
+    rag_folder: Annotated[str, Field(min_length=1)]
     """A folder of `.md` and `.txt` files, or one such file."""
-    passages: Positive
+    rag_passages: Positive
     """Passages of it that each row is given."""
     sentence_model: Annotated[str, Field(min_length=1)] | None
     """A local folder as sentence-transformers writes it."""
-    endpoint: Endpoint | None
-    timed_rows: Positive
+    hosted: Endpoint | None
+    latency_rows: Positive
     """Test rows that are answered once more, one by one, to time a request; of no account for any answer."""
     seed: Seed
 
-    @field_validator("which")
+    @field_validator("enabled")
     @classmethod
-    def once_each(cls, which: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    def once_each(cls, enabled: tuple[Kind, ...]) -> tuple[Kind, ...]:
         """An arm goes by the name of its baseline."""
-        for name in which:
-            if which.count(name) > 1:
+        for name in enabled:
+            if enabled.count(name) > 1:
                 raise ValueError(f"{name} is named twice")
-        return which
+        return enabled
 
     @model_validator(mode="after")
     def has_what_it_needs(self) -> Self:
         """A baseline that is asked for has what it answers with."""
-        needs = {"prompts": self.systems, "sentences": self.sentence_model, "endpoint": self.endpoint}
-        fields = {"prompts": "systems", "sentences": "sentence_model", "endpoint": "endpoint"}
+        needs = {"best_prompt": self.system_prompts, "sentence_embedding": self.sentence_model, "hosted": self.hosted}
+        fields = {"best_prompt": "system_prompts", "sentence_embedding": "sentence_model", "hosted": "hosted"}
         for name, there in needs.items():
-            if name in self.which and not there:
-                raise ValueError(f"baselines.{fields[name]} must be given when baselines.which names {name}")
+            if name in self.enabled and not there:
+                raise ValueError(f"baselines.{fields[name]} must be given when baselines.enabled names {name}")
         return self

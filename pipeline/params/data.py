@@ -114,7 +114,7 @@ class Checks(Section):
     mojibake: Judged
     markup: Judged
     secret: Action
-    personal_data: Action
+    pii: Action
     """`mask` puts the name of its kind in its place."""
     other_language: Judged
     answer_in_prompt: Judged
@@ -125,17 +125,17 @@ class Checks(Section):
     duplicate: Judged
     also_in_test: Judged
     also_in_validation: Judged
-    tested_before: Judged
+    scored_before: Judged
     """Rows outside the test set that were in an earlier one that a model was scored on, or nearly were."""
     near_test: Judged
     """Training rows near a row of a test or validation set that a source gives."""
-    near_drawn: Judged
+    near_heldout: Judged
     """Training rows near a row that was drawn for test or validation."""
     near_duplicate: Judged
     conflict: Judged
     near_conflict: Judged
     rare_label: Judged
-    common_label: Judged
+    dominant_label: Judged
     drift: Told
     """Of all training rows together, against the champion's."""
 
@@ -145,9 +145,9 @@ class Validate(Section):
 
     max_prompt_chars: Positive
     max_completion_chars: Positive
-    max_quarantined: Share
+    max_quarantined_share: Share
     """Share of all rows that may be set aside for a fault of their own before the run stops."""
-    near_duplicate: Annotated[float, Field(ge=0.7, le=1)]
+    near_duplicate_similarity: Annotated[float, Field(ge=0.7, le=1)]
     """Two prompts with at least this share of their four-letter pieces in common (Jaccard) are
     near-duplicates; below 0.7 the search would miss more than one in a hundred."""
     languages: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...], Field(min_length=1)] | None
@@ -156,7 +156,7 @@ class Validate(Section):
     """The labels that there are; null takes whatever the completions are."""
     min_label_rows: Positive
     max_label_share: Annotated[float, Field(gt=0, le=1)]
-    """Of training rows, for the checks `rare_label` and `common_label`."""
+    """Of training rows, for the checks `rare_label` and `dominant_label`."""
     max_drift: Annotated[float, Field(gt=0, le=1)]
     """Share of the training rows (or words) that would have to be others for their labels, lengths or words to be
     spread as the champion's were."""
@@ -178,8 +178,8 @@ class Validate(Section):
 class Tokenize(Section):
     """How long a rendered pair may be, and what of it is learnt."""
 
-    max_tokens: Positive
-    max_too_long: Share
+    max_seq_length: Positive
+    max_too_long_share: Share
     """Share of the rows of a split that may have more, and are set aside, before the run stops."""
-    supervise: Literal["last", "all"]
-    """`last`: the completion; `all`: also the answers that its prompt holds."""
+    train_on: Literal["completion", "all_assistant_turns"]
+    """`completion`: the last answer; `all_assistant_turns`: also the answers that its prompt holds."""

@@ -86,16 +86,16 @@ class Rule(Section):
 class Evaluate(Section):
     """How the held-out rows are answered and scored."""
 
-    batch_rows: Positive
+    batch_size: Positive
     max_new_tokens: Positive
     """Length of a generated text; labels end by themselves."""
-    resamples: Annotated[int, Field(ge=100)]
+    bootstrap_resamples: Annotated[int, Field(ge=100)]
     """Bootstrap resamples behind an interval."""
     seed: Seed
-    out_of_scope: str | None
+    out_of_scope_label: str | None
     """The label of messages that belong to none of the others; null if there is none."""
     rules: tuple[Rule, ...]
-    general: Annotated[str, Field(min_length=1)]
+    forgetting_probe: Annotated[str, Field(min_length=1)]
     """A folder of general texts and questions, on which it is measured what the fine-tuned model forgot."""
 
     @field_validator("rules")
@@ -118,22 +118,22 @@ class Register(Section):
     min_gain: Annotated[float, Field(ge=0, lt=1)]
     """The paired gain must lie above this with `confidence`; 0 means: surely better."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
-    equivalent: Share
+    non_inferiority_margin: Share
     """How much less of the metric a cheaper baseline may have and still count as as good as the fine-tuned model."""
-    max_class_loss: Share
+    max_label_regression: Share
     """Share of a label's test rows that may be lost to the champion, net, unless chance alone explains it."""
-    max_loss_rise: Annotated[float, Field(ge=0)]
+    max_forgetting_nats: Annotated[float, Field(ge=0)]
     """Nats a token by which the loss on general texts may rise over the base model's, surely."""
-    max_question_loss: Share
+    max_question_regression: Share
     """Share of general questions that may be lost to the base model, net, unless chance alone explains it."""
-    max_decisions: Positive
+    max_holdout_uses: Positive
     """Models that the same test rows may decide about; past it none is promoted until there are fresh rows."""
 
     @model_validator(mode="after")
     def leaves_no_gap(self) -> Self:
         """Between as good and better there is nothing, else no number of rows would ever settle it."""
-        if self.equivalent < self.min_gain:
-            raise ValueError("equivalent must be at least min_gain")
+        if self.non_inferiority_margin < self.min_gain:
+            raise ValueError("non_inferiority_margin must be at least min_gain")
         return self
 
 

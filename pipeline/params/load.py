@@ -53,9 +53,9 @@ class Params:
     @model_validator(mode="after")
     def scope_is_a_label(self) -> Self:
         """Only labels can be out of scope; whether the pairs have this one, evaluate sees."""
-        label = self.evaluate.out_of_scope
+        label = self.evaluate.out_of_scope_label
         if label is not None and self.prompt.task != "labels":
-            raise ValueError(f"evaluate.out_of_scope must be null when prompt.task is {self.prompt.task}")
+            raise ValueError(f"evaluate.out_of_scope_label must be null when prompt.task is {self.prompt.task}")
         return self
 
 

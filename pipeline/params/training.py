@@ -53,7 +53,7 @@ class Finetune(Section):
     rank: Positive
     alpha: Positive
     dropout: Share
-    targets: tuple[str, ...] | Literal["all-linear"]
+    target_modules: tuple[str, ...] | Literal["all-linear"]
     """Which layers have an adapter. None of these four counts for `full`."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     lora_plus_ratio: Annotated[float, Field(ge=1)]
@@ -62,11 +62,11 @@ class Finetune(Section):
     label_smoothing: Share
     """Share of the wanted probability spread over the vocabulary while training."""
     epochs: Positive
-    batch_rows: Positive
+    batch_size: Positive
     """Rows in one batch, over all processes."""
-    accumulate: Positive
+    gradient_accumulation_steps: Positive
     """Batches to one optimizer step."""
-    pass_tokens: Positive
+    micro_batch_tokens: Positive
     """Tokens that go through the model at once: what bounds the memory. A batch of more is cut into several passes,
     whose gradients add up to the same."""
     packing: bool
@@ -83,19 +83,19 @@ class Finetune(Section):
     """Activations are computed again in the backward pass instead of being kept: less memory, a third more time."""
     processes: Positive
     """Processes that share the rows of each batch among them, each on a GPU of its own or, without any, on the CPU."""
-    schedule: Literal["linear", "cosine", "constant"]
-    warmup_share: Share
+    lr_scheduler: Literal["linear", "cosine", "constant"]
+    warmup_ratio: Share
     weight_decay: Annotated[float, Field(ge=0)]
     max_grad_norm: Annotated[float, Field(gt=0)]
-    keep: Literal["best", "last"]
+    checkpoint: Literal["best", "last"]
     """Which weights: of the epoch with the smallest validation loss, or of the last."""
     patience: Positive | None
     """Epochs without a smaller validation loss after which training stops; null never stops early."""
-    log_every: Positive
+    logging_steps: Positive
     """Optimizer steps between two points of the curve."""
     seed: Seed
 
-    @field_validator("targets", mode="before")
+    @field_validator("target_modules", mode="before")
     @classmethod
     def word_or_names(cls, targets: object) -> object:
         """Say in one fault what pydantic would say in one for each kind."""

@@ -11,8 +11,9 @@ from pipeline.stats.paired_comparison import Comparison, corrected
 
 TUNED = "fine-tuned"
 BY_COST = (
-    "majority", "tfidf", "embedding", "sentences", "base", "prompts", "shots", "retrieved", "retrieved_states",
-    "knowledge", TUNED, "endpoint",
+    "majority", "tfidf", "embedding", "sentence_embedding", "zero_shot", "best_prompt", "few_shot", "few_shot_bm25",
+    "few_shot_knn",
+    "rag", TUNED, "hosted",
 )  # fmt: skip
 """Arms from the cheapest to run and keep to the dearest. From `base` on they host a language model, as the fine-tuned
 one does, with prompts that grow; it has the shortest, but is to be trained, kept and trained again. What is not in the
@@ -72,7 +73,7 @@ class Standing:
     def rows_to_give_way(self, arm: str) -> Iterator[int]:
         """Rows that show a baseline to be better, or cheaper and as good, at the level of the first of so many."""
         confidence = 1 - (1 - self.register.confidence) / len(self.found)
-        margins = [0.0, -self.register.equivalent] if cost(arm) < cost(TUNED) else [0.0]
+        margins = [0.0, -self.register.non_inferiority_margin] if cost(arm) < cost(TUNED) else [0.0]
         for margin in margins:
             rows = rows_for(self.found[arm].turned(), margin=margin, confidence=confidence)
             if rows is not None:

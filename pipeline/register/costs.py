@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.params import Prices
 from pipeline.register.baseline_comparison import TUNED
 
-HOSTED = "endpoint"
+HOSTED = "hosted"
 REQUESTS = 1000
 """Requests that a price is told of."""
 HOUR = 3600

@@ -15,7 +15,7 @@ from pipeline.stats.paired_proportions import chance_loss, surely_better
 Outcome = Literal["promote", "keep", "unchanged"]
 
 CHAMPION = "champion"
-CALLED = {"base": "the base model", CHAMPION: "the champion"}
+CALLED = {"zero_shot": "the base model", CHAMPION: "the champion"}
 """Arms that people call by another name than the table does."""
 ROWS = "held-out rows"
 """The check that counts the decisions."""
@@ -75,7 +75,7 @@ def decide(
         checks += classes({label: Counts(**one) for label, one in comparisons[CHAMPION]["classes"].items()}, register)
     if lost is not None:
         checks += kept(lost, register)
-    checks.append(unspent(use, register.max_decisions))
+    checks.append(unspent(use, register.max_holdout_uses))
     return Decision("promote" if all(check.passed for check in checks) else "keep", tuple(checks))
 
 
@@ -139,13 +139,13 @@ def classes(found: Mapping[str, Counts], register: Register) -> Iterator[Check]:
     that label's rows.) By either of two rules:
 
     - surely: the p-value, corrected for the number of labels, is at most 1 - confidence;
-    - visibly: more than `max_class_loss` of its rows are lost, net, and its own p-value is at most that. With ten rows
-      a label few losses are ever sure among many labels; a label that collapses is stopped all the same.
+    - visibly: more than `max_label_regression` of its rows are lost, net, and its own p-value is at most that. With
+      ten rows a label few losses are ever sure among many labels; a label that collapses is stopped all the same.
     """
     limit, fell = 1 - register.confidence, {label for label, one in found.items() if one.tuned_f1 < one.other_f1}
     raw = {label: float(chance_loss(one.better, one.worse)) for label, one in found.items()}
     sure = dict(zip(raw, corrected(list(raw.values())), strict=True))
-    seen = {label for label, one in found.items() if one.worse - one.better > register.max_class_loss * one.n}
+    seen = {label for label, one in found.items() if one.worse - one.better > register.max_label_regression * one.n}
     lost = [label for label in found if label in fell and (raw[label] if label in seen else sure[label]) <= limit]
     for label in lost:
         chance = f"p={raw[label]:.2g}, corrected for {len(found)} labels {sure[label]:.2g}"
@@ -174,13 +174,13 @@ LESS = "lower finetune.learning_rate or train fewer epochs, or mix general rows 
 def kept(lost: Mapping[str, Any], register: Register) -> Iterator[Check]:
     """Check what was forgotten, by general texts and by general questions; what there is none of is told.
 
-    - Texts: the loss surely rose by no more than `max_loss_rise`: the upper end of its interval. A few dozen texts,
-      paired, tell that to a few hundredths, so the model has to show it.
-    - Questions: no more than `max_question_loss` of them are lost, net, unless chance explains it by an exact one-sided
-      test. So few right or wrong answers prove little either way: what collapses is stopped, the rest the texts see.
+    - Texts: the loss surely rose by no more than `max_forgetting_nats`: the upper end of its interval. A few dozen
+      texts, paired, tell that to a few hundredths, so the model has to show it.
+    - Questions: no more than `max_question_regression` of them are lost, net, unless chance explains it by an exact
+      one-sided test. So few answers prove little either way: what collapses is stopped.
     """
     texts, questions = lost.get("texts"), lost.get("questions")
-    yield by_texts(texts, register.max_loss_rise) if texts else unseen("texts")
+    yield by_texts(texts, register.max_forgetting_nats) if texts else unseen("texts")
     yield by_questions(questions, register) if questions else unseen("questions")
 
 
@@ -203,7 +203,7 @@ def by_texts(texts: Mapping[str, Any], limit: float) -> Check:
 
 def by_questions(questions: Mapping[str, Any], register: Register) -> Check:
     """Check the answers to questions."""
-    change, limit = Comparison.read(questions["change"]), register.max_question_loss
+    change, limit = Comparison.read(questions["change"]), register.max_question_regression
     chance = float(chance_loss(change.better, change.worse))
     failed = -change.difference > limit and chance <= 1 - register.confidence
     before, after = (round(questions[when]["value"] * questions["n"]) for when in ("before", "after"))

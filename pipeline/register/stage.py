@@ -1,11 +1,11 @@
-"""Stage 7. Reads the reports of all stages before, data/champion/, data/decided/ and data/curve/.
+"""Stage 7. Reads the reports of all stages before, data/champion/, data/holdout_uses/ and data/learning_curve/.
 
 Computes the decision of the gate, is the fine-tuned model surely better than every other arm and worse in no label, by
 test rows that did not decide too often; and whether it was worth it: ship it, use something simpler, or find more test
 rows.
 Writes data/register/: release.json (decision, checks, worth, every digest), cost.json (in money; as the seconds behind
-it, it differs from run to run), README.md, the model card, report.html, the page of the run, and decided.parquet, the
-rows that decided.
+it, it differs from run to run), README.md (the model card), report.html (the page of the run) and holdout_uses.parquet
+(the rows that decided).
 """
 
 import logging
@@ -29,7 +29,7 @@ from pipeline.register.model_card import appendix, model_card, parts
 from pipeline.register.report.page import best_baseline, report_page
 from pipeline.register.verdict import called, judge
 
-CURVE = "curve/curve.json"
+CURVE = "learning_curve/curve.json"
 """Below `data/`: what `tunesmith curve` measured, if it did."""
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def run(model: Model, prompt: Prompt, register: Register, prices: Prices, data: 
         "reasons": decision.reasons,
         "checks": [asdict(check) for check in decision.checks],
         "worth": asdict(worth),
-        "held_out": {**asdict(use), "limit": register.max_decisions},
+        "held_out": {**asdict(use), "limit": register.max_holdout_uses},
         "champion_before": champion.digest if champion else None,
         "model": model.model_dump(),
         "prompt": prompt.model_dump(),

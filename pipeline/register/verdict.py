@@ -68,8 +68,8 @@ def judge(metrics: Mapping[str, Any], register: Register, use: Use | None = None
        likewise; of several the cheapest.
     3. *Unsure*: how many rows would settle it one way or the other, if the differences stay as they were seen.
 
-    Test rows that decided more often than `max_decisions` ship nothing: models chosen by them fit them by chance. That
-    a baseline is better or as good they may still say, since what they are worn by speaks for the fine-tuned model.
+    Test rows that decided more often than `max_holdout_uses` ship nothing: models chosen by them fit them by chance.
+    They may still show that a baseline is better or as good: wear favours the fine-tuned model.
 
     The champion is no baseline here: it was fine-tuned too. The gate compares with it.
     """
@@ -79,7 +79,7 @@ def judge(metrics: Mapping[str, Any], register: Register, use: Use | None = None
         text = "Not enough evidence: no baseline answered that does without fine-tuning."
         return Verdict("unsure", register.metric, None, None, None, text, tuple(lines(standing, "unsure")))
     answer, baseline = settle(standing)
-    spent = use is not None and use.decisions > register.max_decisions
+    spent = use is not None and use.decisions > register.max_holdout_uses
     if spent and answer == "ship":
         answer = "unsure"
     more = needed(standing) if answer == "unsure" and not spent else None
@@ -144,7 +144,7 @@ def opening(standing: Standing, answer: Answer, baseline: str | None, more: int 
     if baseline is not None and baseline in standing.better():
         return f"Use {called(baseline)} instead: it is surely better than the fine-tuned model."
     if baseline is not None:
-        alike = f"is as good, surely less than {points(standing.register.equivalent)} behind"
+        alike = f"is as good, surely less than {points(standing.register.non_inferiority_margin)} behind"
         return f"Use {called(baseline)} instead: it needs no training of its own and {alike}."
     if more is None:
         return "Not enough evidence, and as the differences stand no number of test rows would settle it."
@@ -154,7 +154,7 @@ def opening(standing: Standing, answer: Answer, baseline: str | None, more: int 
 def worn(use: Use, register: Register) -> str:
     """Say that the test rows decided too often to be believed."""
     return (
-        f"These test rows have decided about {short(use.decisions)} models, more than the {register.max_decisions} "
+        f"These test rows have decided about {short(use.decisions)} models, more than the {register.max_holdout_uses} "
         "that are allowed, and models chosen by the same rows fit them by chance: bring fresh ones."
     )
 

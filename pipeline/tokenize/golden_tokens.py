@@ -1,7 +1,7 @@
 """The golden token contract: for a few pairs the text, the tokens and the spans that were accepted, kept in git.
 
-`data/golden.jsonl` holds whole pairs, and the system message and `supervise` that they were accepted with. So what is
-held against it is the rendering alone: tokenizer, chat template, libraries and our own code, not data or params. What
+`data/golden_tokens.jsonl` holds whole pairs, with the system message and `train_on` that they were accepted with. So
+only the rendering is compared: tokenizer, chat template, libraries and our own code, not data or params. What
 was said of a base model holds for that model only. If `model.source` or `model.sha256` name another one than was
 accepted, someone has chosen that: the run says that its tokens are not held against anything, and goes on, since a
 user who had to accept after every such choice would soon accept without looking. If they name the same one and its
@@ -24,7 +24,7 @@ from pipeline.pairs import Message, Pair, each_pair
 from pipeline.params import Model, Params, Prompt, Tokenize, load_params
 from pipeline.tokenize.samples import KINDS, Smallest, kinds_of
 
-GOLDEN = "golden.jsonl"
+GOLDEN = "golden_tokens.jsonl"
 SHOWN_LINES = 60
 BACK = "go back to the tokenizer, template and packages of then; or accept the change with `tunesmith accept-contract`"
 
@@ -38,19 +38,19 @@ class Terms:
         sha256: `model.sha256`.
         base: Digest of the base model.
         system: `prompt.system`.
-        supervise: `tokenize.supervise`.
+        train_on: `tokenize.train_on`.
     """
 
     source: str
     sha256: str | None
     base: str
     system: str
-    supervise: str
+    train_on: str
 
     @property
     def every_turn(self) -> bool:
         """Whether the answers within a prompt are supervised too."""
-        return self.supervise == "all"
+        return self.train_on == "all_assistant_turns"
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Contract:
 
 def terms_of(model: Model, prompt: Prompt, tokenize: Tokenize, digest: str) -> Terms:
     """Put together what params and base model say now."""
-    return Terms(model.source, model.sha256, digest, prompt.system, tokenize.supervise)
+    return Terms(model.source, model.sha256, digest, prompt.system, tokenize.train_on)
 
 
 def render(kind: str, pair: Pair | Golden, renderer: Renderer, *, every_turn: bool) -> Golden:
@@ -176,7 +176,7 @@ def hold(contract: Contract | None, now: Terms, tokenizer: Any) -> str:
             sys.stderr.write("\n".join(difference(number, before, after)) + "\n")
             raise broken(number, before, after)
     told = f"{len(contract.rows)} pairs have the tokens that were accepted"
-    other = [name for name in ("system", "supervise") if getattr(now, name) != getattr(accepted, name)]
+    other = [name for name in ("system", "train_on") if getattr(now, name) != getattr(accepted, name)]
     if other:
         told += f", with the {' and '.join(other)} of then; `tunesmith accept-contract` renews it"
     return told
@@ -244,7 +244,7 @@ def accept(params: Params, data: Path) -> list[str]:
     base = fetch(params.model)
     terms = terms_of(params.model, params.prompt, params.tokenize, base.digest)
     renderer = Renderer(load_tokenizer(base.folder), terms.system)
-    chosen = choose(each_pair(rows), renderer, params.tokenize.max_tokens)
+    chosen = choose(each_pair(rows), renderer, params.tokenize.max_seq_length)
     found = (render(kind, pair, renderer, every_turn=terms.every_turn) for kind, pair in chosen)
     contract, unread = Contract(terms, tuple(found)), []
     try:

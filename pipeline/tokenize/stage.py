@@ -1,4 +1,4 @@
-"""Stage 3. Reads the three splits of data/validate/, the tokenizer of the base model, and data/golden.jsonl.
+"""Stage 3. Reads the three splits of data/validate/, the tokenizer of the base model, and data/golden_tokens.jsonl.
 
 Computes token ids and which of them are supervised, by the one rendering and the one mask law of `prompt`, once the
 tokens of the contract are those that were accepted. Rows go by some at a time, so that memory does not grow with them.
@@ -50,7 +50,7 @@ class Account:
         """Give each row under its id; one that is too long goes aside whole: cut, it would lose its answer."""
         for pair, encoded in rows:
             length, pair_id = self.lengths.add(encoded), pair.id
-            if length <= self.tokenize.max_tokens:
+            if length <= self.tokenize.max_seq_length:
                 self.supervised += encoded.supervised
                 self.choice.keep(pair, pair_id, length)
                 yield pair_id, encoded
@@ -60,13 +60,15 @@ class Account:
     def _set_aside(self, pair: Pair, encoded: Encoded) -> None:
         self.lengths.too_long += 1
         self.choice.leave_out(pair.id, encoded)
-        self._aside.add(aside(pair, "too_long", f"{len(encoded.input_ids)} tokens, limit {self.tokenize.max_tokens}"))
+        self._aside.add(
+            aside(pair, "too_long", f"{len(encoded.input_ids)} tokens, limit {self.tokenize.max_seq_length}")
+        )
         if len(self.too_long) < NAMED:
             self.too_long.append(f"{pair.source} row {pair.row}")
 
     def summary(self) -> dict[str, int]:
         """Sum up the rows that were kept: their number, their tokens, how many of those are supervised, the longest."""
-        kept = {length: rows for length, rows in self.lengths.both.items() if length <= self.tokenize.max_tokens}
+        kept = {length: rows for length, rows in self.lengths.both.items() if length <= self.tokenize.max_seq_length}
         return {
             "rows": sum(kept.values()),
             "tokens": sum(length * rows for length, rows in kept.items()),
@@ -81,21 +83,21 @@ class Account:
         Raises:
             Problem: If there are more; it names the first of them.
         """
-        limit, rows, bad = self.tokenize.max_too_long, self.lengths.both.total(), self.lengths.too_long
+        limit, rows, bad = self.tokenize.max_too_long_share, self.lengths.both.total(), self.lengths.too_long
         if bad > limit * rows:
             raise Problem(
-                "tokenize.max_tokens",
-                f"{bad:,} of {rows:,} {split} rows have more than {self.tokenize.max_tokens:,} tokens",
+                "tokenize.max_seq_length",
+                f"{bad:,} of {rows:,} {split} rows have more than {self.tokenize.max_seq_length:,} tokens",
                 expected=f"at most {int(limit * rows):,} ({limit:g} of them)",
                 got=", ".join(self.too_long) + (", ..." if bad > len(self.too_long) else ""),
-                do="raise it, shorten those rows, or raise tokenize.max_too_long",
+                do="raise it, shorten those rows, or raise tokenize.max_too_long_share",
             )
 
 
 def encode_split(source: Path, target: Path, encode: Encoder, account: Account) -> None:
     """Encode the pairs of a split into a file."""
     rows = encode(each_pair(source))
-    write_tokens(target, account.kept(rows), every_turn=account.tokenize.supervise == "all")
+    write_tokens(target, account.kept(rows), every_turn=account.tokenize.train_on == "all_assistant_turns")
 
 
 def rows_in(path: Path) -> int:
@@ -113,7 +115,10 @@ def run(model: Model, prompt: Prompt, tokenize: Tokenize, data: Path) -> None:
     accounts: dict[str, Account] = {}
     sources = {split: data / "validate" / f"{split}.parquet" for split in SPLITS}
     encoder = Encoder(
-        renderer, base.folder, every_turn=tokenize.supervise == "all", rows=sum(map(rows_in, sources.values()))
+        renderer,
+        base.folder,
+        every_turn=tokenize.train_on == "all_assistant_turns",
+        rows=sum(map(rows_in, sources.values())),
     )
     with runner.whole(data / "tokenize") as folder, encoder as encode:
         with quarantine_writer(folder / "quarantine.parquet") as too_long:
@@ -126,5 +131,5 @@ def run(model: Model, prompt: Prompt, tokenize: Tokenize, data: Path) -> None:
         write_json(folder / "report.json", {"base_digest": base.digest, "contract": held, "splits": splits})
         lengths = {split: account.lengths for split, account in accounts.items()}
         samples = accounts["train"].choice.samples(folder / "train.arrow")
-        page = preview_page(lengths, samples, renderer.tokenizer, tokenize.max_tokens)
+        page = preview_page(lengths, samples, renderer.tokenizer, tokenize.max_seq_length)
         (folder / "preview.html").write_text(page, encoding="utf-8")

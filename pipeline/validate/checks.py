@@ -17,7 +17,7 @@ class Check:
         most: Its largest good value, or None.
         fix: What to do about pairs of which it is not so.
         fault: Whether the pair itself is wrong, and not only its neighbour's neighbour: faults count against
-            `validate.max_quarantined`.
+            `validate.max_quarantined_share`.
     """
 
     reason: str
@@ -53,8 +53,8 @@ def text_checks(validate: Validate) -> list[Check]:
               "take them out: the model would read them as the end of a turn"),
         Check("secret", "no keys, tokens or other secrets", "secrets", None, 0,
               "take it out and revoke it: a model repeats what it was trained on"),
-        Check("personal_data", "no e-mail addresses, telephone, card or bank account numbers", "personal", None, 0,
-              "take it out, or set validate.checks.personal_data to mask"),
+        Check("pii", "no e-mail addresses, telephone, card or bank account numbers", "personal", None, 0,
+              "take it out, or set validate.checks.pii to mask"),
         Check("other_language", f"the question is in one of validate.languages ({', '.join(languages)})",
               "other_language", None, 0, "take it out, or add its language to validate.languages"),
         Check("answer_in_prompt", "the completion does not stand in the prompt", "answer_in_prompt", None, 0,
@@ -70,19 +70,19 @@ def text_checks(validate: Validate) -> list[Check]:
 
 def neighbour_checks(validate: Validate) -> list[Check]:
     """List the checks of a pair among the others that are left by then."""
-    alike = validate.near_duplicate
+    alike = validate.near_duplicate_similarity
     return [
         Check("duplicate", "no second copy of the same pair", "copy", None, 0, "take the copies out", fault=False),
         Check("also_in_test", "no row of another split has the prompt of a test row", "in_test", None, 0,
               "take it out of one of them", fault=False),
         Check("also_in_validation", "no training row has the prompt of a validation row", "in_validation", None, 0,
               "take it out of one of them", fault=False),
-        Check("tested_before", f"no row outside the test set was in an earlier one, or nearly was (alike by {alike:g})",
-              "tested_before", None, 0, "nothing: what a model was scored on is never trained on", fault=False),
+        Check("scored_before", f"no row outside the test set was in an earlier one, or nearly was (alike by {alike:g})",
+              "scored_before", None, 0, "nothing: what a model was scored on is never trained on", fault=False),
         Check("near_test", f"no row that learns is nearly a row of a given held-out set (alike by {alike:g})",
               "near_test", None, 0, "take it out of one of them: it makes the test easier than the world", fault=False),
-        Check("near_drawn", f"no row that learns is nearly a row drawn for test or validation (alike by {alike:g})",
-              "near_drawn", None, 0, "nothing: it is left out so that what is held out stays unseen", fault=False),
+        Check("near_heldout", f"no row that learns is nearly a row drawn for test or validation (alike by {alike:g})",
+              "near_heldout", None, 0, "nothing: it is left out so that what is held out stays unseen", fault=False),
         Check("near_duplicate", f"no two rows say nearly the same and have one completion (alike by {alike:g})",
               "near_copies", None, 0, "keep one of them", fault=False),
         Check("conflict", "one prompt has one completion", "answers", None, 1, "decide which completion is right"),
@@ -97,7 +97,7 @@ def balance_checks(validate: Validate) -> list[Check]:
     return [
         Check("rare_label", f"each label has at least {few:,} training rows", "label_rows", few, None,
               "add rows with this label, or merge it with another"),
-        Check("common_label", f"no label has more than {many:.1%} of the training rows", "label_share", None,
+        Check("dominant_label", f"no label has more than {many:.1%} of the training rows", "label_share", None,
               int(1000 * many + 1e-6), "add rows with other labels"),
     ]  # fmt: skip
 

@@ -124,7 +124,7 @@ def text_columns(batch: pa.RecordBatch) -> dict[str, Numbers]:
 
 def masked(batch: pa.RecordBatch, masks: Collection[str]) -> pa.RecordBatch:
     """Mask what the checks of these names find in a batch of pairs."""
-    for name in ("secret", "personal_data"):
+    for name in ("secret", "pii"):
         if name in masks:
             texts = pc.binary_join_element_wise(prompts_of(batch), batch["completion"], "\n")
             batch = masked_pairs(batch, texts, secrets=name == "secret")

@@ -36,7 +36,7 @@ def neighbour_columns(
     left = survivors(left, tested, aside)
     validated = against(columns, near, sides == TRAIN, left & (sides == VALIDATION), "in_validation")
     left = survivors(left, validated, aside)
-    across = {name: tested[name] | validated[name] for name in ("near_test", "near_drawn")}
+    across = {name: tested[name] | validated[name] for name in ("near_test", "near_heldout")}
     return {
         **found, **tested, **validated, **across, **conflicts(columns, near, left),
         "near_copies": near_copies(columns, near, sides, left),
@@ -63,7 +63,7 @@ def against(columns: Columns, near: Near, who: Flags, held_out: Flags, name: str
     asked = {
         name: prompts_with(columns, held_out),
         "near_test": near_any(near, prompts_with(columns, held_out & given)),
-        "near_drawn": near_any(near, prompts_with(columns, held_out & ~given)),
+        "near_heldout": near_any(near, prompts_with(columns, held_out & ~given)),
     }
     return {column: numbers_of(who & prompts[columns.prompts]) for column, prompts in asked.items()}
 

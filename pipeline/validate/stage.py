@@ -160,7 +160,7 @@ def judge(
     near, sides = among(near, len(columns.asked)), with_claimed(columns, drawn, claimed)
     others = {
         **neighbour_columns(columns, near, sides, living, set_aside_by(neighbour_checks(validate), validate)),
-        "tested_before": ((sides != TEST) & claimed).astype(np.int64),
+        "scored_before": ((sides != TEST) & claimed).astype(np.int64),
     }
     found, said = hold(others, neighbour_checks(validate), validate, np.flatnonzero(living))
     findings, results = findings + found, results + said
@@ -184,7 +184,7 @@ def look(
     languages = validate.languages if validate.checks.other_language != "off" else None
     labels = task == "labels"
     reader = Reader(validate.salt, masks, languages, labels=labels, json=task == "json")
-    near = near_duplicates(reader.texts(batches_of(source)), validate.near_duplicate, tested.grams)
+    near = near_duplicates(reader.texts(batches_of(source)), validate.near_duplicate_similarity, tested.grams)
     columns = reader.columns()
     return judge(columns, near, tested.prompts, validate, unread, labels=labels), among(near, len(columns.asked))
 
@@ -198,12 +198,12 @@ def run(prompt: Prompt, validate: Validate, data: Path) -> None:
     source, labels = data / "ingest" / "pairs.parquet", prompt.task == "labels"
     unread = read_quarantine(data / "ingest" / "quarantine.parquet")
     masks = [name for name, action in validate.checks if action == "mask"]
-    tested = read_tested(data / FOLDER) if validate.checks.tested_before != "off" else NOTHING
+    tested = read_tested(data / FOLDER) if validate.checks.scored_before != "off" else NOTHING
     judged, near = look(source, tested, validate, masks, [row.reason for row in unread], task=prompt.task)
     words = words_of(masked(batch, masks) for batch in chosen(source, trained(judged)))
     profile = profile_of(judged, words, labels=labels)
     moved = moved_from(read_champion(data / "champion"), profile, words, validate)
-    problem = refusal(judged, validate.max_quarantined, moved, labels=labels)
+    problem = refusal(judged, validate.max_quarantined_share, moved, labels=labels)
     report = report_of(judged, labels=labels) | {"profile": profile, "drift": moved.summary()}
     overlaps = overlaps_of(
         (masked(batch, masks) for batch in batches_of(source)), judged.columns, near, judged.sides, judged.kept

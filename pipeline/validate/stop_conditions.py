@@ -69,7 +69,7 @@ def too_many(judged: Judged, limit: float) -> None:
         reasons = counts([*unread, *(judged.findings[why[place]].check.reason for place in places)])
         told = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
         raise Problem(
-            "validate.max_quarantined",
+            "validate.max_quarantined_share",
             f"{bad:,} of {rows:,} rows are bad: {told}",
             expected=f"at most {int(limit * rows):,} ({limit:g} of them)",
             got=named(judged.columns, places) if len(places) else "rows that ingest could not read",
@@ -85,9 +85,9 @@ def need_difference(judged: Judged) -> None:
     """
     for number, found in enumerate(judged.findings):
         left_out = int((judged.why == number).sum())
-        if found.check.reason in ("near_drawn", "near_test") and left_out > CROWDED * len(judged.why):
+        if found.check.reason in ("near_heldout", "near_test") and left_out > CROWDED * len(judged.why):
             raise Problem(
-                "validate.near_duplicate",
+                "validate.near_duplicate_similarity",
                 f"{left_out:,} of {len(judged.why):,} rows are nearly the same as a held-out one",
                 expected=f"at most {CROWDED:.0%}",
                 do="raise it; or, if the prompts share an instruction, move that into prompt.system; or set "

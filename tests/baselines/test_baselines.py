@@ -289,8 +289,8 @@ def test_a_folder_without_texts_is_refused(tmp_path: Path, speaker: Speaker, the
     with pytest.raises(Problem) as caught:
         Knowledge(speaker, SYSTEM, folder, many=1).fit([], [])
     assert str(caught.value) == (
-        "params.yaml: baselines.knowledge: holds no texts; expected files that end in .md or .txt; README.md is not read; "  # noqa: E501
-        f"got {folder}; put some there, or take knowledge out of baselines.which"
+        "params.yaml: baselines.rag_folder: holds no texts; expected files that end in .md or .txt; README.md is not read; "  # noqa: E501
+        f"got {folder}; put some there, or take knowledge out of baselines.enabled"
     )
 
 
@@ -323,7 +323,7 @@ def test_a_sentence_model_needs_its_package_and_its_folder(tmp_path: Path, monke
         Sentences(tmp_path)
     assert str(caught.value) == (
         "params.yaml: baselines.sentence_model: the package sentence-transformers is not installed; pip install "
-        "--constraint constraints.txt --editable '.[sentences]', or take sentences out of baselines.which"
+        "--constraint constraints.txt --editable '.[sentences]', or take sentences out of baselines.enabled"
     )
     monkeypatch.setattr("pipeline.baselines.sentence_embeddings.PACKAGE", "json")
     with pytest.raises(Problem) as caught:
@@ -366,20 +366,20 @@ def test_params_ask_for_nothing_that_is_not_there(make_params: Any) -> None:
     """A baseline that needs a value is refused without it, and none is named twice."""
     for change, line in (
         (
-            {"baselines.which": ["prompts"], "baselines.systems": []},
-            "baselines.systems must be given when baselines.which names prompts",
+            {"baselines.enabled": ["best_prompt"], "baselines.system_prompts": []},
+            "baselines.system_prompts must be given when baselines.enabled names best_prompt",
         ),
-        ({"baselines.which": ["endpoint"]}, "baselines.endpoint must be given when baselines.which names endpoint"),
+        ({"baselines.enabled": ["hosted"]}, "baselines.hosted must be given when baselines.enabled names hosted"),
         (
-            {"baselines.which": ["sentences"]},
-            "baselines.sentence_model must be given when baselines.which names sentences",
+            {"baselines.enabled": ["sentence_embedding"]},
+            "baselines.sentence_model must be given when baselines.enabled names sentence_embedding",
         ),
     ):
         with pytest.raises(Problem, match=line):
             make_params(**change)
-    with pytest.raises(Problem, match="base is named twice"):
-        make_params(**{"baselines.which": ["base", "tfidf", "base"]})
-    with pytest.raises(Problem, match=r"baselines\.which: "):
-        make_params(**{"baselines.which": []})
-    made: Params = make_params(**{"baselines.which": ["tfidf"], "baselines.systems": []})
-    assert made.baselines.which == ("tfidf",)
+    with pytest.raises(Problem, match="zero_shot is named twice"):
+        make_params(**{"baselines.enabled": ["zero_shot", "tfidf", "zero_shot"]})
+    with pytest.raises(Problem, match=r"baselines\.enabled: "):
+        make_params(**{"baselines.enabled": []})
+    made: Params = make_params(**{"baselines.enabled": ["tfidf"], "baselines.system_prompts": []})
+    assert made.baselines.enabled == ("tfidf",)

@@ -152,7 +152,7 @@ def test_faults_without_end_end_the_run(serve: Callable[..., Server]) -> None:
     assert len(server.bodies) == 2
     assert str(caught.value) == (
         f"http://127.0.0.1:{server.server_port}/v1: could not be reached in 2 tries; got HTTP 503; check "
-        "baselines.endpoint and TUNESMITH_ENDPOINT_KEY, or take endpoint out of baselines.which"
+        "baselines.hosted and TUNESMITH_ENDPOINT_KEY, or take endpoint out of baselines.enabled"
     )
 
 
@@ -174,7 +174,7 @@ def test_what_trying_again_cannot_mend_is_said_at_once(
     with pytest.raises(Problem) as caught:
         hosted(server).answer([question("?")])
     assert len(server.bodies) == 1
-    assert f"/v1: {what}; check baselines.endpoint" in str(caught.value)
+    assert f"/v1: {what}; check baselines.hosted" in str(caught.value)
 
 
 def test_it_is_an_arm_like_the_others(serve: Callable[..., Server], base: Path, tmp_path: Path) -> None:
@@ -183,16 +183,16 @@ def test_it_is_an_arm_like_the_others(serve: Callable[..., Server], base: Path, 
     told = {"url": f"http://127.0.0.1:{server.server_port}/v1", "model": "small", "parallel": 2}
     params = tiny_params(
         base,
-        **{"baselines.which": ["endpoint"], "baselines.endpoint": {**told, "timeout_seconds": 5, "tries": 2}},
+        **{"baselines.enabled": ["hosted"], "baselines.hosted": {**told, "timeout_seconds": 5, "tries": 2}},
     )
     data = Path(shutil.copytree(finished(base)[1], tmp_path / "data"))
     baselines.run(params.model, params.prompt, params.baselines, judged(params), data)
     evaluate.run(params.model, params.prompt, params.evaluate, params.register, data, timed=1)
     test = read_pairs(data / "validate" / "test.parquet")
     sky = [pair for pair in test if "sky" in pair.prompt]
-    assert len(server.bodies) == len(test) + params.baselines.timed_rows
-    assert read_json(data / "baselines" / "report.json")["baselines"]["endpoint"]["reproducible"] is False
-    arm = read_json(data / "evaluate" / "metrics.json")["arms"]["endpoint"]
+    assert len(server.bodies) == len(test) + params.baselines.latency_rows
+    assert read_json(data / "baselines" / "report.json")["baselines"]["hosted"]["reproducible"] is False
+    arm = read_json(data / "evaluate" / "metrics.json")["arms"]["hosted"]
     assert 0 < len(sky) < len(test)
     assert arm["accuracy"]["value"] == arm["free_label"]["value"] == pytest.approx(len(sky) / len(test))
 

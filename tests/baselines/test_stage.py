@@ -24,10 +24,20 @@ from pipeline.params import Params
 from tests.support.chat import SYSTEM
 from tests.support.tiny_params import finished, judged, tiny_params
 
-WHICH = ["majority", "tfidf", "embedding", "base", "prompts", "shots", "retrieved", "retrieved_states", "knowledge"]
+WHICH = [
+    "majority",
+    "tfidf",
+    "embedding",
+    "zero_shot",
+    "best_prompt",
+    "few_shot",
+    "few_shot_bm25",
+    "few_shot_knn",
+    "rag",
+]
 CHANGED = {
-    "baselines.which": WHICH, "baselines.max_tokens": 400, "baselines.timed_rows": 2,
-    "baselines.systems": ["Name it.", "Which of {labels}?"],
+    "baselines.enabled": WHICH, "baselines.max_seq_length": 400, "baselines.latency_rows": 2,
+    "baselines.system_prompts": ["Name it.", "Which of {labels}?"],
 }  # fmt: skip
 
 
@@ -41,7 +51,7 @@ def knowledge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def params(base: Path, knowledge: Path) -> Params:
-    return tiny_params(base, **CHANGED, **{"baselines.knowledge": str(knowledge)})
+    return tiny_params(base, **CHANGED, **{"baselines.rag_folder": str(knowledge)})
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +109,10 @@ def test_what_is_no_language_model_reads_and_writes_nothing(done: Path, base: Pa
             (0, 0, None, None)
         }
     assert [row["tokens_in"] for row in found["embedding"]] == [len(prompt) for prompt in prompts]
-    for row, prompt in zip(found["base"], prompts, strict=True):
+    for row, prompt in zip(found["zero_shot"], prompts, strict=True):
         assert (row["tokens_in"], row["held"]) == (len(prompt), True)
         assert row["tokens_out"] == len(renderer.completion(row["answer"]))
-    for name in ("base", "retrieved_states"):
+    for name in ("zero_shot", "few_shot_knn"):
         reported = reports(done)[name]
         assert reported["tokens_in"] == sum(row["tokens_in"] for row in found[name])
         assert reported["tokens_out"] == sum(row["tokens_out"] for row in found[name])
@@ -113,7 +123,7 @@ def test_the_base_answers_as_it_does_by_itself(params: Params, done: Path, base:
     prompts = [row.prompt_ids for _, row in read_tokens(done / "tokenize" / "test.arrow")]
     model = merged(load_base(base, params.model), None)
     alone = answer(model, Renderer(load_tokenizer(base), SYSTEM), prompts, Manner(["blue", "green", "red"], 8, 4))
-    assert [(row["answer"], row["free"]) for row in table(done)["base"]] == [(one.text, one.free) for one in alone]
+    assert [(row["answer"], row["free"]) for row in table(done)["zero_shot"]] == [(one.text, one.free) for one in alone]
 
 
 def test_the_majority_is_that_of_the_training_rows(done: Path) -> None:
@@ -175,28 +185,28 @@ def test_examples_that_do_not_fit_are_left_out_and_told(
     room = 250 - max(
         len(Renderer(load_tokenizer(Path(params.model.source)), "").completion(c)) for c in ("green", "red")
     )
-    fewer = params.baselines.model_copy(update={"max_tokens": 250, "which": ("shots", "retrieved")})
+    fewer = params.baselines.model_copy(update={"max_seq_length": 250, "enabled": ("few_shot", "few_shot_bm25")})
     with caplog.at_level("WARNING"):
         baselines.run(params.model, params.prompt, fewer, judged(params), data)
     found, before = table(data), table(done)
-    for name in ("shots", "retrieved"):
+    for name in ("few_shot", "few_shot_bm25"):
         assert max(row["tokens_in"] for row in found[name]) <= room
         had = Counter(str(row["examples"]) for row in found[name])
         assert reports(data)[name]["rows_by_examples"] == dict(had)
-    assert {row["examples"] for row in before["shots"]} == {8}
-    assert {row["examples"] for row in found["shots"]} < set(range(1, 8))
+    assert {row["examples"] for row in before["few_shot"]} == {8}
+    assert {row["examples"] for row in found["few_shot"]} < set(range(1, 8))
     told = "; ".join(record.message for record in caplog.records)
-    assert "baselines: shots: not all 8 examples fit: " in told
-    assert "retrieved" not in told
+    assert "baselines: few_shot: not all 8 examples fit: " in told
+    assert "few_shot_bm25" not in told
 
 
 def test_a_row_that_does_not_fit_without_examples_stops_the_run(params: Params, data: Path) -> None:
     """It is not cut, and not left out."""
-    tight = params.baselines.model_copy(update={"max_tokens": 30, "which": ("shots",)})
+    tight = params.baselines.model_copy(update={"max_seq_length": 30, "enabled": ("few_shot",)})
     with pytest.raises(Problem) as caught:
         baselines.run(params.model, params.prompt, tight, judged(params), data)
     assert str(caught.value).startswith(
-        "params.yaml: baselines.max_tokens: a test or validation row does not fit, not even without examples; expected at "  # noqa: E501
+        "params.yaml: baselines.max_seq_length: a test or validation row does not fit, not even without examples; expected at "  # noqa: E501
         "most 26 tokens beside the answer; got "
     )
     assert (data / "baselines" / "answers.parquet").exists()
@@ -207,10 +217,10 @@ def test_without_validation_rows_the_first_choice_is_taken_and_told(params: Para
     write_tokens(data / "tokenize" / "validation.arrow", [])
     run(params, data)
     report = reports(data)
-    assert report["prompts"]["chosen"] == {"system": "Name it."}
+    assert report["best_prompt"]["chosen"] == {"system": "Name it."}
     assert report["tfidf"]["chosen"] == {"C": 1.0, "view": "words and letters"}
     assert report["embedding"]["chosen"] == {"C": 1.0, "view": "layer 1"}
-    for name in ("prompts", "tfidf", "embedding", "retrieved_states"):
+    for name in ("best_prompt", "tfidf", "embedding", "few_shot_knn"):
         assert report[name]["chosen_on"] == 0
         assert {tried["accuracy"] for tried in report[name]["tried"]} == {None}
 
@@ -219,7 +229,7 @@ def test_for_free_text_the_learners_say_what_the_nearest_row_says(base: Path, da
     """Without labels there is nothing to classify: every answer is a completion of a training row."""
     params = tiny_params(base, **CHANGED, **{"prompt.task": "text", "register.metric": "chrf"})
     write_json(data / "validate" / "labels.json", [])
-    learners = params.baselines.model_copy(update={"which": ("majority", "tfidf", "embedding", "prompts")})
+    learners = params.baselines.model_copy(update={"enabled": ("majority", "tfidf", "embedding", "best_prompt")})
     baselines.run(params.model, params.prompt, learners, judged(params), data)
     found, report = table(data), reports(data)
     trained = {pair.completion for pair in read_pairs(data / "validate" / "train.parquet")}
@@ -228,8 +238,8 @@ def test_for_free_text_the_learners_say_what_the_nearest_row_says(base: Path, da
         assert [row["answer"] for row in found[name]] == wanted
         assert {row["answer"] for row in found[name]} <= trained
         assert "C" not in report[name]["chosen"]
-    assert {row["held"] for row in found["prompts"]} == {False}
-    assert all(0 < row["tokens_out"] <= 8 for row in found["prompts"])
+    assert {row["held"] for row in found["best_prompt"]} == {False}
+    assert all(0 < row["tokens_out"] <= 8 for row in found["best_prompt"])
 
 
 def test_each_baseline_is_an_arm_of_the_evaluation(params: Params, done: Path, data: Path) -> None:
@@ -241,12 +251,12 @@ def test_each_baseline_is_an_arm_of_the_evaluation(params: Params, done: Path, d
     assert set(metrics["comparisons"]) == set(WHICH)
     assert {name: predictions[name] for name in WHICH} == said(done)
     free = {name: arm["free_label"]["value"] for name, arm in metrics["arms"].items()}
-    assert (free["majority"], free["tfidf"], free["base"]) == (1.0, 1.0, 0.0)
+    assert (free["majority"], free["tfidf"], free["zero_shot"]) == (1.0, 1.0, 0.0)
 
 
 def test_without_the_base_among_the_baselines_the_others_are_compared_with(params: Params, data: Path) -> None:
     """No arm is taken for granted but the fine-tuned one."""
-    few = params.baselines.model_copy(update={"which": ("tfidf", "majority")})
+    few = params.baselines.model_copy(update={"enabled": ("tfidf", "majority")})
     baselines.run(params.model, params.prompt, few, judged(params), data)
     evaluate.run(params.model, params.prompt, params.evaluate, params.register, data, timed=1)
     metrics = read_json(data / "evaluate" / "metrics.json")
@@ -260,12 +270,12 @@ def test_answers_to_other_rows_are_refused(tmp_path: Path, change: str) -> None:
     ids = ["a", "b", "c"]
     answered = {"fewer": ["a", "b"], "others": ["a", "b", "d"], "order": ["a", "c", "b"]}[change]
     path = tmp_path / "answers.parquet"
-    write_answers(path, answered, {"base": [Given("x")] * len(answered)})
+    write_answers(path, answered, {"zero_shot": [Given("x")] * len(answered)})
     with pytest.raises(Problem) as caught:
         read_answers(path, ids)
     counted = {"fewer": "2, 2", "others": "3, 2", "order": "3, 3"}[change]
     assert str(caught.value) == (
-        f"{path}: the rows that base answered are not the test rows; expected 3 rows, in the order of "
+        f"{path}: the rows that zero_shot answered are not the test rows; expected 3 rows, in the order of "
         f"data/tokenize/test.arrow; got {counted} of them test rows; let the baselines answer anew: `tunesmith run`"
     )
 

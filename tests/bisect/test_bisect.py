@@ -124,8 +124,8 @@ def test_a_question_without_an_answer_is_a_problem(line: Path, good: str, bad: s
 
 def test_a_run_stands_in_for_a_commit_if_it_knew_all_that_was_tested_there(line: Path) -> None:
     """It may know more, the less the better; every other file is the same."""
-    files = {"data/raw/a.jsonl": "1", "data/tested/a.parquet": "2"}
-    more = {"data/tested/b.parquet": "3"}
+    files = {"data/raw/a.jsonl": "1", "data/scored_prompts/a.parquet": "2"}
+    more = {"data/scored_prompts/b.parquet": "3"}
     known = {
         "more": files | more, "same": files, "less": {"data/raw/a.jsonl": "1"},
         "others": {"data/raw/a.jsonl": "1"} | more, "other rows": files | {"data/raw/a.jsonl": "4"},

@@ -39,18 +39,18 @@ def test_a_line_has_value_interval_and_n() -> None:
     """An arm in full, and of a baseline the gate's measure alone: ten of them are ten lines."""
     full = {"accuracy": HALF, "macro_f1": HALF}
     baselines = {f"baseline {number}": full for number in range(10)}
-    found = lines({"metric": "accuracy", "arms": {"base": full, "fine-tuned": full, **baselines}})
+    found = lines({"metric": "accuracy", "arms": {"zero_shot": full, "fine-tuned": full, **baselines}})
     cells = ["0.500", "0.250", "to", "0.750", "8"]
     assert found[:4] == [
-        [arm, measure, *cells] for arm in ("base", "fine-tuned") for measure in ("accuracy", "macro_f1")
+        [arm, measure, *cells] for arm in ("zero_shot", "fine-tuned") for measure in ("accuracy", "macro_f1")
     ]
     assert found[4:] == [["baseline", str(number), "accuracy", *cells] for number in range(10)]
 
 
 def test_a_baseline_that_lacks_the_gates_measure_has_no_line() -> None:
     """It is not made up."""
-    assert lines({"metric": "accuracy", "arms": {"base": {"accuracy": HALF}, "other": {"macro_f1": HALF}}}) == [
-        ["base", "accuracy", "0.500", "0.250", "to", "0.750", "8"]
+    assert lines({"metric": "accuracy", "arms": {"zero_shot": {"accuracy": HALF}, "other": {"macro_f1": HALF}}}) == [
+        ["zero_shot", "accuracy", "0.500", "0.250", "to", "0.750", "8"]
     ]
 
 

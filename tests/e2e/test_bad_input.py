@@ -288,7 +288,7 @@ class BadPair:
 
 
 KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----"
-PERSONAL = (("personal_data", "quarantine"),)
+PERSONAL = (("pii", "quarantine"),)
 TESTED = (pair(LONG, split="test"),)
 PAIRS = [
     BadPair("nothing asked", "", "empty_prompt"),
@@ -313,10 +313,10 @@ PAIRS = [
     BadPair("a cloud key", "my key is AKIAIOSFODNN7EXAMPLE", "secret"),
     BadPair("a token of a code host", "use ghp_" + "a1B2" * 9, "secret"),
     BadPair("a web token", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTYifQ.abc-DEF_123", "secret"),
-    BadPair("an e-mail address", "write to ann.lee@mail.example", "personal_data", actions=PERSONAL),
-    BadPair("a telephone number", "call +44 20 7946 0958 please", "personal_data", actions=PERSONAL),
-    BadPair("a card number", "it is 4111 1111 1111 1111", "personal_data", actions=PERSONAL),
-    BadPair("a bank account", "pay to DE89 3704 0044 0532 0130 00", "personal_data", actions=PERSONAL),
+    BadPair("an e-mail address", "write to ann.lee@mail.example", "pii", actions=PERSONAL),
+    BadPair("a telephone number", "call +44 20 7946 0958 please", "pii", actions=PERSONAL),
+    BadPair("a card number", "it is 4111 1111 1111 1111", "pii", actions=PERSONAL),
+    BadPair("a bank account", "pay to DE89 3704 0044 0532 0130 00", "pii", actions=PERSONAL),
     BadPair("another language", "Wo ist mein Paket, das ich letzte Woche bestellt habe?", "other_language",
             asked=(("languages", ("en",)),)),
     BadPair("an answer that stands in its prompt", "the label of this is refund", "answer_in_prompt", "refund",
@@ -331,14 +331,14 @@ PAIRS = [
     BadPair("nearly a test row", f"{LONG} x", "near_test", beside=TESTED, actions=(("near_test", "quarantine"),)),
     BadPair("nearly a validation row", f"{LONG} x", "near_test", beside=(pair(LONG, split="validation"),),
             actions=(("near_test", "quarantine"),)),
-    BadPair("what was tested before", "what I asked last year", "tested_before"),
-    BadPair("nearly what was tested before", "what I asked last years", "tested_before"),
+    BadPair("what was tested before", "what I asked last year", "scored_before"),
+    BadPair("nearly what was tested before", "what I asked last years", "scored_before"),
     BadPair("nearly another row", f"{LONG} x", "near_duplicate", beside=(pair(LONG, split="train"),),
-            actions=(("near_duplicate", "quarantine"),), asked=(("near_duplicate", 0.95),)),
+            actions=(("near_duplicate", "quarantine"),), asked=(("near_duplicate_similarity", 0.95),)),
     BadPair("another answer to the same", "Question 4?", "conflict", "no", actions=(("conflict", "quarantine"),)),
     BadPair("another answer to nearly the same", f"{LONG} x", "near_conflict", "no",
             beside=(pair(LONG, split="train"),), actions=(("near_conflict", "quarantine"),),
-            asked=(("near_duplicate", 0.95),)),
+            asked=(("near_duplicate_similarity", 0.95),)),
 ]  # fmt: skip
 
 
@@ -347,8 +347,8 @@ def validated(data: Path, pairs: Sequence[Pair], rules: Validate, *, task: Liter
     (data / "ingest").mkdir(parents=True)
     write_pairs(data / "ingest" / "pairs.parquet", pairs)
     write_quarantine(data / "ingest" / "quarantine.parquet", [])
-    (data / "tested").mkdir()
-    add_tested(data / "tested", ["what I asked last year"])
+    (data / "scored_prompts").mkdir()
+    add_tested(data / "scored_prompts", ["what I asked last year"])
     validate.run(Prompt(task=task, system=""), rules, data)
     return data / "validate"
 
@@ -356,8 +356,8 @@ def validated(data: Path, pairs: Sequence[Pair], rules: Validate, *, task: Liter
 @pytest.mark.parametrize("bad", PAIRS, ids=lambda bad: bad.kind)
 def test_a_bad_pair_is_set_aside_with_its_reason(tmp_path: Path, bad: BadPair) -> None:
     """It comes out by its first fault with file, row and bytes; no good pair goes with it, and none is lost."""
-    actions = dict.fromkeys(("label_spelling", "rare_label", "common_label", "drift"), "off") | dict(bad.actions)
-    limits = {"near_duplicate": 0.8, "max_quarantined": 0.5, **dict(bad.asked)}
+    actions = dict.fromkeys(("label_spelling", "rare_label", "dominant_label", "drift"), "off") | dict(bad.actions)
+    limits = {"near_duplicate_similarity": 0.8, "max_quarantined_share": 0.5, **dict(bad.asked)}
     rules = changed(checks=LIMITS.checks.model_copy(update=actions), **limits)
     good = [*questions(40, split="train"), pair("the one that is tested", split="test"), *bad.beside]
     row = pair(bad.prompt, bad.completion, split=bad.split, row=99)
@@ -393,10 +393,10 @@ STOPS = [
          "train.jsonl row 7; add rows with this label, or merge it with another, or set it to warn",
          actions=(("rare_label", "error"),)),
     Stop("a label with nearly all rows", [*questions(40, split="train"), *TEST],
-         "validate.checks.common_label: 44 rows break it; expected no label has more than 40.0% of the training rows"
+         "validate.checks.dominant_label: 44 rows break it; expected no label has more than 40.0% of the training rows"
          f"; got {', '.join(f'train.jsonl row {n}' for n in range(10))} and others; add rows with other labels, or set "
          "it to warn",
-         actions=(("common_label", "error"),), asked=(("max_label_share", 0.4),)),
+         actions=(("dominant_label", "error"),), asked=(("max_label_share", 0.4),)),
     Stop("two answers to one prompt", [*GOOD_SET, pair("question 4", "no", split="train", row=77)],
          "validate.checks.conflict: 2 rows break it; expected one prompt has one completion; got train.jsonl row 4, "
          "train.jsonl row 77; decide which completion is right, or set it to warn",
@@ -410,13 +410,13 @@ STOPS = [
          "the test split: labels that no training row has: 'never' (1 rows); add training rows for them, or set "
          "prompt.task: text"),
     Stop("too many bad rows", [*GOOD_SET, *(pair("", row=n, split="train") for n in range(50, 56))],
-         "validate.max_quarantined: 6 of 50 rows are bad: 6 empty_prompt; expected at most 5 (0.1 of them); got "
+         "validate.max_quarantined_share: 6 of 50 rows are bad: 6 empty_prompt; expected at most 5 (0.1 of them); got "
          "train.jsonl row 50, train.jsonl row 51, train.jsonl row 52, train.jsonl row 53, train.jsonl row 54, "
          "train.jsonl row 55; look at them with `tunesmith data`, mend them, or raise the limit"),
     Stop("prompts that are nearly all the same", [pair(f"{LONG} {n}", row=n) for n in range(60)],
-         "validate.near_duplicate: 47 of 60 rows are nearly the same as a held-out one; expected at most 20%; raise it"
-         "; or, if the prompts share an instruction, move that into prompt.system; or set "
-         "validate.checks.near_drawn to warn"),
+         "validate.near_duplicate_similarity: 47 of 60 rows are nearly the same as a held-out one; expected at most "
+         "20%; raise it; or, if the prompts share an instruction, move that into prompt.system; or set "
+         "validate.checks.near_heldout to warn"),
     Stop("nothing to train on", TEST,
          "4 good rows: the train split is empty; no source gives training rows: add one, or set the split of one to "
          "null"),
@@ -432,8 +432,8 @@ STOPS = [
 @pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.kind)
 def test_data_with_which_a_run_must_not_go_on_stop_it_with_their_line(tmp_path: Path, stop: Stop) -> None:
     """Nothing is left that a later stage could take for good data; as any stage that stops, it exits with 1."""
-    actions = dict.fromkeys(("rare_label", "common_label", "drift"), "off") | dict(stop.actions)
-    rules = changed(near_duplicate=0.8, checks=LIMITS.checks.model_copy(update=actions), **dict(stop.asked))
+    actions = dict.fromkeys(("rare_label", "dominant_label", "drift"), "off") | dict(stop.actions)
+    rules = changed(near_duplicate_similarity=0.8, checks=LIMITS.checks.model_copy(update=actions), **dict(stop.asked))
     with pytest.raises(Problem) as caught:
         validated(tmp_path, stop.pairs, rules, task=stop.task)
     assert str(caught.value)[: len(stop.line)] == stop.line

@@ -45,7 +45,7 @@ def made(place: Path, wrong: dict[str, str]) -> dict[str, Any]:
     (place / "raw" / "train.jsonl").write_text(rows(TRAINED, 0, wrong), encoding="utf-8")
     (place / "raw" / "test.jsonl").write_text(rows(TESTED, 100, {}), encoding="utf-8")
     sources = [{**PLAIN, "path": "train.jsonl", "split": None}, {**PLAIN, "path": "test.jsonl", "split": "test"}]
-    learning = {"learning_rate": 0.002, "epochs": 4, "batch_rows": 8, "rank": 8, "alpha": 16}
+    learning = {"learning_rate": 0.002, "epochs": 4, "batch_size": 8, "rank": 8, "alpha": 16}
     model = load_params(PROJECT / "params.yaml").model
     params = tiny_params(
         Path("none"),

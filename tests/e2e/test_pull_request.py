@@ -25,7 +25,7 @@ printf '%s\\n' "$*" >> "$GH_CALLS"
 for word in "$@"; do [ "$word" != --paginate ] || cat "$GH_THERE"; done
 """
 """Stands for GitHub's command: notes how it was called, and tells which comments are there."""
-WRITTEN = ("dvc.lock", "data/promotions.jsonl", "data/tested", "data/decided")
+WRITTEN = ("dvc.lock", "data/promotions.jsonl", "data/scored_prompts", "data/holdout_uses")
 BEGIN = ("Fetch the states of runs, as far as they were pushed", "Bring back data and champion", "Run")
 
 

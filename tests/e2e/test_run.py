@@ -359,7 +359,9 @@ def test_a_change_that_is_not_committed_is_told_and_kept(changed: Left, checkout
 def test_the_new_candidate_met_the_champion(changed: Left, first: Left) -> None:
     """The champion of the first run answered the same rows, and the gate compared the two."""
     metrics = changed.release["metrics"]
-    assert set(metrics["arms"]) == set(metrics["comparisons"]) | {"fine-tuned"} == {"base", "fine-tuned", "champion"}
+    assert (
+        set(metrics["arms"]) == set(metrics["comparisons"]) | {"fine-tuned"} == {"zero_shot", "fine-tuned", "champion"}
+    )
     assert changed.release["champion_before"] == first.release["digests"]["adapter"]
     assert "champion/accuracy" in changed.run.data.metrics
     assert changed.run.data.tags["tunesmith.verdict"] == changed.release["verdict"] == "keep"
@@ -375,8 +377,11 @@ def test_every_model_that_is_judged_is_one_decision_of_the_test_rows(
     assert [left.run.data.metrics["test set decisions"] for left in (first, changed)] == [1, 2]
     assert changed.release["reasons"][-1].startswith("decision 2 by these test rows, ")
     assert poisoned[2].release == changed.release
-    state, decided = changed.run.data.tags["git.snapshot"], f"data/decided/{first.release['digests']['adapter'][:16]}-"
-    (held,) = git(checkout.root, "diff", "--name-only", f"{state}^", state, "--", "data/decided").splitlines()
+    state, decided = (
+        changed.run.data.tags["git.snapshot"],
+        f"data/holdout_uses/{first.release['digests']['adapter'][:16]}-",
+    )
+    (held,) = git(checkout.root, "diff", "--name-only", f"{state}^", state, "--", "data/holdout_uses").splitlines()
     assert held.startswith(decided)
 
 

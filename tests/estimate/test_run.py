@@ -36,7 +36,7 @@ def test_what_will_not_fit_is_a_warning(base: Path, monkeypatch: pytest.MonkeyPa
     lines = forecast(params, data)
     assert "guessed" in next(line for line in lines if line.startswith("memory"))
     assert re.fullmatch(
-        r"warning: finetune\.pass_tokens: training will not fit into memory; expected at most 0 MiB, got .*; "
+        r"warning: finetune\.micro_batch_tokens: training needs too much memory; expected at most 0 MiB, got .*; "
         r"lower it, or set finetune\.activation_checkpointing to true",
         lines[-1],
     )

@@ -15,7 +15,7 @@ from tests.support.tiny_params import tiny_params
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_every_row_is_counted_in_the_step_that_trains_on_it(base: Path, rows: list[Encoded], accumulate: int) -> None:
     """An epoch has as many steps as the training takes, and each row stands in exactly one of them."""
-    params = tiny_params(base, **{"finetune.accumulate": accumulate})
+    params = tiny_params(base, **{"finetune.gradient_accumulation_steps": accumulate})
     counts = count(rows, loss_of(params, rows), params.finetune)
     assert len(counts.steps) == -(-15 // accumulate)
     assert sorted(id(row) for step in counts.steps for batch in step.batches for row in batch) == sorted(map(id, rows))
@@ -37,7 +37,7 @@ def test_packed_rows_have_no_padding_and_their_prefix_once_a_pass(base: Path, ro
 
 def test_padded_rows_are_counted_with_their_padding(base: Path, rows: list[Encoded]) -> None:
     """Without packing and sorting, what goes through the model is what plain batches have."""
-    off = {"packing": False, "shared_prefix": False, "length_window": 1, "pass_tokens": 10_000}
+    off = {"packing": False, "shared_prefix": False, "length_window": 1, "micro_batch_tokens": 10_000}
     params = tiny_params(base, **{f"finetune.{name}": value for name, value in off.items()})
     counts = count(rows, PairLoss(load_base(base, params.model), []), params.finetune)
     longest = [max(len(row.input_ids) for row in batch) for batch in batches_of(rows, params.finetune, 1)]

@@ -13,7 +13,7 @@ from pipeline.evaluate.plots import draw_arms, draw_confusion, draw_reliability,
 EXPECTED, GOT, LABELS = ["a", "b", "b"], ["a", "b", "a"], ["a", "b", "c"]
 
 
-def metrics(value: float, arms: tuple[str, ...] = ("base", "fine-tuned", "champion")) -> dict[str, Any]:
+def metrics(value: float, arms: tuple[str, ...] = ("zero_shot", "fine-tuned", "champion")) -> dict[str, Any]:
     found = {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 40}
     return {"n": 40, "arms": {arm: {"accuracy": found, "macro_f1": found} for arm in arms}}
 
@@ -58,24 +58,24 @@ def test_a_measure_that_an_arm_has_not_is_left_out_of_its_picture(tmp_path: Path
     told["arms"]["fine-tuned"]["length_ratio"] = {"value": 7.5, "low": 7.0, "high": 8.0, "n": 40}
     draw_arms(told, tmp_path / "ratio.png")
     assert (tmp_path / "ratio.png").read_bytes() == (tmp_path / "before.png").read_bytes()
-    del told["arms"]["base"]["macro_f1"]
+    del told["arms"]["zero_shot"]["macro_f1"]
     draw_arms(told, tmp_path / "less.png")
     assert (tmp_path / "less.png").read_bytes() != (tmp_path / "before.png").read_bytes()
 
 
-@pytest.mark.parametrize("arms", [("base", "fine-tuned"), ("base", "champion", "fine-tuned")])
+@pytest.mark.parametrize("arms", [("zero_shot", "fine-tuned"), ("zero_shot", "champion", "fine-tuned")])
 def test_each_arm_has_its_colour_in_the_picture(tmp_path: Path, arms: tuple[str, ...]) -> None:
     """The arms that were evaluated are drawn, and no other."""
     draw_arms(metrics(0.5, arms), tmp_path / "arms.png")
     red, green, blue = np.round(imread(tmp_path / "arms.png")[..., :3] * 255).astype(int).reshape(-1, 3).T
     seen = set(np.unique(red << 16 | green << 8 | blue).tolist())
-    ink = {"base": 0x9AA5B1, "fine-tuned": 0x2B6CB0, "champion": 0xB7791F}
+    ink = {"zero_shot": 0x9AA5B1, "fine-tuned": 0x2B6CB0, "champion": 0xB7791F}
     assert {arm for arm, colour in ink.items() if colour in seen} == set(arms)
 
 
 def test_baselines_are_drawn_in_one_colour_and_the_best_arm_first(tmp_path: Path) -> None:
     """Ten arms of which two lack a measure can be drawn; what is no model of ours has the colour of baselines."""
-    many = metrics(0.5, ("base", "fine-tuned", *(f"baseline {number}" for number in range(8))))
+    many = metrics(0.5, ("zero_shot", "fine-tuned", *(f"baseline {number}" for number in range(8))))
     for number in range(2):
         del many["arms"][f"baseline {number}"]["macro_f1"]
     many["arms"]["baseline 5"]["accuracy"] = {"value": 0.9, "low": 0.8, "high": 1.0, "n": 40}

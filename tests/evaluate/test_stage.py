@@ -65,7 +65,10 @@ def test_every_metric_has_its_value_its_n_and_its_interval(done: Path) -> None:
     """Each measure of each arm holds exactly value, n, low and high, of all the held-out rows."""
     metrics, rows = read_json(done / "evaluate" / "metrics.json"), len(read_pairs(done / "validate" / "test.parquet"))
     assert set(metrics) == {"task", "n", "arms", "metric", "comparisons", "confidence"}
-    assert {arm: set(measures) for arm, measures in metrics["arms"].items()} == {"base": LABELS, "fine-tuned": LABELS}
+    assert {arm: set(measures) for arm, measures in metrics["arms"].items()} == {
+        "zero_shot": LABELS,
+        "fine-tuned": LABELS,
+    }
     for found in (found for measures in metrics["arms"].values() for found in measures.values()):
         assert set(found) == {"value", "n", "low", "high"}
         assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
@@ -76,29 +79,30 @@ def test_each_prediction_stands_beside_its_row(done: Path) -> None:
     """The table has the test rows in their order, with what each arm said, and no answer is other than a label."""
     found, test = columns(done), read_pairs(done / "validate" / "test.parquet")
     assert list(found) == [
-        "id", "prompt", "expected", "base", "fine-tuned", "base probability", "base accuracy", "base free_label",
+        "id", "prompt", "expected", "zero_shot", "fine-tuned", "zero_shot probability", "zero_shot accuracy",
+        "zero_shot free_label",
         "fine-tuned probability", "fine-tuned accuracy", "fine-tuned free_label",
     ]  # fmt: skip
     assert (found["id"], found["expected"]) == ([pair.id for pair in test], [pair.completion for pair in test])
     assert found["prompt"] == [pair.prompt for pair in test]
-    assert set(found["base"]) | set(found["fine-tuned"]) <= {"blue", "green", "red"}
-    for arm in ("base", "fine-tuned"):
+    assert set(found["zero_shot"]) | set(found["fine-tuned"]) <= {"blue", "green", "red"}
+    for arm in ("zero_shot", "fine-tuned"):
         assert all(1 / 3 <= sure <= 1 for sure in found[f"{arm} probability"])  # likelier than either other label
 
 
 def test_the_metrics_are_those_of_the_predictions(done: Path) -> None:
     """Accuracy counted again from the predictions is the accuracy told, and so is the paired comparison."""
     found, metrics = columns(done), read_json(done / "evaluate" / "metrics.json")
-    for arm in ("base", "fine-tuned"):
+    for arm in ("zero_shot", "fine-tuned"):
         right = [said == wanted for said, wanted in zip(found[arm], found["expected"], strict=True)]
         assert found[f"{arm} accuracy"] == [float(hit) for hit in right]
         assert metrics["arms"][arm]["accuracy"] == asdict(share(right))
-    tuned, base = (np.array(found[f"{arm} accuracy"]) for arm in ("fine-tuned", "base"))
+    tuned, base = (np.array(found[f"{arm} accuracy"]) for arm in ("fine-tuned", "zero_shot"))
     wanted = compare("accuracy", tuned, base, TERMS)
-    of_labels = counts(found["expected"], found["fine-tuned"], found["base"])
-    tuned_f1, base_f1 = (macro_f1_of(found["expected"], found[arm]) for arm in ("fine-tuned", "base"))
+    of_labels = counts(found["expected"], found["fine-tuned"], found["zero_shot"])
+    tuned_f1, base_f1 = (macro_f1_of(found["expected"], found[arm]) for arm in ("fine-tuned", "zero_shot"))
     assert metrics["comparisons"] == {
-        "base": {
+        "zero_shot": {
             **asdict(wanted),
             "classes": {label: asdict(one) for label, one in of_labels.items()},
             "macro_f1": asdict(compare_sets("macro_f1", tuned_f1, base_f1, len(tuned), TERMS)),
@@ -150,8 +154,8 @@ def test_with_a_champion_there_is_a_champion_arm(params: Params, data: Path, rel
     crown(data, release)
     run(params, data)
     found, metrics = columns(data), read_json(data / "evaluate" / "metrics.json")
-    assert list(metrics["arms"]) == ["base", "champion", "fine-tuned"]
-    assert found["champion"] == found["fine-tuned"] != found["base"]
+    assert list(metrics["arms"]) == ["champion", "fine-tuned", "zero_shot"]
+    assert found["champion"] == found["fine-tuned"] != found["zero_shot"]
     against = metrics["comparisons"]["champion"]
     assert [against[name] for name in ("difference", "better", "worse", "p_value")] == [0, 0, 0, 1]
     assert against["low"] < -0.1 < 0.1 < against["high"]
@@ -187,8 +191,11 @@ def test_free_text_has_measures_of_its_own(base: Path, data: Path) -> None:
     run(params, data)
     metrics, found = read_json(data / "evaluate" / "metrics.json"), columns(data)
     measures = {"exact_match", "chrf", "rouge_l", "length_ratio", "rules", "rule:short", "rule:no-g"}
-    assert {arm: set(of_arm) for arm, of_arm in metrics["arms"].items()} == {"base": measures, "fine-tuned": measures}
-    against = metrics["comparisons"]["base"]
+    assert {arm: set(of_arm) for arm, of_arm in metrics["arms"].items()} == {
+        "zero_shot": measures,
+        "fine-tuned": measures,
+    }
+    against = metrics["comparisons"]["zero_shot"]
     assert (against["metric"], against["classes"]) == ("chrf", {})
     assert "macro_f1" not in against
     assert found["fine-tuned chrf"] == chrf_of_rows(found["expected"], found["fine-tuned"]).tolist()
@@ -215,15 +222,18 @@ def test_json_has_measures_of_its_own(base: Path, data: Path) -> None:
     run(params, data)
     metrics, details = (read_json(data / "evaluate" / f"{name}.json") for name in ("metrics", "details"))
     measures = {"json_valid", "json_exact", "fields_f1", "fields_f1_micro", "rules", "rule:schema", "rule:own"}
-    assert {arm: set(of_arm) for arm, of_arm in metrics["arms"].items()} == {"base": measures, "fine-tuned": measures}
-    assert metrics["comparisons"]["base"]["metric"] == "fields_f1"
+    assert {arm: set(of_arm) for arm, of_arm in metrics["arms"].items()} == {
+        "zero_shot": measures,
+        "fine-tuned": measures,
+    }
+    assert metrics["comparisons"]["zero_shot"]["metric"] == "fields_f1"
     assert details["fine-tuned"] == {"fields": {"colour": asdict(share([False] * len(asked)))}}
 
 
 def test_the_details_are_those_of_the_predictions(done: Path) -> None:
     """Confusions, tenths and the recall of a label, counted again from what each arm said."""
     found, details = columns(done), read_json(done / "evaluate" / "details.json")
-    for arm in ("base", "fine-tuned"):
+    for arm in ("zero_shot", "fine-tuned"):
         told = details[arm]
         pairs = Counter(zip(found["expected"], found[arm], strict=True))
         assert {(want, said): n for want, row in told["confusion"].items() for said, n in row.items()} == pairs
@@ -235,7 +245,7 @@ def test_the_details_are_those_of_the_predictions(done: Path) -> None:
 def test_what_is_out_of_scope_is_measured_if_a_label_says_so(params: Params, base: Path, data: Path) -> None:
     """The field is live: a label named there has its own measures, and all others stay as they were."""
     before = read_json(data / "evaluate" / "metrics.json")
-    run(tiny_params(base, **{"ingest.folder": params.ingest.folder, "evaluate.out_of_scope": "blue"}), data)
+    run(tiny_params(base, **{"ingest.folder": params.ingest.folder, "evaluate.out_of_scope_label": "blue"}), data)
     after = read_json(data / "evaluate" / "metrics.json")
     for arm, measures in after["arms"].items():
         added = set(measures) - set(before["arms"][arm])
@@ -246,9 +256,9 @@ def test_what_is_out_of_scope_is_measured_if_a_label_says_so(params: Params, bas
 def test_a_label_for_what_is_out_of_scope_must_be_one(base: Path, data: Path) -> None:
     """Before anything is answered, since what was written before stays."""
     with pytest.raises(Problem) as caught:
-        run(tiny_params(base, **{"evaluate.out_of_scope": "none"}), data)
+        run(tiny_params(base, **{"evaluate.out_of_scope_label": "none"}), data)
     assert str(caught.value) == (
-        "evaluate.out_of_scope: no pair has this label; expected null, or one of blue, green, red; got none; "
+        "evaluate.out_of_scope_label: no pair has this label; expected null, or one of blue, green, red; got none; "
         "name the label that says so"
     )
     assert (data / "evaluate" / "metrics.json").exists()

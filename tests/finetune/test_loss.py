@@ -26,25 +26,25 @@ from tests.support.reference_loss import (
 LENGTHS = [int(length) for length in torch.randint(5, 100, (203,), generator=torch.Generator().manual_seed(1))]
 
 
-def order(epoch: int, seed: int = 1, batch_rows: int = 8, window: int = 8) -> list[int]:
-    sampler = WindowedSampler(LENGTHS, batch_rows=batch_rows, window=window, seed=seed)
+def order(epoch: int, seed: int = 1, batch_size: int = 8, window: int = 8) -> list[int]:
+    sampler = WindowedSampler(LENGTHS, batch_size=batch_size, window=window, seed=seed)
     sampler.set_epoch(epoch)
     return list(sampler)
 
 
-def padding(rows: list[int], batch_rows: int = 8) -> int:
+def padding(rows: list[int], batch_size: int = 8) -> int:
     """How many places of the batches hold nothing."""
-    batches = [[LENGTHS[row] for row in rows[start : start + batch_rows]] for start in range(0, len(rows), batch_rows)]
+    batches = [[LENGTHS[row] for row in rows[start : start + batch_size]] for start in range(0, len(rows), batch_size)]
     return sum(max(batch) * len(batch) - sum(batch) for batch in batches)
 
 
 @pytest.mark.parametrize("window", [1, 8])
-@pytest.mark.parametrize("batch_rows", [1, 8, 29, 203, 500])
+@pytest.mark.parametrize("batch_size", [1, 8, 29, 203, 500])
 @pytest.mark.parametrize("epoch", [0, 3])
-def test_every_row_comes_exactly_once_an_epoch(epoch: int, batch_rows: int, window: int) -> None:
+def test_every_row_comes_exactly_once_an_epoch(epoch: int, batch_size: int, window: int) -> None:
     """No row is left out or taken twice, whether or not the batches come out even."""
-    assert sorted(order(epoch, batch_rows=batch_rows, window=window)) == list(range(len(LENGTHS)))
-    assert len(WindowedSampler(LENGTHS, batch_rows=batch_rows, window=8, seed=1)) == len(LENGTHS)
+    assert sorted(order(epoch, batch_size=batch_size, window=window)) == list(range(len(LENGTHS)))
+    assert len(WindowedSampler(LENGTHS, batch_size=batch_size, window=8, seed=1)) == len(LENGTHS)
 
 
 def test_the_next_epoch_has_another_order() -> None:
@@ -58,7 +58,7 @@ def test_the_same_seed_and_epoch_have_the_same_order() -> None:
     """The order is fixed by seed and epoch alone, not by what was drawn before."""
     first = order(1)
     torch.manual_seed(99)
-    sampler = WindowedSampler(LENGTHS, batch_rows=8, window=8, seed=1)
+    sampler = WindowedSampler(LENGTHS, batch_size=8, window=8, seed=1)
     list(sampler)
     sampler.set_epoch(1)
     assert list(sampler) == first == list(sampler)

@@ -56,7 +56,7 @@ def test_both_numbers_are_told() -> None:
         prove(Leaky(tiny_model("llama", "sdpa"), COMMON), ROWS, 1000)
     said = re.fullmatch(
         r"model\.source: the base model cannot take padded rows: two rows have another loss together than alone; "
-        r"expected (\d\.\d{6}); got (\d\.\d{6}); set finetune\.pass_tokens to 1, so that each row goes alone",
+        r"expected (\d\.\d{6}); got (\d\.\d{6}); set finetune\.micro_batch_tokens to 1, so that each row goes alone",
         str(caught.value),
     )
     assert said

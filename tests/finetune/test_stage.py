@@ -23,31 +23,31 @@ OTHER = {
     "rank": 2,
     "alpha": 32,
     "dropout": 0.5,
-    "targets": ["q_proj"],
+    "target_modules": ["q_proj"],
     "learning_rate": 0.001,
     "lora_plus_ratio": 16,
     "label_smoothing": 0.1,
     "epochs": 1,
-    "batch_rows": 3,
-    "accumulate": 2,
+    "batch_size": 3,
+    "gradient_accumulation_steps": 2,
     "packing": False,
     "shared_prefix": False,
     "supervised_logits": False,
     "length_window": 1,
-    "pass_tokens": 1,
-    "schedule": "cosine",
-    "warmup_share": 0.5,
+    "micro_batch_tokens": 1,
+    "lr_scheduler": "cosine",
+    "warmup_ratio": 0.5,
     "weight_decay": 0.5,
     "max_grad_norm": 0.01,
-    "keep": "last",
+    "checkpoint": "last",
     "patience": 1,
-    "log_every": 1,
+    "logging_steps": 1,
     "seed": 2,
 }
 """Another value for each field of the section; a new field needs one too."""
 ONLY_SAVES = {"compile", "activation_checkpointing", "processes"}
 """What is only to save time or memory: test_training holds the result to be the same."""
-UNDER = {field: {"learning_rate": 0.1, "epochs": 6, "schedule": "constant"} for field in ("keep", "patience")}
+UNDER = {field: {"learning_rate": 0.1, "epochs": 6, "lr_scheduler": "constant"} for field in ("checkpoint", "patience")}
 """What a field needs of others to make a difference: a validation loss that rises."""
 TRAINING = {"step", "epoch", "train_loss", "train_grad_norm", "train_learning_rate"}
 VALIDATION = {"step", "epoch", "validation_loss"}
@@ -133,7 +133,7 @@ def test_a_training_too_short_for_a_point_has_a_curve_without_one(
 ) -> None:
     """The file is there all the same: DVC and the release count on it."""
     write_rows(tmp_path, rows[:8], [])
-    assert HISTORY in run(tiny_params(base, **{"finetune.log_every": 100}), tmp_path)
+    assert HISTORY in run(tiny_params(base, **{"finetune.logging_steps": 100}), tmp_path)
     assert (tmp_path / "finetune" / HISTORY).read_text(encoding="utf-8") == ""
 
 

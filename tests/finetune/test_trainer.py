@@ -73,7 +73,7 @@ def test_the_trainer_takes_the_rows_in_the_order_of_the_sampler(base: Path, rows
     watched.fetched = []
     trained(params, watched)
     sampler = WindowedSampler(
-        [len(row.input_ids) for row in rows[:40]], batch_rows=params.finetune.batch_rows,
+        [len(row.input_ids) for row in rows[:40]], batch_size=params.finetune.batch_size,
         window=params.finetune.length_window, seed=params.finetune.seed,
     )  # fmt: skip
     wanted = []
@@ -89,20 +89,20 @@ def test_accumulated_passes_train_as_one_large_batch_does(base: Path, rows: list
     """Two passes to a step, of rows with answers of unlike length, give the gradient of one pass over all of them."""
     unlike = [Encoded([*row.input_ids, *[5] * (3 * place)], row.completion_start) for place, row in enumerate(rows[:4])]
     points = []
-    for batch_rows, accumulate in ((4, 1), (2, 2)):
-        wanted = {"batch_rows": batch_rows, "accumulate": accumulate, "epochs": 1, "log_every": 1}
+    for batch_size, accumulate in ((4, 1), (2, 2)):
+        wanted = {"batch_size": batch_size, "gradient_accumulation_steps": accumulate, "epochs": 1, "logging_steps": 1}
         params = tiny_params(base, **{f"finetune.{name}": value for name, value in wanted.items()})
         points.append(trained(params, unlike)[2])
     (whole,), (halves,) = points
     assert whole == pytest.approx(halves, rel=1e-4)
 
 
-@pytest.mark.parametrize(("n", "batch_rows", "accumulate", "steps"), [(9, 4, 1, 6), (9, 4, 2, 4), (1, 16, 8, 2)])
+@pytest.mark.parametrize(("n", "batch_size", "accumulate", "steps"), [(9, 4, 1, 6), (9, 4, 2, 4), (1, 16, 8, 2)])
 def test_the_steps_are_counted_as_the_trainer_counts_them(
-    base: Path, n: int, batch_rows: int, accumulate: int, steps: int
+    base: Path, n: int, batch_size: int, accumulate: int, steps: int
 ) -> None:
     """The steps that the schedule is laid out for are those that are taken."""
-    wanted = {"batch_rows": batch_rows, "accumulate": accumulate, "log_every": 1}
+    wanted = {"batch_size": batch_size, "gradient_accumulation_steps": accumulate, "logging_steps": 1}
     params = tiny_params(base, **{f"finetune.{name}": value for name, value in wanted.items()})
     _, done, points = trained(params, [Encoded([3, 4, 5], 2)] * n)
     assert optimizer_steps(n, params.finetune) == done.steps == steps
@@ -121,7 +121,7 @@ def test_the_learning_rate_follows_the_schedule(
     base: Path, rows: list[Encoded], schedule: str, warmup_share: float, rates: list[float]
 ) -> None:
     """The rate of each step is the one that schedule and warm-up say."""
-    wanted = {"schedule": schedule, "warmup_share": warmup_share, "log_every": 1}
+    wanted = {"lr_scheduler": schedule, "warmup_ratio": warmup_share, "logging_steps": 1}
     params = tiny_params(base, **{f"finetune.{name}": value for name, value in wanted.items()})
     _, _, points = trained(params, rows[:8])
     assert [point["train_learning_rate"] for point in points] == pytest.approx(rates, rel=1e-3)
@@ -161,7 +161,7 @@ def assert_same(got: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
     assert all(torch.equal(got[name], value) for name, value in wanted.items())
 
 
-WORSENING = {"learning_rate": 0.1, "epochs": 5, "schedule": "constant"}
+WORSENING = {"learning_rate": 0.1, "epochs": 5, "lr_scheduler": "constant"}
 """At such a rate the validation loss goes up and down."""
 
 
@@ -186,7 +186,7 @@ def worsening(base: Path, rows: list[Encoded], **replaced: Any) -> Params:
 def test_the_weights_of_the_best_epoch_are_kept(base: Path, rows: list[Encoded]) -> None:
     """With `keep: best` the model that is left has the smallest validation loss of the curve, with `last` the last."""
     for keep, wanted in (("best", min), ("last", lambda losses: losses[-1])):
-        params = worsening(base, rows, keep=keep)
+        params = worsening(base, rows, checkpoint=keep)
         loss, done, points = trained(params, rows[:16], rows[16:24])
         losses = validation(points)
         assert min(losses) < losses[-1]
@@ -209,7 +209,7 @@ def test_a_training_that_had_stopped_early_does_not_go_on(
     base: Path, rows: list[Encoded], tmp_path: Path, keep: str
 ) -> None:
     """Killed after its end, before its adapter was written, and run again: no further epoch, the same weights."""
-    params = worsening(base, rows, patience=1, keep=keep)
+    params = worsening(base, rows, patience=1, checkpoint=keep)
     checkpoints = Checkpoints(tmp_path / "fingerprint", every=0)
     first, done, points = trained(params, rows[:16], rows[16:24], checkpoints=checkpoints)
     again, done_again, points_again = trained(params, rows[:16], rows[16:24], checkpoints=checkpoints)
@@ -239,7 +239,7 @@ def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(
     base: Path, rows: list[Encoded], tmp_path: Path, at: int
 ) -> None:
     """Broken off at any point of its curves and run again: the same weights bit for bit, and the same curves."""
-    params = tiny_params(base, **{"finetune.epochs": 3, "finetune.log_every": 1, "finetune.dropout": 0.1})
+    params = tiny_params(base, **{"finetune.epochs": 3, "finetune.logging_steps": 1, "finetune.dropout": 0.1})
     whole, _, curve = trained(params, rows[:13], rows[13:17])
     seen: list[Point] = []
 
@@ -333,6 +333,6 @@ def test_the_memory_bound_does_not_change_what_is_learnt(base: Path, rows: list[
     """One pass a batch or one a row: the same curve."""
     curves = []
     for tokens in (10_000, 1):
-        params = tiny_params(base, **{"finetune.pass_tokens": tokens, "finetune.log_every": 1})
+        params = tiny_params(base, **{"finetune.micro_batch_tokens": tokens, "finetune.logging_steps": 1})
         curves.append([point["train_loss"] for point in trained(params, rows[:8])[2]])
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)

@@ -31,7 +31,7 @@ SAVINGS = {
     "packing": False,
     "shared_prefix": False,
     "supervised_logits": False,
-    "pass_tokens": 1,
+    "micro_batch_tokens": 1,
     "activation_checkpointing": True,
 }
 """What saves time or memory, and how it is set the other way."""
@@ -99,7 +99,7 @@ def test_two_processes_train_as_one_does(base: Path, rows: list[Encoded], tmp_pa
     curves = []
     for processes in (1, 2):
         project = tmp_path / str(processes)
-        lay_down(project, tiny_params(base, **{"finetune.log_every": 1}), rows, processes)
+        lay_down(project, tiny_params(base, **{"finetune.logging_steps": 1}), rows, processes)
         done = subprocess.run(
             [sys.executable, "-m", "pipeline.finetune"], cwd=project, check=False, capture_output=True, text=True,
             env={**os.environ, "PYTHONPATH": str(PROJECT)},
@@ -135,7 +135,7 @@ def test_a_training_killed_at_any_moment_ends_with_the_same_bytes(
     base: Path, rows: list[Encoded], tmp_path: Path, processes: int, kills: int
 ) -> None:
     """SIGKILL at a random moment, and run again: adapter and curves are those of the training that was left alone."""
-    params = tiny_params(base, **{"finetune.epochs": 30, "finetune.log_every": 2, "finetune.dropout": 0.1})
+    params = tiny_params(base, **{"finetune.epochs": 30, "finetune.logging_steps": 2, "finetune.dropout": 0.1})
     lay_down(tmp_path / "whole", params, rows, processes)
     finish(start(tmp_path / "whole"))
     wanted = trained_bytes(tmp_path / "whole" / "data")

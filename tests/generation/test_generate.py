@@ -62,12 +62,12 @@ def texts(model: Any, renderer: Renderer, prompts: Sequence[Sequence[int]], mann
     return [found.text for found in answer(model, renderer, prompts, manner)]
 
 
-@pytest.mark.parametrize("batch_rows", [1, 3, 32])
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
 def test_answers_stop_at_the_end_of_the_turn_and_keep_the_order_of_the_prompts(
-    taught: Any, renderer: Renderer, batch_rows: int
+    taught: Any, renderer: Renderer, batch_size: int
 ) -> None:
     """Each prompt gets its own answer, in its own place, without the end of the turn or anything after it."""
-    got = texts(taught, renderer, prompts_of(renderer, list(TAUGHT)), Manner([], 24, batch_rows))
+    got = texts(taught, renderer, prompts_of(renderer, list(TAUGHT)), Manner([], 24, batch_size))
     assert got == list(TAUGHT.values())
 
 
@@ -154,8 +154,8 @@ def test_the_answers_are_those_of_generate(
     trie = LabelTrie([renderer.completion(label) for label in labels]) if labels else None
     wanted = [generate(model, [prompt], trie, stop, trie.longest if trie else 12)[0] for prompt in prompts]
     read_back = {text_of(renderer, renderer.completion(label)): label for label in labels}
-    for batch_rows in (1, 7):
-        got = answer(model, renderer, prompts, Manner(labels, 12, batch_rows))
+    for batch_size in (1, 7):
+        got = answer(model, renderer, prompts, Manner(labels, 12, batch_size))
         told = [text_of(renderer, said.tokens) for said in wanted]
         assert [found.text for found in got] == [read_back.get(text, text) for text in told]
         assert [found.free for found in got] == [said.free for said in wanted]

@@ -95,7 +95,7 @@ def test_the_same_decision_is_the_same_file_and_holds_no_text(data: Path) -> Non
 
 def test_what_the_gate_asks_for_brings_fresh_rows(data: Path, tmp_path: Path) -> None:
     """A source for the test set brings fresh ones alone; another salt draws some, beside those that stay tested."""
-    tested, rules = tmp_path / "tested", only(changed(near_duplicate=1.0), "tested_before")
+    tested, rules = tmp_path / "scored_prompts", only(changed(near_duplicate_similarity=1.0), "scored_before")
     tested.mkdir()
     rows = questions(200)
     first = [text for text, side in Found(rows, rules).kept.items() if side == "test"]

@@ -17,7 +17,7 @@ from pipeline.params import Validate
 from tests.support.checked_pairs import LONG, Found, changed, only, pair, questions
 
 WORDS = ["card", "bank", "money", "transfer", "account", "lost", "stolen", "payment", "refund", "cash", "fee", "limit"]
-LAW = ("also_in_test", "also_in_validation", "tested_before", "near_drawn", "near_test")
+LAW = ("also_in_test", "also_in_validation", "scored_before", "near_heldout", "near_test")
 """The checks that keep what was held out from training."""
 
 
@@ -50,7 +50,7 @@ def versions(number: int) -> Iterator[tuple[list[Pair], Validate]]:
         share = 0.1 if version >= 20 else 0.25
         yield (
             [replace(row, split="train") if row.id in given else row for row in rows],
-            only(changed(near_duplicate=0.8, test_share=share, **asked), *LAW),
+            only(changed(near_duplicate_similarity=0.8, test_share=share, **asked), *LAW),
         )
 
 
@@ -97,19 +97,19 @@ def test_a_row_that_a_source_gives_to_training_is_set_aside_if_it_was_tested(tmp
     add_tested(tmp_path, [LONG])
     for split, given in (("train", []), (None, questions(5, split="test", start=90))):
         rows = [*questions(60), *given, pair(LONG, split=split, row=70), pair(f"{LONG} x", split=split, row=71)]
-        found = Found(rows, only(changed(near_duplicate=0.8), "tested_before"), tested=read_tested(tmp_path))
-        assert found.bad == [("tested_before", LONG.encode()), ("tested_before", f"{LONG} x".encode())]
+        found = Found(rows, only(changed(near_duplicate_similarity=0.8), "scored_before"), tested=read_tested(tmp_path))
+        assert found.bad == [("scored_before", LONG.encode()), ("scored_before", f"{LONG} x".encode())]
 
 
 def test_what_is_still_in_the_test_set_sets_no_row_aside(tmp_path: Path) -> None:
     """A given test set stays what it is, and rows near it are only reported, before and after it was tested."""
     rows = [*questions(40, split="train"), pair(f"{LONG} x", split="train"), pair(LONG, split="test")]
-    validate = changed(near_duplicate=0.8)
+    validate = changed(near_duplicate_similarity=0.8)
     before = Found(rows, validate)
     add_tested(tmp_path, [LONG])
     after = Found(rows, validate, tested=read_tested(tmp_path))
     assert before.bad == after.bad == []
-    assert after.found("tested_before") == []
+    assert after.found("scored_before") == []
     assert after.found("near_test") == [40]
 
 
@@ -139,19 +139,19 @@ def test_a_test_row_that_is_set_aside_for_itself_does_not_let_its_neighbour_be_t
     """It was tested, and is in the test set no longer."""
     add_tested(tmp_path, [f"{LONG} \x07"])
     rows = [*questions(40, split="train"), pair(f"{LONG} x", split="train", row=70), pair(f"{LONG} \x07", split="test")]
-    rules = only(changed(near_duplicate=0.8), "tested_before", "control_characters")
+    rules = only(changed(near_duplicate_similarity=0.8), "scored_before", "control_characters")
     found = Found([*rows, pair("open", split="test")], rules, tested=read_tested(tmp_path))
-    assert ("tested_before", f"{LONG} x".encode()) in found.bad
+    assert ("scored_before", f"{LONG} x".encode()) in found.bad
 
 
 def test_only_rows_that_a_model_answered_were_tested(tmp_path: Path) -> None:
     """Whatever the splits hold by now; before the first evaluation none."""
     data = tmp_path / "data"
-    for folder in ("evaluate", "tested"):
+    for folder in ("evaluate", "scored_prompts"):
         (data / folder).mkdir(parents=True)
     assert remember(data) == 0
     answered = pa.table({"id": ["a", "b"], "prompt": ["question 1", "Question 3"]})
     pq.write_table(answered, data / "evaluate" / "predictions.parquet")
     assert remember(data) == 2
     assert remember(data) == 0
-    assert set(read_tested(data / "tested").prompts.tolist()) == {hash_of("question 1"), hash_of("question 3")}
+    assert set(read_tested(data / "scored_prompts").prompts.tolist()) == {hash_of("question 1"), hash_of("question 3")}

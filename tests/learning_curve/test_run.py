@@ -36,7 +36,7 @@ def params(base: Path) -> Params:
 def data(base: Path, params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny project with its curve measured; only to be read, but for the curve."""
     data = Path(shutil.copytree(finished(base)[1], tmp_path_factory.mktemp("curve") / "data"))
-    (data / "curve").mkdir()
+    (data / "learning_curve").mkdir()
     run.run(params, data, data.parent / "place", SHARES)
     return data
 
@@ -48,7 +48,7 @@ def own(data: Path, tmp_path: Path) -> Path:
 
 
 def told(data: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(data / "curve" / "curve.json")
+    found: dict[str, Any] = read_json(data / "learning_curve" / "curve.json")
     return found
 
 
@@ -147,17 +147,17 @@ def part(found: dict[str, Any] | None, adapter: str = "a" * 64, test: str = "c" 
     """Render the part of the page, as a page does."""
     told = {"digests": {"adapter": adapter, "test": test}, "worth": {"metric": metric}}
     release = Recorded("register/release.json", told)
-    return "".join(curve_part(None if found is None else Recorded("curve/curve.json", found), release))
+    return "".join(curve_part(None if found is None else Recorded("learning_curve/curve.json", found), release))
 
 
 def test_every_number_of_the_curve_is_traced(tmp_path: Path) -> None:
     """To its place in curve.json; the picture has a point for each share, and the law beyond them dashed."""
-    (tmp_path / "curve").mkdir()
-    (tmp_path / "curve/curve.json").write_text(json.dumps(CURVE), encoding="utf-8")
+    (tmp_path / "learning_curve").mkdir()
+    (tmp_path / "learning_curve/curve.json").write_text(json.dumps(CURVE), encoding="utf-8")
     page = part(CURVE)
     shown = Traced(page).shown
     assert [text for source, text in shown if not agrees(text, recorded(tmp_path, source))] == []
-    assert {f"curve/curve.json#/shares/{place}/value" for place in range(3)} <= {source for source, _ in shown}
+    assert {f"learning_curve/curve.json#/shares/{place}/value" for place in range(3)} <= {source for source, _ in shown}
     assert (page.count("<circle"), page.count("law ahead")) == (3, 1)
 
 

@@ -130,7 +130,7 @@ def test_resamples_and_seed_move_intervals_alone() -> None:
     """Both fields are live: the value stays, the interval is that of other draws."""
     arm = marked("text", pairs(TEXTS), answers(TEXTS[1:] + TEXTS[:1]), ())
     plain = metrics_of(arm, evaluation())
-    for other in (evaluation(seed=7), evaluation(resamples=500)):
+    for other in (evaluation(seed=7), evaluation(bootstrap_resamples=500)):
         found = metrics_of(arm, other)
         assert {name: metric.value for name, metric in found.items()} == {
             name: metric.value for name, metric in plain.items()

@@ -131,19 +131,19 @@ def test_a_saved_adapter_answers_as_the_one_in_memory(base: Path, make_params: M
 
 def test_a_layer_that_the_model_has_not_is_a_problem(base: Path, make_params: MakeParams) -> None:
     """Asking for a layer that is not there is the user's to mend: one line that names the field."""
-    params = make_params(**{"finetune.targets": ["no_such_layer"]})
+    params = make_params(**{"finetune.target_modules": ["no_such_layer"]})
     with pytest.raises(Problem) as caught:
         add_adapter(load_base(base, params.model), params.finetune)
     assert str(caught.value) == (
-        "params.yaml: finetune.targets: Target modules {'no_such_layer'} not found in the base model. "
+        "params.yaml: finetune.target_modules: Target modules {'no_such_layer'} not found in the base model. "
         "Please check the target modules and try again.; got ['no_such_layer']"
     )
 
 
 def test_one_misspelt_layer_among_good_ones_is_a_problem_too(base: Path, make_params: MakeParams) -> None:
     """A layer that is not there is never left out in silence because others are there."""
-    params = make_params(**{"finetune.targets": ["q_proj", "v_porj"]})
-    with pytest.raises(Problem, match=r"^params\.yaml: finetune\.targets: .*v_porj"):
+    params = make_params(**{"finetune.target_modules": ["q_proj", "v_porj"]})
+    with pytest.raises(Problem, match=r"^params\.yaml: finetune\.target_modules: .*v_porj"):
         add_adapter(load_base(base, params.model), params.finetune)
 
 
@@ -179,4 +179,4 @@ def test_every_seed_that_params_take_can_be_used(make_params: MakeParams, seed: 
     """The least and the greatest seed work."""
     params = make_params(**{"finetune.seed": seed})
     settle(params.model, params.finetune.seed)
-    assert len(list(WindowedSampler([3, 4, 5], batch_rows=2, window=8, seed=params.finetune.seed))) == 3
+    assert len(list(WindowedSampler([3, 4, 5], batch_size=2, window=8, seed=params.finetune.seed))) == 3

@@ -186,7 +186,7 @@ def test_the_prompt_is_the_one_that_is_served(name: str, renderer: Renderer, ans
     assert row.prompt_ids == tokenizer(served, add_special_tokens=False)["input_ids"]
 
 
-@pytest.mark.parametrize("every_turn", [False, True], ids=["last", "all"])
+@pytest.mark.parametrize("every_turn", [False, True], ids=["completion", "all_assistant_turns"])
 def test_a_text_begins_once(name: str, renderer: Renderer, every_turn: bool) -> None:
     """The template has the say whether there is a token that begins it; the tokenizer, which adds one too, has not."""
     row = renderer.encode(talk("blue"), "red", every_turn=every_turn)
@@ -216,7 +216,7 @@ def test_the_tokens_are_the_same_whatever_is_learnt_of_them(renderer: Renderer) 
     assert renderer.encode(talk(), "red", every_turn=True) == renderer.encode(talk(), "red")
 
 
-@pytest.mark.parametrize("every_turn", [False, True], ids=["last", "all"])
+@pytest.mark.parametrize("every_turn", [False, True], ids=["completion", "all_assistant_turns"])
 def test_a_pair_has_the_same_tokens_in_any_company(name: str, renderer: Renderer, every_turn: bool) -> None:
     """Pairs encoded together, long and short, of one turn and of several, are those encoded alone."""
     asked = [talk(), talk("blue"), talk(*ANSWERS), (Message("user", "é🌹 " * 200),), (Message("user", ""),)]
@@ -276,7 +276,7 @@ MOVED = (
     "+ '\n' + (system if loop.last else '') + message['content'] + '<|im_end|>\n'}}{% endfor %}"
     "{% if add_generation_prompt %}{{'<|im_start|>assistant\n'}}{% endif %}"
 )
-OTHERWISE = "tokenize.supervise: the chat template of model.source writes the answer {} otherwise once more was said"
+OTHERWISE = "tokenize.train_on: the chat template of model.source writes the answer {} otherwise once more was said"
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_a_tokenizer_that_does_not_know_its_characters_is_refused() -> None:
     with pytest.raises(Problem) as caught:
         Renderer(slow, "").encode(talk("blue"), "red", every_turn=True)
     assert str(caught.value) == (
-        "tokenize.supervise: the tokenizer of model.source cannot say which characters a token stands for; "
+        "tokenize.train_on: the tokenizer of model.source cannot say which characters a token stands for; "
         "set it to last, or choose a model with a fast tokenizer"
     )
     renderer = Renderer(slow, "")

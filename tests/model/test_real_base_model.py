@@ -61,9 +61,9 @@ def few_intents(tmp_path_factory: pytest.TempPathFactory, defaults: dict[str, An
         ],
     }
     defaults["prompt"]["system"] = "Name the intent."
-    defaults["baselines"] |= {"which": ["base"], "timed_rows": 2}
-    defaults["finetune"] |= {"epochs": 3, "batch_rows": 8}
-    defaults["evaluate"]["resamples"] = 500
+    defaults["baselines"] |= {"enabled": ["zero_shot"], "latency_rows": 2}
+    defaults["finetune"] |= {"epochs": 3, "batch_size": 8}
+    defaults["evaluate"]["bootstrap_resamples"] = 500
     return parse_params(defaults), folder / "data"
 
 
@@ -105,7 +105,7 @@ def test_few_real_rows_teach_the_real_model(ran: tuple[Params, Path]) -> None:
     _, data = ran
 
     release = read_json(data / "register/release.json")
-    base, tuned = (release["metrics"]["arms"][arm]["accuracy"]["value"] for arm in ("base", "fine-tuned"))
+    base, tuned = (release["metrics"]["arms"][arm]["accuracy"]["value"] for arm in ("zero_shot", "fine-tuned"))
     assert tuned > base + 0.2
     assert release["verdict"] == "promote"
 
@@ -121,7 +121,7 @@ def test_training_again_gives_the_same_bytes(ran: tuple[Params, Path], tmp_path:
     assert again | {"cost.json": ""} == first | {"cost.json": ""}
 
 
-RUINOUS = {"learning_rate": 0.02, "epochs": 12, "keep": "last", "warmup_share": 0.0, "schedule": "constant"}
+RUINOUS = {"learning_rate": 0.02, "epochs": 12, "checkpoint": "last", "warmup_ratio": 0.0, "lr_scheduler": "constant"}
 GENTLE = {"learning_rate": 1e-4, "epochs": 1}
 
 

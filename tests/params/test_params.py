@@ -77,13 +77,14 @@ def test_the_params_of_this_project_load() -> None:
         ("finetune.learning_rate", 1.0, "finetune.learning_rate: Input should be less than 1 (got 1.0)"),
         ("finetune.max_grad_norm", 0, "finetune.max_grad_norm: Input should be greater than 0 (got 0)"),
         ("finetune.weight_decay", -0.1, "finetune.weight_decay: Input should be greater than or equal to 0 (got -0.1)"),
-        ("finetune.schedule", "sine",
-         "finetune.schedule: Input should be 'linear', 'cosine' or 'constant' (got 'sine')"),
+        ("finetune.lr_scheduler", "sine",
+         "finetune.lr_scheduler: Input should be 'linear', 'cosine' or 'constant' (got 'sine')"),
         ("finetune.epoch", 3, "finetune.epoch: Extra inputs are not permitted (got 3)"),
         ("finetun", {}, "finetun: Unexpected keyword argument"),
-        ("validate.max_quarantined", 2, "validate.max_quarantined: Input should be less than 1 (got 2)"),
+        ("validate.max_quarantined_share", 2, "validate.max_quarantined_share: Input should be less than 1 (got 2)"),
         ("validate.salt", 5, "validate.salt: Input should be a valid string (got 5)"),
-        ("evaluate.resamples", 99, "evaluate.resamples: Input should be greater than or equal to 100 (got 99)"),
+        ("evaluate.bootstrap_resamples", 99,
+         "evaluate.bootstrap_resamples: Input should be greater than or equal to 100 (got 99)"),
         ("evaluate.rules", None, "evaluate.rules: Input should be a valid array (got None)"),
         ("register.confidence", 95, "register.confidence: Input should be less than 1 (got 95)"),
         ("register.confidence", 0.5, "register.confidence: Input should be greater than 0.5 (got 0.5)"),
@@ -105,8 +106,8 @@ def test_a_wrong_value_is_refused_and_never_converted(
 def test_wrong_targets_are_one_fault(make_params: MakeParams, value: Any) -> None:
     """Targets are one word or a list of names, and anything else is counted as the one fault that it is."""
     shown = "" if isinstance(value, list) else f" (got {value!r})"
-    line = f"finetune.targets: expected all-linear, or a list of module names{shown}"
-    assert message(make_params, **{"finetune.targets": value}) == one(line)
+    line = f"finetune.target_modules: expected all-linear, or a list of module names{shown}"
+    assert message(make_params, **{"finetune.target_modules": value}) == one(line)
 
 
 def test_all_problems_come_out_in_one_error(make_params: MakeParams) -> None:
@@ -131,9 +132,9 @@ def test_all_problems_come_out_in_one_error(make_params: MakeParams) -> None:
 def test_the_faults_can_be_read_one_by_one(make_params: MakeParams) -> None:
     """A program that shows the faults has them as a list, a line each."""
     with pytest.raises(Problem) as caught:
-        make_params(**{"finetune.epochs": 0, "tokenize.max_tokens": "many"})
+        make_params(**{"finetune.epochs": 0, "tokenize.max_seq_length": "many"})
     assert caught.value.faults == [
-        "tokenize.max_tokens: Input should be a valid integer (got 'many')",
+        "tokenize.max_seq_length: Input should be a valid integer (got 'many')",
         "finetune.epochs: Input should be greater than or equal to 1 (got 0)",
     ]
 
@@ -184,12 +185,12 @@ def test_no_part_of_a_source_has_a_default_in_code(values: dict[str, Any], sourc
 
 def test_params_do_not_change_after_reading(make_params: MakeParams) -> None:
     """Neither a section nor the whole can be written to, and their lists are tuples."""
-    params = make_params(**{"finetune.targets": ["q_proj", "v_proj"]})
+    params = make_params(**{"finetune.target_modules": ["q_proj", "v_proj"]})
     with pytest.raises(ValidationError, match="frozen"):
         params.finetune.epochs = 9  # type: ignore[misc]
     with pytest.raises(FrozenInstanceError):
         params.finetune = params.finetune  # type: ignore[misc]
-    assert params.finetune.targets == ("q_proj", "v_proj")
+    assert params.finetune.target_modules == ("q_proj", "v_proj")
     assert isinstance(params.ingest.sources, tuple)
 
 
@@ -208,7 +209,7 @@ def numbers_with_their_words() -> Iterator[tuple[str, bool]]:
 
 def test_every_number_says_its_unit() -> None:
     """A number's unit stands in its name or in the line under it; the few that have no unit are known."""
-    units = {"chars", "tokens", "rows", "words", "epochs", "share"}
+    units = {"chars", "tokens", "rows", "words", "epochs", "share", "ratio", "length", "size", "steps"}
     found = list(numbers_with_their_words())
     silent = {name for name, explained in found if not explained and not units & set(name.split("_"))}
     pure = {"rank", "alpha", "dropout", "learning_rate", "weight_decay", "max_grad_norm", "confidence", "seed"}
@@ -244,14 +245,14 @@ def test_a_hub_model_with_its_full_commit_is_taken(make_params: MakeParams) -> N
         ({"model.source": "wheel://a==1#b.gguf"}, "model: model.sha256 must give the digest of the wheel"),
         ({"validate.validation_share": 0.5, "validate.test_share": 0.5},
          "validate: validation_share + test_share must leave rows to train on"),
-        ({"register.min_gain": 0.05}, "register: equivalent must be at least min_gain"),
+        ({"register.min_gain": 0.05}, "register: non_inferiority_margin must be at least min_gain"),
         ({"register.metric": "chrf"},
          f"{WHOLE} register.metric must be one of ['accuracy', 'rules'] when prompt.task is labels"),
         ({"prompt.task": "text"},
          f"{WHOLE} {TEXT_METRICS} when prompt.task is text"),
         ({"prompt.task": "json"}, f"{WHOLE} {JSON_METRICS} when prompt.task is json"),
-        ({"prompt.task": "text", "register.metric": "chrf", "evaluate.out_of_scope": "other"},
-         f"{WHOLE} evaluate.out_of_scope must be null when prompt.task is text"),
+        ({"prompt.task": "text", "register.metric": "chrf", "evaluate.out_of_scope_label": "other"},
+         f"{WHOLE} evaluate.out_of_scope_label must be null when prompt.task is text"),
         ({"prompt.task": "text", "register.metric": "rules"},
          f"{WHOLE} register.metric is rules, but evaluate.rules names none"),
         ({"evaluate.rules": [{"name": "short"}]},
@@ -287,11 +288,11 @@ def test_values_that_do_not_fit_together_are_refused(
         {"prompt.task": "text", "register.metric": "exact_match"},
         {"prompt.task": "text", "register.metric": "rouge_l"},
         {"prompt.task": "json", "register.metric": "fields_f1"},
-        {"evaluate.out_of_scope": "other"},
+        {"evaluate.out_of_scope_label": "other"},
         {"register.metric": "rules", "evaluate.rules": [{"name": "own", "python": "own:f", "max_chars": 9}]},
         {"prompt.task": "text", "register.metric": "rules", "evaluate.rules": [{"name": "short", "max_words": 9}]},
         {"model.source": "wheel://a==1#b.gguf", "model.sha256": "0" * 64},
-        {"register.min_gain": 0.05, "register.equivalent": 0.05},
+        {"register.min_gain": 0.05, "register.non_inferiority_margin": 0.05},
     ],
 )
 def test_values_that_fit_together_are_taken(make_params: MakeParams, replaced: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ EXPECTED = [RANDOM.choice("aabbc") for _ in range(60)]
 GOT = [RANDOM.choice((want, want, "a", "b", "d")) for want in EXPECTED]
 METRICS: dict[str, Any] = {
     "task": "labels",
-    "arms": {"base": {}, "fine-tuned": {"accuracy": {"value": 0.5, "n": 60, "low": 0.4, "high": 0.6}}},
+    "arms": {"zero_shot": {}, "fine-tuned": {"accuracy": {"value": 0.5, "n": 60, "low": 0.4, "high": 0.6}}},
 }
 ANSWERS = {"expected": EXPECTED, "fine-tuned": GOT}
 

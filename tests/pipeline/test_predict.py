@@ -46,7 +46,7 @@ def test_a_release_answers_as_it_did_when_it_was_evaluated(data: Path) -> None:
     """The same prompts get the very answers whose metrics are in the release, not those of the base."""
     found = predictions(data)
     predictor = Predictor(release_of(data), data / "finetune" / "adapter")
-    assert predictor.answers(found["prompt"]) == found["fine-tuned"] != found["base"]
+    assert predictor.answers(found["prompt"]) == found["fine-tuned"] != found["zero_shot"]
     assert predictor.answers(found["prompt"][:1]) == found["fine-tuned"][:1]
 
 

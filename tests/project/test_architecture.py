@@ -209,7 +209,17 @@ def test_a_stage_reads_only_what_stages_before_it_wrote(stage: str) -> None:
     earlier = STAGES[: STAGES.index(stage)]
     written = {out for name in earlier for out in [*DVC[name]["outs"], *DVC[name].get("metrics", [])]}
     read = {dep for dep in DVC[stage]["deps"] if dep.startswith("data/")}
-    assert read - {"data/champion", "data/golden.jsonl", "data/tested", "data/decided", "data/curve"} <= written
+    assert (
+        read
+        - {
+            "data/champion",
+            "data/golden_tokens.jsonl",
+            "data/scored_prompts",
+            "data/holdout_uses",
+            "data/learning_curve",
+        }
+        <= written
+    )
 
 
 @pytest.mark.parametrize("room", rooms("pipeline"), ids=str)

@@ -94,10 +94,10 @@ def test_whatever_makes_a_stage_stale_is_run() -> None:
     told = read_yaml(PROJECT / "dvc.yaml")["stages"].values()
     written = {out for stage in told for out in [*stage["outs"], *stage.get("metrics", [])]}
     params = load_params(PROJECT / "params.yaml")
-    folders = {"${ingest.folder}": params.ingest.folder, "${baselines.knowledge}": params.baselines.knowledge}
-    folders["${evaluate.general}"] = params.evaluate.general
+    folders = {"${ingest.folder}": params.ingest.folder, "${baselines.rag_folder}": params.baselines.rag_folder}
+    folders["${evaluate.forgetting_probe}"] = params.evaluate.forgetting_probe
     deps = {folders.get(dep, dep) for stage in told for dep in stage["deps"]} - written
-    own = {"data/champion", "data/tested", "data/decided"}  # what runs write, not people
+    own = {"data/champion", "data/scored_prompts", "data/holdout_uses"}  # what runs write, not people
     read = {f"{dep}/x" if (PROJECT / dep).is_dir() else dep for dep in deps - own}
     files = {*read, "params.yaml", "dvc.yaml", "dvc.lock", "data/raw.dvc", "data/raw/a.jsonl"}
     assert [name for name in files if not any(fnmatch(name, path) for path in asked["push"]["paths"])] == []

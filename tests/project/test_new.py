@@ -121,10 +121,10 @@ def test_the_baselines_speak_of_no_shop_of_ours(tmp_path: Path, task: Task) -> N
     shutil.copy(PROJECT / "params.yaml", tmp_path)
     fill_params(tmp_path / "params.yaml", given(tmp_path / "a.csv"), "mine", task)
     baselines = load_params(tmp_path / "params.yaml").baselines
-    assert len(baselines.systems) == 2
-    assert all(("{labels}" in system) is (task == "labels") for system in baselines.systems)
-    assert not [system for system in baselines.systems if "shop" in system or "customer" in system]
-    assert baselines.which == load_params(PROJECT / "params.yaml").baselines.which
+    assert len(baselines.system_prompts) == 2
+    assert all(("{labels}" in system) is (task == "labels") for system in baselines.system_prompts)
+    assert not [system for system in baselines.system_prompts if "shop" in system or "customer" in system]
+    assert baselines.enabled == load_params(PROJECT / "params.yaml").baselines.enabled
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 
 def test_what_was_tested_of_our_data_stays_here() -> None:
     """A new repository has its own; the folder and what it is for go with it."""
-    for folder in ("data/tested", "data/decided"):
+    for folder in ("data/scored_prompts", "data/holdout_uses"):
         assert is_ours(f"{folder}/0123456789abcdef.parquet")
         assert not is_ours(f"{folder}/README.md")
     assert not is_ours("params.yaml")

@@ -16,34 +16,44 @@ def stands(n: int, right: int, baselines: dict[str, tuple[int, int]], **replaced
 
 def test_what_hosts_no_model_is_cheapest_and_what_is_unknown_is_not_cheap() -> None:
     """A linear classifier before a model with prompts, prompts before what is to be trained; an endpoint comes last."""
-    order = ["majority", "tfidf", "embedding", "base", "prompts", "shots", "retrieved", "fine-tuned", "endpoint"]
+    order = [
+        "majority",
+        "tfidf",
+        "embedding",
+        "zero_shot",
+        "best_prompt",
+        "few_shot",
+        "few_shot_bm25",
+        "fine-tuned",
+        "hosted",
+    ]
     assert sorted(order, key=cost) == order
     assert cost("something new") > max(map(cost, BY_COST))
 
 
 def test_the_best_baseline_has_the_most_and_of_several_the_cheapest_counts() -> None:
     """By value, then by cost."""
-    assert stands(100, 50, {"majority": (30, 0), "shots": (5, 5), "tfidf": (9, 9)}).best == "tfidf"
-    assert stands(100, 50, {"majority": (30, 0), "shots": (5, 6), "tfidf": (9, 9)}).best == "shots"
+    assert stands(100, 50, {"majority": (30, 0), "few_shot": (5, 5), "tfidf": (9, 9)}).best == "tfidf"
+    assert stands(100, 50, {"majority": (30, 0), "few_shot": (5, 6), "tfidf": (9, 9)}).best == "few_shot"
 
 
 def test_a_baseline_is_surely_better_only_after_correction_for_their_number() -> None:
     """Six rows to none are sure of one baseline, not of one among three; ten are."""
     assert stands(100, 50, {"tfidf": (0, 6)}).better() == ["tfidf"]
-    three = {"majority": (30, 0), "base": (2, 2)}
+    three = {"majority": (30, 0), "zero_shot": (2, 2)}
     assert stands(100, 50, {"tfidf": (0, 6), **three}).better() == []
     assert stands(100, 50, {"tfidf": (0, 10), **three}).better() == ["tfidf"]
 
 
 def test_a_beaten_baseline_is_looked_at_by_itself() -> None:
     """Since all have to be beaten, none is corrected; nor is a gain beaten that is not above the least."""
-    three = {"majority": (30, 0), "base": (2, 2)}
+    three = {"majority": (30, 0), "zero_shot": (2, 2)}
     assert stands(100, 50, {"tfidf": (6, 0), **three}).beaten("tfidf")
-    assert not stands(100, 50, {"tfidf": (6, 0), **three}, min_gain=0.05, equivalent=0.05).beaten("tfidf")
+    assert not stands(100, 50, {"tfidf": (6, 0), **three}, min_gain=0.05, non_inferiority_margin=0.05).beaten("tfidf")
 
 
 @pytest.mark.parametrize(
-    ("baseline", "n", "apart", "equivalent", "alike"),
+    ("baseline", "n", "apart", "margin", "alike"),
     [
         ("tfidf", 1000, (0, 0), 0.02, True),
         ("tfidf", 100, (0, 0), 0.02, False),  # too few rows to say so
@@ -52,21 +62,23 @@ def test_a_beaten_baseline_is_looked_at_by_itself() -> None:
         ("tfidf", 1000, (60, 60), 0.05, True),
         ("tfidf", 1000, (30, 15), 0.02, False),
         ("tfidf", 1000, (0, 40), 0.0, True),  # more than as good
-        ("endpoint", 1000, (0, 0), 0.02, False),  # as good, but no cheaper
+        ("hosted", 1000, (0, 0), 0.02, False),  # as good, but no cheaper
         ("something new", 1000, (0, 0), 0.02, False),
     ],
 )
 def test_a_cheaper_baseline_is_as_good_if_it_is_surely_less_than_the_margin_behind(
-    baseline: str, n: int, apart: tuple[int, int], equivalent: float, *, alike: bool
+    baseline: str, n: int, apart: tuple[int, int], margin: float, *, alike: bool
 ) -> None:
     """The end of the interval counts, not the difference that was seen."""
-    assert (stands(n, n // 2, {baseline: apart}, equivalent=equivalent).alike() == [baseline]) is alike
+    assert (stands(n, n // 2, {baseline: apart}, non_inferiority_margin=margin).alike() == [baseline]) is alike
 
 
 def test_being_as_good_is_corrected_for_the_number_of_cheaper_baselines() -> None:
     """What one baseline proves is not enough for one among five."""
     one = stands(200, 100, {"tfidf": (0, 0)})
-    five = stands(200, 100, {"tfidf": (0, 0), **dict.fromkeys(("majority", "embedding", "base", "shots"), (60, 0))})
+    five = stands(
+        200, 100, {"tfidf": (0, 0), **dict.fromkeys(("majority", "embedding", "zero_shot", "few_shot"), (60, 0))}
+    )
     assert (one.alike(), five.alike()) == (["tfidf"], [])
 
 
@@ -78,4 +90,4 @@ def test_rows_that_would_settle_it_are_asked_of_either_side() -> None:
     assert min(behind.rows_to_give_way("tfidf")) > 100
     assert level.rows_to_beat("tfidf") is None
     assert len(list(level.rows_to_give_way("tfidf"))) == 1
-    assert list(stands(100, 50, {"endpoint": (3, 3)}).rows_to_give_way("endpoint")) == []
+    assert list(stands(100, 50, {"hosted": (3, 3)}).rows_to_give_way("hosted")) == []

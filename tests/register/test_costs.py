@@ -16,9 +16,9 @@ UNTIMED: dict[str, Any] = {
     "rows_per_second": 1.0,
 }
 ARMS = {
-    "base": Taken(0.0, 2.0, 110, 5, 0.5, 0.6),
+    "zero_shot": Taken(0.0, 2.0, 110, 5, 0.5, 0.6),
     "tfidf": Taken(7.0, 1000.0, 0, 0, 0.001, 0.002),
-    "endpoint": Taken(90.0, 1.5, 500, 20, 0.6, 2.0),
+    "hosted": Taken(90.0, 1.5, 500, 20, 0.6, 2.0),
 }
 
 
@@ -36,8 +36,8 @@ def test_a_machine_costs_its_seconds_and_a_hosted_model_its_tokens() -> None:
     """At 0.36 an hour a second is a ten-thousandth; making a hosted model cost nothing."""
     found = told()
     assert (found["fine-tuned"].upfront, found["fine-tuned"].per_1000) == pytest.approx((0.36, 0.025))
-    assert (found["base"].upfront, found["base"].per_1000) == pytest.approx((0.0, 0.05))
-    assert (found["endpoint"].upfront, found["endpoint"].per_1000) == pytest.approx((0.0, 1.2))
+    assert (found["zero_shot"].upfront, found["zero_shot"].per_1000) == pytest.approx((0.0, 0.05))
+    assert (found["hosted"].upfront, found["hosted"].per_1000) == pytest.approx((0.0, 1.2))
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def test_a_machine_costs_its_seconds_and_a_hosted_model_its_tokens() -> None:
 )
 def test_at_the_volume_the_cheaper_one_changes(rate: float, made: float) -> None:
     """One request before it the fine-tuned model has cost no less, at it less, and so ever after."""
-    found = told(base=replace(ARMS["base"], rows_per_second=rate, made_seconds=made))
-    own, other = found["fine-tuned"], found["base"]
+    found = told(zero_shot=replace(ARMS["zero_shot"], rows_per_second=rate, made_seconds=made))
+    own, other = found["fine-tuned"], found["zero_shot"]
     volume = other.break_even
     assert volume is not None
     slack = 1e-9 * spent(own, volume)
@@ -70,30 +70,32 @@ def test_at_the_volume_the_cheaper_one_changes(rate: float, made: float) -> None
 )
 def test_the_ends_are_said_in_words(rate: float, made: float, volume: int | None, words: str) -> None:
     """Equal costs are no gain, and a gain that does not last is none."""
-    found = told(base=replace(ARMS["base"], rows_per_second=rate, made_seconds=made))["base"]
+    found = told(zero_shot=replace(ARMS["zero_shot"], rows_per_second=rate, made_seconds=made))["zero_shot"]
     assert (found.break_even, found.earned_back) == (volume, words)
 
 
 def test_other_prices_change_no_volume_among_arms_of_one_machine() -> None:
     """All of it is seconds."""
     dear = told(PRICES.model_copy(update={"machine_hour": 36.0}))
-    assert [dear[arm].break_even for arm in ("base", "tfidf")] == [told()[arm].break_even for arm in ("base", "tfidf")]
+    assert [dear[arm].break_even for arm in ("zero_shot", "tfidf")] == [
+        told()[arm].break_even for arm in ("zero_shot", "tfidf")
+    ]
 
 
 @pytest.mark.parametrize("gap", [{"tokens_in_million": None}, {"tokens_out_million": None}])
 def test_a_price_that_is_not_known_makes_no_cost(gap: dict[str, Any]) -> None:
     """Nor a break-even volume; the sentence says so."""
     found = told(PRICES.model_copy(update=gap))
-    assert (found["endpoint"].per_1000, found["endpoint"].earned_back) == (None, "not known")
-    assert "is not known: its tokens or their price" in sentence(found, "endpoint", "the hosted model", "EUR")
+    assert (found["hosted"].per_1000, found["hosted"].earned_back) == (None, "not known")
+    assert "is not known: its tokens or their price" in sentence(found, "hosted", "the hosted model", "EUR")
     with pytest.raises(ValueError, match="must be known"):
-        break_even(found["fine-tuned"], found["endpoint"])
+        break_even(found["fine-tuned"], found["hosted"])
 
 
 def test_the_sentence_tells_both_prices_and_when_it_pays() -> None:
     """For whoever pays."""
     told_of = "The training cost EUR 0.36 and a thousand answers cost EUR 0.025, by the base model EUR 0.05: "
-    assert sentence(told(), "base", "the base model", "EUR") == told_of + (
+    assert sentence(told(), "zero_shot", "the base model", "EUR") == told_of + (
         "against it that is earned back from 14,401 requests on."
     )
     assert sentence(told(), "tfidf", "tfidf", "EUR").endswith("against it that is never earned back.")
@@ -115,12 +117,12 @@ def test_what_was_taken_is_gathered_from_the_files() -> None:
         {
             "finetune/cost.json": {"seconds": 231.0},
             "evaluate/cost.json": {"fine-tuned": answered, "champion": answered},
-            "baselines/cost.json": {"base": {**request, "fit_seconds": 2.0}},
-            "baselines/report.json": {"baselines": {"base": {"rows": 4, "tokens_in": None, "tokens_out": 2}}},
+            "baselines/cost.json": {"zero_shot": {**request, "fit_seconds": 2.0}},
+            "baselines/report.json": {"baselines": {"zero_shot": {"rows": 4, "tokens_in": None, "tokens_out": 2}}},
         }
     )
     assert found == {
-        "base": Taken(2.0, 3.0, None, 0.5, 0.1, 0.2),
+        "zero_shot": Taken(2.0, 3.0, None, 0.5, 0.1, 0.2),
         "fine-tuned": Taken(231.0, 3.0, 10, 2, 0.1, 0.2),
         "champion": Taken(0.0, 3.0, 10, 2, 0.1, 0.2),
     }
@@ -130,5 +132,5 @@ def test_what_was_taken_is_gathered_from_the_files() -> None:
 def test_a_tie_at_a_whole_number_of_requests_is_not_yet_a_gain(gain: int) -> None:
     """One request later it is, whatever a rounded quotient would say."""
     own = Line("fine-tuned", upfront=float(gain), per_1000=1.0, **UNTIMED)
-    other = Line("base", upfront=0.0, per_1000=101.0, **UNTIMED)
+    other = Line("zero_shot", upfront=0.0, per_1000=101.0, **UNTIMED)
     assert break_even(own, other) == 10 * gain + 1

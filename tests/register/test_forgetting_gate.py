@@ -55,7 +55,7 @@ def test_questions_stop_what_lost_many_and_not_by_chance(gained: int, lost: int,
 
 def test_each_limit_is_live() -> None:
     """Another limit decides otherwise."""
-    strict = REGISTER.model_copy(update={"max_loss_rise": 0.2, "max_question_loss": 0.05})
+    strict = REGISTER.model_copy(update={"max_forgetting_nats": 0.2, "max_question_regression": 0.05})
     assert [check.passed for check in kept(texts(0.25, 0.3, 0.35), strict)] == [False, True]
     assert [check.passed for check in kept(questions(0, 5), strict)] == [True, False]
     assert [check.passed for check in kept(questions(0, 5), REGISTER)] == [True, True]

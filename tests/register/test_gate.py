@@ -31,17 +31,17 @@ def outcome(baselines: dict[str, tuple[int, int]], **replaced: Any) -> str:
 @pytest.mark.parametrize(
     ("baselines", "min_gain", "wanted"),
     [
-        ({"base": WON}, 0.0, "promote"),
-        ({"base": TIED}, 0.0, "keep"),
-        ({"base": (0, 0)}, 0.0, "keep"),
-        ({"base": LOST}, 0.0, "keep"),
-        ({"base": CLOSE}, 0.0, "promote"),
-        ({"base": CLOSE}, 0.05, "keep"),
-        ({"base": WON}, 0.05, "promote"),
-        ({"base": WON, "tfidf": WON, "majority": WON}, 0.0, "promote"),
-        ({"base": WON, "tfidf": TIED, "majority": WON}, 0.0, "keep"),
-        ({"base": WON, "champion": TIED}, 0.0, "keep"),
-        ({"base": LOST, "champion": WON}, 0.0, "keep"),
+        ({"zero_shot": WON}, 0.0, "promote"),
+        ({"zero_shot": TIED}, 0.0, "keep"),
+        ({"zero_shot": (0, 0)}, 0.0, "keep"),
+        ({"zero_shot": LOST}, 0.0, "keep"),
+        ({"zero_shot": CLOSE}, 0.0, "promote"),
+        ({"zero_shot": CLOSE}, 0.05, "keep"),
+        ({"zero_shot": WON}, 0.05, "promote"),
+        ({"zero_shot": WON, "tfidf": WON, "majority": WON}, 0.0, "promote"),
+        ({"zero_shot": WON, "tfidf": TIED, "majority": WON}, 0.0, "keep"),
+        ({"zero_shot": WON, "champion": TIED}, 0.0, "keep"),
+        ({"zero_shot": LOST, "champion": WON}, 0.0, "keep"),
         ({"champion": WON}, 0.0, "promote"),
         ({}, 0.0, "keep"),
     ],
@@ -50,23 +50,23 @@ def test_only_a_sure_gain_over_every_other_arm_promotes(
     baselines: dict[str, tuple[int, int]], min_gain: float, wanted: str
 ) -> None:
     """The gain must surely lie above the least, against each arm: a tie does not promote, nor does nothing."""
-    assert outcome(baselines, min_gain=min_gain, equivalent=0.1, max_class_loss=0.9) == wanted
+    assert outcome(baselines, min_gain=min_gain, non_inferiority_margin=0.1, max_label_regression=0.9) == wanted
 
 
 def test_a_surer_gate_wants_more() -> None:
     """Six rows to none are sure at 95 %, not at 99 %."""
-    assert outcome({"base": (6, 0)}) == "promote"
-    assert outcome({"base": (6, 0)}, confidence=0.99) == "keep"
-    assert outcome({"base": (5, 0)}) == "keep"
+    assert outcome({"zero_shot": (6, 0)}) == "promote"
+    assert outcome({"zero_shot": (6, 0)}, confidence=0.99) == "keep"
+    assert outcome({"zero_shot": (5, 0)}) == "keep"
 
 
 def test_each_check_says_what_was_found_and_needed() -> None:
     """In numbers: the gain, its interval, its n, its p-value, the least; and what so many rows could have shown."""
     found = decide(
-        metrics(175, 100, {"base": WON, "champion": TIED})["comparisons"], rule(), use=FRESH, is_champion=False
+        metrics(175, 100, {"zero_shot": WON, "champion": TIED})["comparisons"], rule(), use=FRESH, is_champion=False
     )
     assert [(check.check, check.passed) for check in found.checks] == [
-        ("gain over base", True), ("gain over champion", False), ("classes", True), ("held-out rows", True),
+        ("gain over zero_shot", True), ("gain over champion", False), ("classes", True), ("held-out rows", True),
     ]  # fmt: skip
     won = "accuracy +0.331 (95% interval +0.260 to +0.407, n=175, p=8.5e-16); needed: above +0.000"
     tied = "accuracy +0.000 (95% interval -0.051 to +0.051, n=175, p=1); needed: above +0.000"
@@ -81,7 +81,7 @@ def test_each_check_says_what_was_found_and_needed() -> None:
 
 def test_too_few_rows_are_called_so() -> None:
     """Five rows can show no gain, however it goes."""
-    check, _ = decide(metrics(5, 5, {"base": (5, 0)})["comparisons"], rule(), use=FRESH, is_champion=False).checks
+    check, _ = decide(metrics(5, 5, {"zero_shot": (5, 0)})["comparisons"], rule(), use=FRESH, is_champion=False).checks
     assert check.text.endswith("needed: above +0.000; so few rows can show no gain at all")
 
 
@@ -96,7 +96,7 @@ def test_nothing_to_compare_with_is_no_pass() -> None:
 def test_the_champion_itself_is_unchanged_whatever_the_numbers() -> None:
     """The champion's own weights are neither promoted nor refused."""
     found = decide(
-        metrics(175, 100, {"base": WON, "champion": TIED})["comparisons"], rule(), use=FRESH, is_champion=True
+        metrics(175, 100, {"zero_shot": WON, "champion": TIED})["comparisons"], rule(), use=FRESH, is_champion=True
     )
     assert (found.outcome, found.reasons) == ("unchanged", ("these weights are the champion's, byte for byte",))
 
@@ -105,7 +105,7 @@ def test_the_champion_itself_is_unchanged_whatever_the_numbers() -> None:
 def test_rows_that_decided_too_often_promote_nobody(decisions: float, wanted: str) -> None:
     """However much better the model is; fresh rows among them count as such, since an average is what is limited."""
     found = decide(
-        metrics(175, 100, {"base": WON})["comparisons"], rule(max_decisions=3), use=Use(175, 0, decisions),
+        metrics(175, 100, {"zero_shot": WON})["comparisons"], rule(max_holdout_uses=3), use=Use(175, 0, decisions),
         is_champion=False,
     )  # fmt: skip
     assert found.outcome == wanted
@@ -114,7 +114,7 @@ def test_rows_that_decided_too_often_promote_nobody(decisions: float, wanted: st
 
 def test_used_up_rows_are_told_with_what_to_do() -> None:
     """How often they decided, how many are fresh, what is allowed, why, and where fresh ones come from."""
-    found = decide({}, rule(max_decisions=3), use=Use(1750, 20, 4.2468), is_champion=False)
+    found = decide({}, rule(max_holdout_uses=3), use=Use(1750, 20, 4.2468), is_champion=False)
     assert found.checks[-1].text == (
         "the test rows are used up: decision 4.2 by them, on average of 1,750 rows, of which 20 never decided before; "
         "at most 3 are allowed, since models chosen by the same rows fit them by chance; bring fresh ones: a source "
@@ -180,7 +180,7 @@ def test_the_limits_of_a_label_are_those_of_the_params() -> None:
     """A higher loss may be allowed, and a surer gate wants more before it stops."""
     change = {"refund": (10, 0, 5), **{f"label {n}": (6, 1, 1) for n in range(8)}}
     assert "class refund" in of_labels(12, change)
-    assert "class refund" not in of_labels(12, change, max_class_loss=0.5)
+    assert "class refund" not in of_labels(12, change, max_label_regression=0.5)
     assert "class refund" not in of_labels(12, change, confidence=0.99)
 
 

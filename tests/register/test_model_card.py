@@ -26,7 +26,7 @@ RELEASE: dict[str, Any] = {
     },
     "metrics": {
         "arms": {
-            "base": {"accuracy": {"value": 0.25, "low": 0.1561, "high": 0.3744, "n": 59}},
+            "zero_shot": {"accuracy": {"value": 0.25, "low": 0.1561, "high": 0.3744, "n": 59}},
             "fine-tuned": {
                 "accuracy": {"value": 0.75, "low": 0.6265, "high": 0.8439, "n": 59},
                 "macro_f1": {"value": 0.5, "low": 0.41, "high": 0.61, "n": 58},
@@ -50,7 +50,7 @@ RELEASE: dict[str, Any] = {
                 "p_value": None,
             },
             {
-                "arm": "base",
+                "arm": "zero_shot",
                 "word": "beaten",
                 "value": 0.25,
                 "low": 0.1561,
@@ -97,7 +97,7 @@ def table_under(heading: str) -> list[list[str]]:
 def test_every_metric_of_every_arm_is_on_the_card_with_its_interval_and_n() -> None:
     """The table has one line for each measure of each arm, and no other."""
     assert table_under("Held-out rows") == [
-        ["base", "accuracy", "0.250", "0.156 to 0.374", "59"],
+        ["zero_shot", "accuracy", "0.250", "0.156 to 0.374", "59"],
         ["fine-tuned", "accuracy", "0.750", "0.626 to 0.844", "59"],
         ["fine-tuned", "macro_f1", "0.500", "0.410 to 0.610", "58"],
     ]
@@ -111,7 +111,7 @@ def test_whether_it_was_worth_it_is_on_the_card() -> None:
     )
     assert table_under("Was it worth it?") == [
         ["fine-tuned", "0.750", "0.626 to 0.844", "", "", "", ""],
-        ["base", "0.250", "0.156 to 0.374", "+0.500", "+0.341 to +0.655", "1.2e-05", "beaten"],
+        ["zero_shot", "0.250", "0.156 to 0.374", "+0.500", "+0.341 to +0.655", "1.2e-05", "beaten"],
     ]
 
 
@@ -192,10 +192,10 @@ def test_no_text_of_the_user_breaks_out_of_its_place_on_the_card() -> None:
     """A label or rule with bars and breaks is one cell; a system message of several lines is one item of the list."""
     assert "\n| a&#124;b c &#60;img&#62; | - | - | - |\n" in parts({"classes": {"a|b\n c <img>": {}}})
     changed = copy.deepcopy(RELEASE)
-    changed["metrics"]["arms"] = {"base": {"rule:x|y": {"value": 0.25, "low": 0.15, "high": 0.37, "n": 59}}}
+    changed["metrics"]["arms"] = {"zero_shot": {"rule:x|y": {"value": 0.25, "low": 0.15, "high": 0.37, "n": 59}}}
     changed["prompt"]["system"] = "Answer.\n\n## A heading"
     told = model_card(changed)
-    assert "\n| base | rule:x&#124;y | 0.250 | 0.150 to 0.370 | 59 |\n" in told
+    assert "\n| zero_shot | rule:x&#124;y | 0.250 | 0.150 to 0.370 | 59 |\n" in told
     assert "\n- System message: Answer.\n  \n  ## A heading\n" in told
 
 

@@ -55,7 +55,7 @@ def done(base: Path, params: Params, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 def data(done: Path, tmp_path: Path) -> Path:
     """A copy of it, to be changed."""
-    (tmp_path / "data" / "decided").mkdir(parents=True)
+    (tmp_path / "data" / "holdout_uses").mkdir(parents=True)
     return Path(shutil.copytree(done, tmp_path / "data", dirs_exist_ok=True))
 
 
@@ -72,13 +72,13 @@ def release_of(data: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("field", "value", "what"),
     [
-        ("min_gain", 0.05, "outcome"), ("confidence", 0.99, "outcome"), ("max_class_loss", 0.05, "outcome"),
-        ("equivalent", 0.08, "answer"), ("max_decisions", 1, "outcome"),
+        ("min_gain", 0.05, "outcome"), ("confidence", 0.99, "outcome"), ("max_label_regression", 0.05, "outcome"),
+        ("non_inferiority_margin", 0.08, "answer"), ("max_holdout_uses", 1, "outcome"),
     ],
 )  # fmt: skip
 def test_every_limit_of_the_section_is_live(field: str, value: float, what: str) -> None:
     """Another value of any one of them makes another decision, or another verdict."""
-    usual = {"min_gain": 0.0, "confidence": 0.95, "equivalent": 0.05, "max_class_loss": 0.5}
+    usual = {"min_gain": 0.0, "confidence": 0.95, "non_inferiority_margin": 0.05, "max_label_regression": 0.5}
     before, after = (outcomes(rule(**{**usual, **changed})) for changed in ({}, {field: value}))
     assert before[what] != after[what]
 
@@ -100,7 +100,7 @@ def outcomes(rules: Register) -> dict[str, str]:
 def test_a_significant_gain_is_promoted(done: Path) -> None:
     """The first model that surely beats its base becomes the champion; there was none before."""
     release = release_of(done)
-    assert release["metrics"]["comparisons"]["base"]["low"] > 0
+    assert release["metrics"]["comparisons"]["zero_shot"]["low"] > 0
     assert (release["verdict"], release["champion_before"]) == ("promote", None)
 
 
@@ -140,7 +140,7 @@ def test_the_release_says_by_which_checks_and_whether_it_was_worth_it(done: Path
     release = release_of(done)
     assert [check["text"] for check in release["checks"]] == release["reasons"]
     assert [(check["check"], check["passed"]) for check in release["checks"]] == [
-        ("gain over base", True), ("forgetting: texts", True), ("forgetting: questions", True),
+        ("gain over zero_shot", True), ("forgetting: texts", True), ("forgetting: questions", True),
         ("held-out rows", True),
     ]  # fmt: skip
     assert (release["worth"]["answer"], release["worth"]["baseline"], release["worth"]["metric"]) == (
@@ -206,7 +206,7 @@ def test_the_same_files_give_the_same_release(done: Path, data: Path, params: Pa
     """Run again, the stage writes the same bytes and no other file."""
     run(params, data)
     assert file_digests(data / "register") == file_digests(done / "register")
-    names = {"release.json", "cost.json", "README.md", "report.html", "decided.parquet"}
+    names = {"release.json", "cost.json", "README.md", "report.html", "holdout_uses.parquet"}
     assert set(file_digests(data / "register")) == names
 
 
@@ -230,7 +230,7 @@ def test_a_model_that_ties_with_another_champion_is_kept_back(data: Path, params
     assert (again["verdict"], again["champion_before"]) == ("keep", "f" * 64)
     *gains, classes, _, _, _ = again["reasons"]
     assert [reason.split(":")[0] for reason in gains] == [
-        "surely better than the base model", "not surely better than the champion",
+        "not surely better than the champion", "surely better than the base model",
     ]  # fmt: skip
     assert classes.startswith("no label became worse than the champion's")
 
@@ -256,6 +256,6 @@ def test_another_model_by_the_same_rows_is_one_decision_more(data: Path, params:
         f"decision 2 by these test rows, on average of {rows} rows, of which 0 never"
     )
     assert f"{rows} rows, of which 0 never" in (data / "register" / "README.md").read_text(encoding="utf-8")
-    strict = params.register.model_copy(update={"max_decisions": 1})
+    strict = params.register.model_copy(update={"max_holdout_uses": 1})
     register.run(params.model, params.prompt, strict, params.prices, data)
     assert (again["verdict"], release_of(data)["verdict"]) == ("promote", "keep")

@@ -24,18 +24,18 @@ def verdict(n: int, baselines: dict[str, tuple[int, int]], **replaced: Any) -> V
 @pytest.mark.parametrize(
     ("n", "baselines", "rules", "answer", "baseline"),
     [
-        (175, {"base": FAR}, {}, "ship", None),
-        (175, {"base": FAR, "tfidf": NEAR}, {}, "ship", None),
-        (175, {"base": FAR, "tfidf": NEAR}, {"min_gain": 0.05, "equivalent": 0.05}, "unsure", None),
-        (175, {"base": FAR, "tfidf": SHORT}, {}, "unsure", None),
-        (175, {"base": FAR, "tfidf": LEVEL}, {}, "unsure", None),
-        (175, {"base": FAR, "tfidf": BEHIND}, {}, "baseline", "tfidf"),
-        (175, {"base": FAR, "tfidf": BEHIND, "embedding": (2, 40)}, {}, "baseline", "embedding"),
-        (175, {"base": FAR, "endpoint": BEHIND}, {}, "baseline", "endpoint"),
-        (2000, {"base": FAR, "shots": LEVEL, "tfidf": LEVEL}, {}, "baseline", "tfidf"),
-        (2000, {"base": FAR, "endpoint": LEVEL}, {}, "unsure", None),
-        (2000, {"base": FAR, "tfidf": (9, 4), "retrieved": BEHIND}, {}, "baseline", "retrieved"),
-        (175, {"base": FAR, "champion": BEHIND}, {}, "ship", None),
+        (175, {"zero_shot": FAR}, {}, "ship", None),
+        (175, {"zero_shot": FAR, "tfidf": NEAR}, {}, "ship", None),
+        (175, {"zero_shot": FAR, "tfidf": NEAR}, {"min_gain": 0.05, "non_inferiority_margin": 0.05}, "unsure", None),
+        (175, {"zero_shot": FAR, "tfidf": SHORT}, {}, "unsure", None),
+        (175, {"zero_shot": FAR, "tfidf": LEVEL}, {}, "unsure", None),
+        (175, {"zero_shot": FAR, "tfidf": BEHIND}, {}, "baseline", "tfidf"),
+        (175, {"zero_shot": FAR, "tfidf": BEHIND, "embedding": (2, 40)}, {}, "baseline", "embedding"),
+        (175, {"zero_shot": FAR, "hosted": BEHIND}, {}, "baseline", "hosted"),
+        (2000, {"zero_shot": FAR, "few_shot": LEVEL, "tfidf": LEVEL}, {}, "baseline", "tfidf"),
+        (2000, {"zero_shot": FAR, "hosted": LEVEL}, {}, "unsure", None),
+        (2000, {"zero_shot": FAR, "tfidf": (9, 4), "few_shot_bm25": BEHIND}, {}, "baseline", "few_shot_bm25"),
+        (175, {"zero_shot": FAR, "champion": BEHIND}, {}, "ship", None),
         (175, {"champion": FAR}, {}, "unsure", None),
         (175, {}, {}, "unsure", None),
     ],
@@ -50,7 +50,7 @@ def test_one_rule_holds(
 
 def test_the_paragraph_of_a_model_to_ship() -> None:
     """What to do, the numbers of both with their intervals and n, the difference, and what could have been shown."""
-    assert verdict(175, {"base": FAR, "tfidf": (30, 8)}).text == (
+    assert verdict(175, {"zero_shot": FAR, "tfidf": (30, 8)}).text == (
         "Ship the fine-tuned model: it is surely better than all that was tried without it (the base model, tfidf). "
         "On 175 held-out test rows, the fine-tuned model has accuracy 49.7 % (95 % interval 42.4 to 57.0); "
         "tfidf, the best of 2 baselines, 37.1 % (95 % interval 30.3 to 44.5). "
@@ -62,12 +62,12 @@ def test_the_paragraph_of_a_model_to_ship() -> None:
 @pytest.mark.parametrize(
     ("n", "baselines", "rules", "opening"),
     [
-        (175, {"base": FAR}, {"min_gain": 0.05, "equivalent": 0.05},
+        (175, {"zero_shot": FAR}, {"min_gain": 0.05, "non_inferiority_margin": 0.05},
          "Ship the fine-tuned model: it is surely better by more than 5.0 points than all that was tried without it ("),
-        (175, {"base": BEHIND}, {}, "Use the base model instead: it is surely better than the fine-tuned model."),
-        (2000, {"base": FAR, "tfidf": LEVEL}, {},
+        (175, {"zero_shot": BEHIND}, {}, "Use the base model instead: it is surely better than the fine-tuned model."),
+        (2000, {"zero_shot": FAR, "tfidf": LEVEL}, {},
          "Use tfidf instead: it needs no training of its own and is as good, surely less than 2.0 points behind."),
-        (2000, {"endpoint": LEVEL}, {},
+        (2000, {"hosted": LEVEL}, {},
          "Not enough evidence, and as the differences stand no number of test rows would settle it."),
         (175, {"champion": FAR}, {}, "Not enough evidence: no baseline answered that does without fine-tuning."),
     ],
@@ -81,14 +81,14 @@ def test_the_first_sentence_says_what_to_do(
 
 def test_too_little_evidence_says_how_many_rows_are_missing() -> None:
     """And what the rows that there are could have shown."""
-    found = verdict(175, {"base": FAR, "tfidf": SHORT})
+    found = verdict(175, {"zero_shot": FAR, "tfidf": SHORT})
     assert found.more_rows is not None
     assert found.text.startswith(
         f"Not enough evidence: you need about {found.more_rows:,} more test rows, if the differences stay as they are."
     )
     assert found.smallest is not None
     assert f"a true gain of {100 * found.smallest:.1f} points or more in four cases of five" in found.text
-    few = verdict(5, {"base": (2, 0)})
+    few = verdict(5, {"zero_shot": (2, 0)})
     assert (few.smallest, few.text.endswith("So few test rows can show no gain at all.")) == (None, True)
 
 
@@ -115,23 +115,23 @@ def settled_by(n: int, baseline: str, better: int, worse: int) -> str:
 
 def test_the_table_has_every_arm_without_the_champion_and_a_word_for_each() -> None:
     """The best first; of each baseline its difference with interval, its p-value corrected, and what is sure of it."""
-    found = verdict(2000, {"base": FAR, "champion": FAR, "tfidf": LEVEL, "endpoint": (40, 45), "shots": (30, 70)})
+    found = verdict(2000, {"zero_shot": FAR, "champion": FAR, "tfidf": LEVEL, "hosted": (40, 45), "few_shot": (30, 70)})
     assert [(line.arm, line.word) for line in found.table] == [
-        ("shots", "better"), ("endpoint", "open"), ("tfidf", "as good"), ("fine-tuned", "fine-tuned"),
-        ("base", "beaten"),
+        ("few_shot", "better"), ("hosted", "open"), ("tfidf", "as good"), ("fine-tuned", "fine-tuned"),
+        ("zero_shot", "beaten"),
     ]  # fmt: skip
     shots, tuned = found.table[0], found.table[3]
     assert (shots.difference, shots.value, shots.n) == (-0.02, 0.52, 2000)
     assert shots.difference_low is not None
     assert shots.difference_low < -0.02
-    raw = metrics(2000, 1000, {"shots": (30, 70)})["comparisons"]["shots"]["p_value"]
+    raw = metrics(2000, 1000, {"few_shot": (30, 70)})["comparisons"]["few_shot"]["p_value"]
     assert shots.p_value == pytest.approx(3 * raw)
     assert (tuned.value, tuned.difference, tuned.p_value) == (0.5, None, None)
 
 
 def test_what_ships_has_beaten_all() -> None:
     """Though a p-value corrected for the number of baselines alone would leave some open: all have to be beaten."""
-    found = verdict(175, {"base": FAR, "tfidf": (6, 0), "shots": (7, 0), "prompts": (6, 0)})
+    found = verdict(175, {"zero_shot": FAR, "tfidf": (6, 0), "few_shot": (7, 0), "best_prompt": (6, 0)})
     assert found.answer == "ship"
     assert {line.word for line in found.table} == {"fine-tuned", "beaten"}
     assert max(line.p_value for line in found.table if line.p_value is not None) > 0.05
@@ -140,7 +140,7 @@ def test_what_ships_has_beaten_all() -> None:
 def test_equal_models_are_seldom_shipped_or_replaced() -> None:
     """Of 200 seeded baselines that are as good in truth, with 175 rows, each is wrongly beaten or better in few."""
     draws = np.random.default_rng(8).multinomial(175, [0.1, 0.1, 0.8], 200)
-    found = [settled_by(175, "endpoint", int(one), int(other)) for one, other, _ in draws]
+    found = [settled_by(175, "hosted", int(one), int(other)) for one, other, _ in draws]
     most = 0.025 + 2 * np.sqrt(0.025 * 0.975 / 200)
     assert found.count("ship") / 200 <= most
     assert found.count("baseline") / 200 <= most
@@ -150,7 +150,7 @@ def test_equal_models_are_seldom_shipped_or_replaced() -> None:
 def test_rows_that_decided_too_often_ship_nothing(decisions: float, answer: str) -> None:
     """Past the limit it says so and asks for fresh rows; so many more of the same would not settle it."""
     register = rule()
-    found = judge(metrics(175, 87, {"base": FAR}, register), register, Use(175, 0, decisions))
+    found = judge(metrics(175, 87, {"zero_shot": FAR}, register), register, Use(175, 0, decisions))
     assert (found.answer, found.more_rows) == (answer, None)
     assert ("bring fresh ones" in found.text) is (answer == "unsure")
     assert found.text.startswith(
@@ -161,6 +161,6 @@ def test_rows_that_decided_too_often_ship_nothing(decisions: float, answer: str)
 def test_worn_rows_may_still_speak_for_a_baseline() -> None:
     """What wears them speaks for the fine-tuned model, so a baseline that is better all the same is."""
     register = rule()
-    found = judge(metrics(175, 87, {"base": FAR, "tfidf": BEHIND}, register), register, Use(175, 0, 40.0))
+    found = judge(metrics(175, 87, {"zero_shot": FAR, "tfidf": BEHIND}, register), register, Use(175, 0, 40.0))
     assert (found.answer, found.baseline) == ("baseline", "tfidf")
     assert "than the fine-tuned model. These test rows have decided about 40 models, more than the 20" in found.text

@@ -30,18 +30,18 @@ OUR_NUMBERS = re.compile(r"95 % intervals?|F1|at the 95th of 100|1,000 requests"
 LABELS = {
     "expected": ["red", "green", "blue", "red"] * 12,
     "fine-tuned": ["red", "green", "blue", "green"] * 6 + ["red", "green", "blue", "red"] * 6,
-    "base": ["red"] * 48,
+    "zero_shot": ["red"] * 48,
     "tfidf": ["green", "green", "blue", "red"] * 12,
 }
 TEXTS = {
     "expected": ["the parcel is on its way", "we are sorry"] * 12,
     "fine-tuned": ["the parcel is on its way", "sorry"] * 12,
-    "base": ["no parcel", "we are sorry"] * 12,
+    "zero_shot": ["no parcel", "we are sorry"] * 12,
 }
 JSONS = {
     "expected": ['{"do": "pay", "sum": 1}', '{"do": "ask", "sum": null}'] * 12,
     "fine-tuned": ['{"do": "pay", "sum": 1}', '{"do": "pay", "sum": null}'] * 12,
-    "base": ["{}", "no"] * 12,
+    "zero_shot": ["{}", "no"] * 12,
 }
 SPED = {"rows_per_second": 7.25, "request_seconds": {"n": 20, "p50": 8.96e-07, "p95": 11.4712}}
 SUSPECTS: list[dict[str, object]] = [
@@ -195,11 +195,11 @@ def test_rows_on_which_the_two_differ_are_shown_up_to_a_limit(many: int, tmp_pat
     answers = {
         "expected": ["red"] * rows + ["green"] * 4,
         "fine-tuned": ["red"] * (rows + 4),
-        "base": ["green"] * many + ["red"] * (rows - many) + ["green"] * 4,
+        "zero_shot": ["green"] * many + ["red"] * (rows - many) + ["green"] * 4,
     }
     page = page_of(lay_down(tmp_path, "labels", answers))
-    better = rows_under(page, "Rows on which the fine-tuned model is better than base")
-    worse = rows_under(page, "Rows on which the fine-tuned model is worse than base")
+    better = rows_under(page, "Rows on which the fine-tuned model is better than zero_shot")
+    worse = rows_under(page, "Rows on which the fine-tuned model is worse than zero_shot")
     assert (len(better), len(worse)) == (min(many, SHOWN), 4)
     assert ("Not all of them" in page) is (many > SHOWN)
 
@@ -209,10 +209,10 @@ def test_of_texts_those_furthest_apart_come_first(tmp_path: Path) -> None:
     answers = {
         "expected": ["a long and winding road"] * 3,
         "fine-tuned": ["a long and winding road"] * 3,
-        "base": ["a long and winding roar", "nothing", "a long road"],
+        "zero_shot": ["a long and winding roar", "nothing", "a long road"],
     }
     page = page_of(lay_down(tmp_path, "text", answers))
-    better = rows_under(page, "Rows on which the fine-tuned model is better than base")
+    better = rows_under(page, "Rows on which the fine-tuned model is better than zero_shot")
     assert [re.findall(r"question (\d)", row) for row in better] == [["1"], ["2"], ["0"]]
 
 
@@ -222,7 +222,7 @@ def test_the_commonest_confusions_come_first_and_many_labels_make_no_picture(tmp
     wrong = [*labels[1:], labels[0]]
     answers = {
         "expected": [*labels, *labels[:2], labels[0]], "fine-tuned": [*wrong, *wrong[:2], wrong[0]],
-        "base": [*labels, *labels[:2], labels[0]],
+        "zero_shot": [*labels, *labels[:2], labels[0]],
     }  # fmt: skip
     page = page_of(lay_down(tmp_path, "labels", answers))
     rows = rows_under(page, "Labels taken for others by the fine-tuned model")
@@ -245,13 +245,14 @@ def test_what_a_baseline_did_not_tell_is_a_dash(tmp_path: Path) -> None:
     """A hosted model need not tell its tokens, nor was each request timed; that is no zero."""
     data = lay_down(tmp_path, "text")
     silent = {"fit_seconds": 45.0, "rows_per_second": 2.0, "request_seconds": {"n": 0, "p50": None, "p95": None}}
-    write_json(data / "baselines/cost.json", {"base": silent})
+    write_json(data / "baselines/cost.json", {"zero_shot": silent})
     write_json(
-        data / "baselines/report.json", {"baselines": {"base": {"rows": 24, "tokens_in": None, "tokens_out": None}}}
+        data / "baselines/report.json",
+        {"baselines": {"zero_shot": {"rows": 24, "tokens_in": None, "tokens_out": None}}},
     )
     _, row = rows_under(page_of(data), "What it costs")
     shown = re.findall(r"<td[^>]*>(?:<span[^>]*>)?([^<]+)", row)
-    assert shown == ["base", "0.001", "0.0111", "from 516 requests on", "-", "-", "2", "-", "-"]
+    assert shown == ["zero_shot", "0.001", "0.0111", "from 516 requests on", "-", "-", "2", "-", "-"]
 
 
 def test_the_same_files_give_the_same_page(tmp_path: Path) -> None:

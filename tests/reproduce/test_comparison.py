@@ -163,12 +163,12 @@ def test_packages_are_compared_with_the_record_and_else_with_the_pins() -> None:
 def test_params_are_compared_where_a_stage_reads_them() -> None:
     """Changed, new and gone values, each with the first stage that reads it; the threads by their own name."""
     lock = {
-        "tokenize": {"params": {"params.yaml": {"model": {"threads": 1}, "tokenize": {"max_tokens": 10}}}},
+        "tokenize": {"params": {"params.yaml": {"model": {"threads": 1}, "tokenize": {"max_seq_length": 10}}}},
         "finetune": {"params": {"params.yaml": {"model": {"threads": 1}, "finetune": {"seed": 1, "old": {"a": 1}}}}},
     }
     params = {
         "model": {"threads": 2},
-        "tokenize": {"max_tokens": 10},
+        "tokenize": {"max_seq_length": 10},
         "finetune": {"seed": 1, "new": 3},
         "other": {"a": 1},
     }

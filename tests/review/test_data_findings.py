@@ -41,7 +41,7 @@ def test_before_a_run_there_is_nothing_to_show(root: Path) -> None:
 
 def test_all_rows_are_accounted_for_and_each_fault_has_its_rows_and_its_remedy(root: Path) -> None:
     """Counts first, then what could not be read, what is set aside and what is only reported."""
-    validate.run(LABELS, changed(max_quarantined=0.5), root / "data")
+    validate.run(LABELS, changed(max_quarantined_share=0.5), root / "data")
     told = list(lines(root))
     assert told[:3] == [
         "50 rows read = 43 kept + 2 set aside + 5 unreadable",
@@ -65,7 +65,9 @@ def test_what_was_refused_is_shown_until_it_is_mended(root: Path) -> None:
         validate.run(LABELS, LIMITS, root / "data")
     assert refused(root) == found(root) == root / "data/validate/refused"
     first, second, *_ = lines(root)
-    assert first.startswith("the run stopped: validate.max_quarantined: 6 of 50 rows are bad: 5 not_json, 1 control_")
+    assert first.startswith(
+        "the run stopped: validate.max_quarantined_share: 6 of 50 rows are bad: 5 not_json, 1 control_"
+    )
     assert second == "50 rows read = 43 kept + 2 set aside + 5 unreadable"
     assert [*lines(root)][-1] == "more: data/validate/refused/report.html"
     shutil.copy(root / "data/validate/refused/report.json", root / "data/validate/report.json")

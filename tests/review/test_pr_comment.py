@@ -15,7 +15,7 @@ RELEASE: dict[str, Any] = {
     "verdict": "promote",
     "reasons": ["surely better than the base model"],
     "digests": {"adapter": "a" * 64, "test": "t" * 64},
-    "metrics": {"arms": {"base": {"accuracy": METRIC}, "fine-tuned": {"accuracy": METRIC, "macro_f1": METRIC}}},
+    "metrics": {"arms": {"zero_shot": {"accuracy": METRIC}, "fine-tuned": {"accuracy": METRIC, "macro_f1": METRIC}}},
 }
 NOTHING = dict.fromkeys(WORDS, 0)
 PAIRS: dict[str, Any] = {

@@ -61,7 +61,7 @@ def write_rows(root: Path, number: int) -> None:
 
 def write_golden(root: Path, *rows: dict[str, Any]) -> None:
     lines = [{"system": "Sort it."}, *rows] if rows else []
-    (root / "data/golden.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    (root / "data/golden_tokens.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_commit_before_the_first_run_has_no_release_and_that_is_told(project: 
     text, commit = html.unescape(review(project, whole)), whole[:12]
     assert f"\n<code>{commit}</code> → <code>now</code>\n" in text
     assert f"<code>commit {commit}: has no dvc.lock, so it names no release; commit it after a run</code>" in text
-    assert f"<code>commit {commit}: has no data/golden.jsonl</code>" in text
+    assert f"<code>commit {commit}: has no data/golden_tokens.jsonl</code>" in text
     assert f"<code>{whole}: no pairs are kept there; expected dvc.lock with data/ingest/pairs.parquet; name a" in text
     assert "| not known | 0.310 (0.100 to 0.900, n=31) |" in text
 

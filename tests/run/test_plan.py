@@ -82,12 +82,12 @@ def test_knowledge_outside_the_project_is_refused(root: Path, tmp_path: Path) ->
     """A baseline may look things up only where git or DVC keeps them."""
     copy = shutil.copytree(root, tmp_path / "copy", symlinks=True)
     text = (copy / "params.yaml").read_text(encoding="utf-8")
-    outside = text.replace("knowledge: data/knowledge", "knowledge: ../wiki")
+    outside = text.replace("rag_folder: data/knowledge", "rag_folder: ../wiki")
     (copy / "params.yaml").write_text(outside, encoding="utf-8")
     with pytest.raises(Problem) as caught:
         make_plan(copy, None, None)
     assert str(caught.value) == (
-        "params.yaml: baselines.knowledge: lies outside the project, where neither git nor DVC keeps it; got ../wiki; put "  # noqa: E501
+        "params.yaml: baselines.rag_folder: lies outside the project, where neither git nor DVC keeps it; got ../wiki; put "  # noqa: E501
         "the files into data/knowledge"
     )
 

@@ -64,7 +64,7 @@ class Crowned:
 def crowned(place: Path) -> Iterator[Crowned]:
     """Make it; inside, the environment is its own."""
     files = {
-        "dvc.yaml": DVC_YAML, "make.py": MAKE, "data/promotions.jsonl": "", "data/golden.jsonl": "",
+        "dvc.yaml": DVC_YAML, "make.py": MAKE, "data/promotions.jsonl": "", "data/golden_tokens.jsonl": "",
         "params.yaml": (PROJECT / "params.yaml").read_text(encoding="utf-8"),
         ".gitignore": "/data/finetune/\n/data/register/\n/data/tokenize/\n/data/raw/\n/.tunesmith/\n",
     }  # fmt: skip

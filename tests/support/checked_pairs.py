@@ -19,7 +19,12 @@ from tests.support.paths import PROJECT
 
 GIVEN = load_params(PROJECT / "params.yaml").validate
 LIMITS = GIVEN.model_copy(
-    update={"max_prompt_chars": 1000, "max_completion_chars": 50, "max_quarantined": 0.1, "near_duplicate": 0.9}
+    update={
+        "max_prompt_chars": 1000,
+        "max_completion_chars": 50,
+        "max_quarantined_share": 0.1,
+        "near_duplicate_similarity": 0.9,
+    }
 )
 LABELS = Prompt(task="labels", system="")
 
@@ -65,7 +70,7 @@ class Found:
         tested: Tested = NOTHING,
     ) -> None:
         reader = Reader(validate.salt, (), validate.languages)
-        near = near_duplicates(reader.texts([batch_of(pairs)]), validate.near_duplicate, tested.grams)
+        near = near_duplicates(reader.texts([batch_of(pairs)]), validate.near_duplicate_similarity, tested.grams)
         self.pairs = pairs
         self.judged = judge(reader.columns(), near, tested.prompts, validate, unread, labels=labels)
         self.sides, self.findings, self.why = self.judged.sides, self.judged.findings, self.judged.why

@@ -24,7 +24,13 @@ TERMS = Terms(resamples=200, seed=1, confidence=0.95, equivalent=0.02)
 
 def rule(**replaced: Any) -> Register:
     """The gate's rule: no least gain, 95 %, as good within two points, a fifth of a label; or as it is told."""
-    usual = {"min_gain": 0.0, "confidence": 0.95, "equivalent": 0.02, "max_class_loss": 0.2, "max_decisions": 20}
+    usual = {
+        "min_gain": 0.0,
+        "confidence": 0.95,
+        "non_inferiority_margin": 0.02,
+        "max_label_regression": 0.2,
+        "max_holdout_uses": 20,
+    }
     return Register(**{**GIVEN.model_dump(), **usual, **replaced})
 
 
@@ -61,7 +67,7 @@ def written(expected: Sequence[str], scores: Mapping[str, Scores], register: Reg
 
 def answered(expected: Sequence[str], answers: Mapping[str, list[str]], register: Register) -> Any:
     """What evaluate would write of arms with these answers."""
-    terms = Terms(TERMS.resamples, TERMS.seed, register.confidence, register.equivalent)
+    terms = Terms(TERMS.resamples, TERMS.seed, register.confidence, register.non_inferiority_margin)
     test = [Pair((Message("user", "?"),), want, "a", row, None, b"") for row, want in enumerate(expected)]
     arms = {
         name: marked("labels", test, [Answer(text, free=True, held=True) for text in of_arm], ())

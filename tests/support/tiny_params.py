@@ -20,11 +20,11 @@ from tests.support.paths import PROJECT
 
 SMALL: dict[str, dict[str, Any]] = {
     "prompt": {"system": SYSTEM},
-    "validate": {"max_quarantined": 0.05, "near_duplicate": 1.0},
-    "tokenize": {"max_tokens": 100},
-    "baselines": {"which": ["base"], "timed_rows": 1},
-    "finetune": {"rank": 4, "alpha": 8, "epochs": 2, "batch_rows": 4, "learning_rate": 0.03},
-    "evaluate": {"batch_rows": 4, "max_new_tokens": 8, "resamples": 200},
+    "validate": {"max_quarantined_share": 0.05, "near_duplicate_similarity": 1.0},
+    "tokenize": {"max_seq_length": 100},
+    "baselines": {"enabled": ["zero_shot"], "latency_rows": 1},
+    "finetune": {"rank": 4, "alpha": 8, "epochs": 2, "batch_size": 4, "learning_rate": 0.03},
+    "evaluate": {"batch_size": 4, "max_new_tokens": 8, "bootstrap_resamples": 200},
 }
 COLOURS = {"sky": "blue", "sea": "blue", "lake": "blue", "ice": "blue", "grass": "green", "rose": "red"}
 ROWS = [(f"what colour is the {thing} on day {day}?", colour) for day in range(10) for thing, colour in COLOURS.items()]
@@ -81,7 +81,7 @@ def finished(base: Path) -> tuple[Params, Path]:
 def judged(params: Params) -> baselines.Judged:
     """What the baselines go by, of other sections than theirs."""
     evaluate = params.evaluate
-    return baselines.Judged(params.register.metric, evaluate.rules, evaluate.max_new_tokens, evaluate.batch_rows)
+    return baselines.Judged(params.register.metric, evaluate.rules, evaluate.max_new_tokens, evaluate.batch_size)
 
 
 def crown(data: Path, release: dict[str, Any]) -> None:

@@ -21,10 +21,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "model": {"sha256": None, "threads": 1},
     "prompt": {"task": "labels", "system": "Name the colour."},
     "ingest": {"folder": "data/raw"},
-    "validate": {"near_duplicate": 1.0},
-    "baselines": {"which": ["base"], "timed_rows": 1},
-    "finetune": {"rank": 4, "alpha": 8, "epochs": 2, "batch_rows": 4, "learning_rate": 0.03},
-    "evaluate": {"batch_rows": 8, "max_new_tokens": 8, "resamples": 200, "rules": []},
+    "validate": {"near_duplicate_similarity": 1.0},
+    "baselines": {"enabled": ["zero_shot"], "latency_rows": 1},
+    "finetune": {"rank": 4, "alpha": 8, "epochs": 2, "batch_size": 4, "learning_rate": 0.03},
+    "evaluate": {"batch_size": 8, "max_new_tokens": 8, "bootstrap_resamples": 200, "rules": []},
     "register": {"name": NAME, "metric": "accuracy", "min_gain": 0.0},
 }
 SOURCE = {**PLAIN, "path": "colours.jsonl"}

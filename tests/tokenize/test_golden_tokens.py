@@ -30,7 +30,7 @@ from pipeline.tokenize.golden_tokens import (
 from pipeline.tokenize.samples import KINDS
 from tests.support.chat import CHATML, SYSTEM
 
-TERMS = Terms("wheel://a", "0" * 64, "digest", SYSTEM, "all")
+TERMS = Terms("wheel://a", "0" * 64, "digest", SYSTEM, "all_assistant_turns")
 
 
 def pair(*turns: tuple[str, str], completion: str = "blue") -> Pair:
@@ -108,8 +108,8 @@ def test_a_file_that_is_no_contract_is_refused(tmp_path: Path, text: str) -> Non
     (tmp_path / GOLDEN).write_text(text, encoding="utf-8")
     with pytest.raises(Problem) as caught:
         read_contract(tmp_path / GOLDEN)
-    assert str(caught.value).startswith("data/golden.jsonl: is not what `tunesmith accept-contract` writes: ")
-    assert str(caught.value).endswith("; bring it back with `git checkout data/golden.jsonl`, or accept anew")
+    assert str(caught.value).startswith("data/golden_tokens.jsonl: is not what `tunesmith accept-contract` writes: ")
+    assert str(caught.value).endswith("; bring it back with `git checkout data/golden_tokens.jsonl`, or accept anew")
 
 
 def test_tokens_that_were_accepted_pass(contract: Contract, renderer: Renderer) -> None:
@@ -127,7 +127,7 @@ def test_another_template_is_shown_and_stops(
     with pytest.raises(Problem) as caught:
         hold(contract, TERMS, other)
     assert str(caught.value) == (
-        "data/golden.jsonl row 1 (one turn): its tokens are not those that were accepted: "
+        "data/golden_tokens.jsonl row 1 (one turn): its tokens are not those that were accepted: "
         f"token {place} was {line_end} 'Ċ', and is {blank} 'Ġ'; "
         "go back to the tokenizer, template and packages of then; or accept the change with `tunesmith accept-contract`"
     )
@@ -152,7 +152,7 @@ def test_another_text_of_the_same_tokens_stops_too(contract: Contract, tokenizer
     with pytest.raises(Problem) as caught:
         hold(other, TERMS, tokenizer)
     assert str(caught.value) == (
-        "data/golden.jsonl row 1 (one turn): its text is not the one that was accepted, though its tokens are; "
+        "data/golden_tokens.jsonl row 1 (one turn): its text is not the one that was accepted, though its tokens are; "
         "go back to the tokenizer, template and packages of then; or accept the change with `tunesmith accept-contract`"
     )
 
@@ -172,8 +172,8 @@ def test_another_base_model_of_params_is_not_held_to_it(
     ("chosen", "named"),
     [
         ({"system": "Say it."}, "system"),
-        ({"supervise": "last"}, "supervise"),
-        ({"system": "", "supervise": "last"}, "system and supervise"),
+        ({"train_on": "completion"}, "train_on"),
+        ({"system": "", "train_on": "completion"}, "system and train_on"),
     ],
 )
 def test_other_words_of_params_leave_it_in_force(
@@ -192,14 +192,14 @@ def test_the_stage_stops_before_it_writes(
 ) -> None:
     """A base model whose template changed under the name that params give it leaves nothing behind."""
     own = shutil.copytree(base, tmp_path / "own")
-    params = make_params(**{"model.source": str(own), "tokenize.supervise": "all"})
+    params = make_params(**{"model.source": str(own), "tokenize.train_on": "all_assistant_turns"})
     assert accept(params, data) == ["6 pairs accepted for the first time"]
     tokenize.run(params.model, params.prompt, params.tokenize, data)
     assert read_json(data / "tokenize" / "report.json")["contract"] == "6 pairs have the tokens that were accepted"
     shutil.rmtree(data / "tokenize")
     template = own / "chat_template.jinja"
     template.write_text(template.read_text(encoding="utf-8").replace("\n", " ", 1), encoding="utf-8")
-    with pytest.raises(Problem, match=r"^data/golden\.jsonl row 1 "):
+    with pytest.raises(Problem, match=r"^data/golden_tokens\.jsonl row 1 "):
         tokenize.run(params.model, params.prompt, params.tokenize, data)
     assert not (data / "tokenize").exists()
 
@@ -210,14 +210,16 @@ def test_accepting_again_says_what_it_changes(data: Path, make_params: Callable[
     first = (data / GOLDEN).read_bytes()
     assert accept(make_params(), data) == ["0 pairs come in, 0 go out, 6 stay"]
     assert (data / GOLDEN).read_bytes() == first
-    told = accept(make_params(**{"tokenize.supervise": "all"}), data)
+    told = accept(make_params(**{"tokenize.train_on": "all_assistant_turns"}), data)
     assert told[:3] == [
-        "supervise: 'last' -> 'all'", "0 pairs come in, 0 go out, 6 stay", "--- row 4, accepted",
+        "train_on: 'completion' -> 'all_assistant_turns'", "0 pairs come in, 0 go out, 6 stay", "--- row 4, accepted",
     ]  # fmt: skip
     learnt = [line.split()[-1].strip("'") for line in told if line.startswith("+learnt")]
     assert ("".join(learnt[:-1]), learnt[-1]) == ("yes?", "<|im_end|>")
     write_pairs(data / "validate" / "train.parquet", [ODD["long"]])
-    assert accept(make_params(**{"tokenize.supervise": "all"}), data) == ["0 pairs come in, 5 go out, 1 stay"]
+    assert accept(make_params(**{"tokenize.train_on": "all_assistant_turns"}), data) == [
+        "0 pairs come in, 5 go out, 1 stay"
+    ]
 
 
 def test_without_training_rows_there_is_nothing_to_accept(tmp_path: Path, make_params: Callable[..., Params]) -> None:
@@ -237,7 +239,7 @@ def test_a_template_that_refuses_what_was_accepted_is_named_with_its_row(
         hold(contract, TERMS, with_template(tokenizer, refusal + CHATML))
     line = str(caught.value)
     assert line.startswith(
-        "data/golden.jsonl row 3 (several turns): cannot be rendered as it was accepted: model.source: "
+        "data/golden_tokens.jsonl row 3 (several turns): cannot be rendered as it was accepted: model.source: "
     )
     assert line.endswith("; or accept the change with `tunesmith accept-contract`")
 
@@ -246,6 +248,8 @@ def test_a_contract_that_cannot_be_read_can_be_accepted_anew(data: Path, make_pa
     """What was there is told to be lost."""
     (data / GOLDEN).write_text("<<<<<<< HEAD\n", encoding="utf-8")
     lost, first = accept(make_params(), data)
-    assert lost.startswith("what was there is lost: data/golden.jsonl: is not what `tunesmith accept-contract` writes")
+    assert lost.startswith(
+        "what was there is lost: data/golden_tokens.jsonl: is not what `tunesmith accept-contract` writes"
+    )
     assert first == "6 pairs accepted for the first time"
     assert accept(make_params(), data) == ["0 pairs come in, 0 go out, 6 stay"]

@@ -30,7 +30,7 @@ from pipeline.tokenize.parallel import Encoder, encode_some
 from tests.support.chat import SYSTEM
 
 LONG = "a very long answer " * 40
-LIMITS = {"tokenize.max_tokens": 200, "tokenize.max_too_long": 0.1}
+LIMITS = {"tokenize.max_seq_length": 200, "tokenize.max_too_long_share": 0.1}
 
 
 def long_pair(row: int) -> Pair:
@@ -102,7 +102,7 @@ def test_the_limit_itself_is_not_too_long(
     length = len(row[1].input_ids)
     with quarantine_writer(tmp_path / "aside.parquet") as aside:
         fits, one_less = (
-            tokenize.Account(Tokenize(max_tokens=limit, max_too_long=0, supervise="last"), aside)
+            tokenize.Account(Tokenize(max_seq_length=limit, max_too_long_share=0, train_on="completion"), aside)
             for limit in (length, length - 1)
         )
         assert list(fits.kept([row])) == [(pairs[0].id, row[1])]
@@ -111,16 +111,16 @@ def test_the_limit_itself_is_not_too_long(
     assert (told.row, told.detail) == (pairs[0].row, f"{length} tokens, limit {length - 1}")
 
 
-@pytest.mark.parametrize("supervise", ["last", "all"])
+@pytest.mark.parametrize("train_on", ["completion", "all_assistant_turns"])
 def test_every_answer_of_a_conversation_is_supervised_if_params_say_so(
-    data: Path, pairs: list[Pair], make_params: Callable[..., Params], supervise: str
+    data: Path, pairs: list[Pair], make_params: Callable[..., Params], train_on: str
 ) -> None:
     """With `all` those within the prompt too; the tokens are the same either way."""
     talk = (Message("user", "hello"), Message("assistant", "yes?"), Message("user", "the sky?"))
     write_pairs(data / "validate" / "train.parquet", [replace(pairs[0], messages=talk), pairs[1]])
-    run(make_params(**{"tokenize.supervise": supervise}), data)
+    run(make_params(**{"tokenize.train_on": train_on}), data)
     (_, several), (_, one) = read_tokens(data / "tokenize" / "train.arrow")
-    assert (len(several.earlier), one.earlier) == ({"last": 0, "all": 1}[supervise], ())
+    assert (len(several.earlier), one.earlier) == ({"completion": 0, "all_assistant_turns": 1}[train_on], ())
     told = read_json(data / "tokenize" / "report.json")["splits"]["train"]
     assert told["supervised"] == len(several.supervised_ids) + len(one.supervised_ids)
 
@@ -143,15 +143,15 @@ def test_more_rows_that_are_too_long_than_params_allow_stop_the_run(
 ) -> None:
     """Two of 32 may be too long, or the stage names them and leaves no folder."""
     write_pairs(data / "validate" / "test.parquet", read_pairs(data / "validate" / "test.parquet")[:10])
-    params = make_params(**LIMITS | {"tokenize.max_too_long": share})
+    params = make_params(**LIMITS | {"tokenize.max_too_long_share": share})
     if share == 0.0625:
         run(params, data)
         return
     with pytest.raises(Problem) as caught:
         run(params, data)
     assert str(caught.value) == (
-        "tokenize.max_tokens: 2 of 32 train rows have more than 200 tokens; expected at most 1 (0.0624 of them); "
-        "got long.jsonl row 1, long.jsonl row 2; raise it, shorten those rows, or raise tokenize.max_too_long"
+        "tokenize.max_seq_length: 2 of 32 train rows have more than 200 tokens; expected at most 1 (0.0624 of them); "
+        "got long.jsonl row 1, long.jsonl row 2; raise it, shorten those rows, or raise tokenize.max_too_long_share"
     )
     assert not (data / "tokenize").exists()
 
@@ -162,9 +162,9 @@ def test_of_many_rows_that_are_too_long_the_first_are_named(data: Path, make_par
     with pytest.raises(Problem) as caught:
         run(make_params(**LIMITS), data)
     assert str(caught.value) == (
-        "tokenize.max_tokens: 7 of 7 test rows have more than 200 tokens; expected at most 0 (0.1 of them); "
+        "tokenize.max_seq_length: 7 of 7 test rows have more than 200 tokens; expected at most 0 (0.1 of them); "
         "got long.jsonl row 1, long.jsonl row 2, long.jsonl row 3, long.jsonl row 4, long.jsonl row 5, ...; "
-        "raise it, shorten those rows, or raise tokenize.max_too_long"
+        "raise it, shorten those rows, or raise tokenize.max_too_long_share"
     )
 
 

@@ -211,8 +211,8 @@ def test_the_held_out_results_are_numbers_of_the_run(run: Run) -> None:
     """MLflow takes every measure of every arm, each gain with the end that the gate reads, and the number of rows."""
     measure = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}
     gain = {"metric": "rules", "difference": 0.375, "low": -0.125, "high": 0.625, "n": 8, "p_value": 0.5}
-    arms = {arm: {"rules": measure, "rule:no-price_1.x": measure} for arm in ("base", "fine-tuned", "champion")}
-    told = results({"arms": arms, "comparisons": {"base": gain, "champion": gain}, "n": 8})
+    arms = {arm: {"rules": measure, "rule:no-price_1.x": measure} for arm in ("zero_shot", "fine-tuned", "champion")}
+    told = results({"arms": arms, "comparisons": {"zero_shot": gain, "champion": gain}, "n": 8})
     client(run.root).log_batch(run.id, metrics=told)
     found = client(run.root).get_run(run.id).data.metrics
     assert {f"{arm}/{name}" for arm, measures in arms.items() for name in measures} < set(found)
@@ -236,7 +236,7 @@ def test_what_the_numbers_are_made_of_are_tables_of_the_run(run: Run) -> None:
         "reliability": [{"from": 0.9, "to": 1.0, "probability": 0.95, "right": half}],
     }
     for _ in range(2):
-        for name, table in tables({"base": {"fields": {"a[0]": half}}, "fine-tuned": labels}).items():
+        for name, table in tables({"zero_shot": {"fields": {"a[0]": half}}, "fine-tuned": labels}).items():
             run.table(table, f"evaluation/{name}.json")
     connected = client(run.root)
     told = {
@@ -247,7 +247,7 @@ def test_what_the_numbers_are_made_of_are_tables_of_the_run(run: Run) -> None:
         "classes": [["fine-tuned", "$5 % off", name, 0.5, 0.25, 0.75, 8] for name in ("recall", "f1")],
         "confusion": [["fine-tuned", "$5 % off", "$5 % off", 4], ["fine-tuned", "$5 % off", "other", 4]],
         "reliability": [["fine-tuned", 0.9, 1.0, 0.95, 0.5, 0.25, 0.75, 8]],
-        "fields": [["base", "a[0]", 0.5, 0.25, 0.75, 8]],
+        "fields": [["zero_shot", "a[0]", 0.5, 0.25, 0.75, 8]],
     }
     assert tables({"fine-tuned": {}}) == {}
 

@@ -32,7 +32,7 @@ def test_a_share_itself_is_allowed() -> None:
     """Shares are compared in thousandths, whatever their fraction is in binary."""
     for share in (0.29, 0.57, 0.58, 0.9, 1.0):
         (check,) = [
-            c for c in checks_of(RULES.model_copy(update={"max_label_share": share})) if c.reason == "common_label"
+            c for c in checks_of(RULES.model_copy(update={"max_label_share": share})) if c.reason == "dominant_label"
         ]
         assert check.most == round(1000 * share)
         assert drift_check(RULES.model_copy(update={"max_drift": share})).most == round(1000 * share)

@@ -81,13 +81,13 @@ def test_prompts_on_two_sides_are_marked_on_the_side_that_learns() -> None:
     assert found["in_validation"].tolist() == [0, 0, 0, 0, 1, 0]
 
 
-@pytest.mark.parametrize(("given", "name"), [(DRAWN, "near_drawn"), (TEST, "near_test")])
+@pytest.mark.parametrize(("given", "name"), [(DRAWN, "near_heldout"), (TEST, "near_test")])
 def test_neighbours_across_the_split_are_marked_on_the_side_that_learns(given: int, name: str) -> None:
     """Apart for a test set that a source gives and for one that was drawn; a row set aside has no neighbours."""
     sides = np.array([TEST, TRAIN, VALIDATION, TRAIN, TRAIN, TRAIN])
     told = apart(given=np.array([given] + [DRAWN] * 5))
     found = neighbour_columns(told, near((0, 1), (0, 2), (3, 4)), sides, ALL, set())
-    other = ({"near_drawn", "near_test"} - {name}).pop()
+    other = ({"near_heldout", "near_test"} - {name}).pop()
     assert found[name].tolist() == [0, 1, 1, 0, 0, 0]
     assert found[other].tolist() == [0] * 6
     assert not neighbour_columns(told, near((0, 1), (0, 2)), sides, np.arange(6) > 0, set())[name].any()
@@ -98,10 +98,10 @@ def test_what_one_step_sets_aside_is_no_neighbour_in_the_next() -> None:
     sides = np.array([TEST, VALIDATION, TRAIN, TRAIN, TRAIN, TRAIN])
     chain = near((0, 1), (1, 2), (2, 3))
     kept = neighbour_columns(apart(), chain, sides, ALL, set())
-    assert kept["near_drawn"].tolist() == [0, 1, 1, 0, 0, 0]
+    assert kept["near_heldout"].tolist() == [0, 1, 1, 0, 0, 0]
     assert kept["near_copies"].tolist() == [0, 0, 0, 1, 0, 0]
-    aside = neighbour_columns(apart(), chain, sides, ALL, {"near_drawn"})
-    assert aside["near_drawn"].tolist() == [0, 1, 0, 0, 0, 0]
+    aside = neighbour_columns(apart(), chain, sides, ALL, {"near_heldout"})
+    assert aside["near_heldout"].tolist() == [0, 1, 0, 0, 0, 0]
     assert aside["near_copies"].tolist() == [0, 0, 0, 1, 0, 0]
     copied = columns(completions=np.array([0, 0, 1, 0, 1, 2]))
     assert (
@@ -112,7 +112,7 @@ def test_what_one_step_sets_aside_is_no_neighbour_in_the_next() -> None:
 def test_validation_is_kept_from_training_too() -> None:
     """A training row near a validation row is marked, a validation row near a training row is not."""
     sides = np.array([VALIDATION, TRAIN, TRAIN, TRAIN, TRAIN, TEST])
-    assert neighbour_columns(apart(), near((0, 3)), sides, ALL, set())["near_drawn"].tolist() == [0, 0, 0, 1, 0, 0]
+    assert neighbour_columns(apart(), near((0, 3)), sides, ALL, set())["near_heldout"].tolist() == [0, 0, 0, 1, 0, 0]
 
 
 def test_a_prompt_has_as_many_answers_as_different_ones() -> None:

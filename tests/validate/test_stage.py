@@ -283,7 +283,7 @@ def test_what_becomes_of_a_row_is_said_in_params(action: str) -> None:
 def test_a_training_row_near_a_drawn_one_is_set_aside() -> None:
     """Whichever side each is drawn for by itself, no two rows that are nearly the same end on both sides."""
     pairs = [pair(f"{LONG[: 40 + n]}{mark}", "yes", row=n) for n in range(50) for mark in ("", " now", " soon")]
-    found = Found(pairs, changed(near_duplicate=0.8))
+    found = Found(pairs, changed(near_duplicate_similarity=0.8))
     kept = [(row.prompt, side) for row, side, why in zip(pairs, found.sides, found.why, strict=True) if why == KEPT]
     kept = list({folded(prompt): (prompt, side) for prompt, side in kept}.values())
     near = near_duplicates([folded(prompt) for prompt, _ in kept], 0.8)
@@ -293,7 +293,7 @@ def test_a_training_row_near_a_drawn_one_is_set_aside() -> None:
         sides[a] == sides[b] or "train" not in (sides[a], sides[b])
         for a, b in zip(near.first, near.second, strict=True)
     )
-    assert "near_drawn" in {reason for reason, _ in found.bad}
+    assert "near_heldout" in {reason for reason, _ in found.bad}
 
 
 @pytest.mark.parametrize("action", ["warn", "quarantine"])
@@ -308,7 +308,8 @@ def test_a_training_row_near_the_given_test_set_is_reported_or_set_aside(action:
     found = Found(
         pairs,
         changed(
-            near_duplicate=0.8, checks=LIMITS.checks.model_copy(update={"near_test": action, "also_in_test": "off"})
+            near_duplicate_similarity=0.8,
+            checks=LIMITS.checks.model_copy(update={"near_test": action, "also_in_test": "off"}),
         ),
     )
     assert found.found("near_test") == [40]
@@ -319,7 +320,7 @@ def test_rows_in_are_rows_kept_and_rows_set_aside(
     ingested: Callable[..., Path], make_params: Callable[..., Params]
 ) -> None:
     """The report accounts for every row from the file on, and each kept row is on one side, unchanged."""
-    params = make_params(**{"validate.max_quarantined": 0.1, "validate.near_duplicate": 1.0})
+    params = make_params(**{"validate.max_quarantined_share": 0.1, "validate.near_duplicate_similarity": 1.0})
     pairs = [*questions(100), pair("question 7", "no", row=100), pair("", "yes", row=101)]
     data = ingested(pairs, BROKEN)
     run(params.prompt, params.validate, data)
@@ -357,9 +358,9 @@ def test_free_texts_are_no_labels(ingested: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("pairs", "unread", "opening"),
     [
-        (questions(20), BROKEN, "validate.max_quarantined: 3 of 23 rows are bad: 2 duplicate, 1 not_json;"),
+        (questions(20), BROKEN, "validate.max_quarantined_share: 3 of 23 rows are bad: 2 duplicate, 1 not_json;"),
         ([*questions(7), *[pair("")] * 3], [],
-         "validate.max_quarantined: 3 of 10 rows are bad: 3 empty_prompt;"),
+         "validate.max_quarantined_share: 3 of 10 rows are bad: 3 empty_prompt;"),
         ([*questions(40, split="train"), pair("z", "new", split="test")], [],
          "the test split: labels that no training row has: 'new' (1 rows);"),
     ],
@@ -383,7 +384,7 @@ def test_what_was_refused_goes_when_it_is_mended(ingested: Callable[..., Path]) 
     data = ingested(questions(20), BROKEN)
     with pytest.raises(Problem):
         run(LABELS, LIMITS, data)
-    run(LABELS, changed(max_quarantined=0.5), data)
+    run(LABELS, changed(max_quarantined_share=0.5), data)
     assert not (data / "validate" / "refused").exists()
     assert (data / "validate" / "train.parquet").exists()
 
@@ -407,15 +408,13 @@ def test_what_is_masked_is_split_as_it_is_trained_on(ingested: Callable[..., Pat
     """Rows that are one pair once they are masked are copies, so that none is trained on and tested on."""
     mails = [pair(f"write to name{n}@mail{n}.example please", "yes", row=n) for n in range(40)]
     data = ingested([*questions(40), *mails])
-    checks = LIMITS.checks.model_copy(update={"personal_data": "mask"})
-    run(LABELS, changed(checks=checks, max_quarantined=0.9), data)
+    checks = LIMITS.checks.model_copy(update={"pii": "mask"})
+    run(LABELS, changed(checks=checks, max_quarantined_share=0.9), data)
     kept = [row for name in SPLITS for row in read_pairs(data / "validate" / f"{name}.parquet")]
     assert [row.prompt for row in kept if "mail" in row.prompt] == ["write to [e-mail] please"]
     aside = read_quarantine(data / "validate" / "quarantine.parquet")
     assert {(row.reason, b"@" in row.raw) for row in aside} == {("duplicate", True)}
-    (found,) = [
-        check for check in read_json(data / "validate" / "report.json")["checks"] if check["reason"] == "personal_data"
-    ]
+    (found,) = [check for check in read_json(data / "validate" / "report.json")["checks"] if check["reason"] == "pii"]
     assert (found["rows"], found["action"]) == (40, "mask")
 
 

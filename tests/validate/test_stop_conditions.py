@@ -73,7 +73,7 @@ def test_too_many_bad_rows_stop_the_run_with_counted_reasons() -> None:
     """The error says how many of how many, why, where they stand, and what to do."""
     pairs = [*questions(36), pair("", row=40), pair("", "no", row=41), pair("question 3", "no", row=42)]
     assert stopped(pairs, ["not_json"], 0.05) == (
-        "validate.max_quarantined: 3 of 40 rows are bad: 2 empty_prompt, 1 not_json; expected at most 2 (0.05 of "
+        "validate.max_quarantined_share: 3 of 40 rows are bad: 2 empty_prompt, 1 not_json; expected at most 2 (0.05 of "
         "them); got all.jsonl row 40, all.jsonl row 41; look at them with `tunesmith data`, mend them, or raise the "
         "limit"
     )
@@ -108,13 +108,13 @@ def test_a_check_that_must_hold_stops_the_run() -> None:
 def test_prompts_that_share_an_instruction_are_not_taken_for_copies() -> None:
     """Where a fifth of all rows would be left out as near-duplicates, the run stops and says what to do."""
     pairs = [pair(f"{LONG} {n}", row=n) for n in range(60)]
-    found = Found(pairs, changed(near_duplicate=0.8))
+    found = Found(pairs, changed(near_duplicate_similarity=0.8))
     with pytest.raises(Problem) as caught:
         need_difference(found.judged)
-    assert str(caught.value).startswith("validate.near_duplicate: ")
+    assert str(caught.value).startswith("validate.near_duplicate_similarity: ")
     assert str(caught.value).endswith(
         " rows are nearly the same as a held-out one; expected at most 20%; raise it; or, if the prompts share an "
-        "instruction, move that into prompt.system; or set validate.checks.near_drawn to warn"
+        "instruction, move that into prompt.system; or set validate.checks.near_heldout to warn"
     )
 
 

@@ -45,7 +45,7 @@ def test_own_words_are_shown_and_dvcs_advice_is_not(size: int) -> None:
     ("line", "kept"),
     [
         (b"Stage 'ingest' didn't change, skipping", False),
-        (b"WARNING: 'data/golden.jsonl' is empty.", False),
+        (b"WARNING: 'data/golden_tokens.jsonl' is empty.", False),
         (b"WARNING: 'data/raw' is empty.", True),
         (b"Stage 'ingest' is cached - skipping run, checking out outputs", False),
         (b"Verifying data sources in stage: 'data/raw.dvc'", False),

@@ -32,9 +32,9 @@ stages:
   finetune:
     cmd: >-
       mkdir -p data/finetune/adapter/deep data/register && cp in.txt data/finetune/adapter/deep/a && cp in.txt one.txt
-      && cp in.txt data/register/release.json && cp in.txt data/register/decided.parquet
+      && cp in.txt data/register/release.json && cp in.txt data/register/holdout_uses.parquet
     deps: [in.txt]
-    outs: [data/finetune/adapter, one.txt, data/register/release.json, data/register/decided.parquet]
+    outs: [data/finetune/adapter, one.txt, data/register/release.json, data/register/holdout_uses.parquet]
 """
 
 

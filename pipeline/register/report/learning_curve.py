@@ -31,7 +31,7 @@ def curve_part(curve: Recorded | None, release: Recorded) -> Iterator[str]:
         return
     yield "<h2>What more training rows would bring</h2>"
     if other := otherwise(curve.value, release.value):
-        yield f"<p>The learning curve in data/curve is of {other}: <code>tunesmith curve</code> measures anew.</p>"
+        yield f"<p>data/learning_curve is of {other}: <code>tunesmith curve</code> measures anew.</p>"
         return
     yield f"<p>{curve['text'].shown()}</p>"
     yield drawing(curve)
