@@ -16,7 +16,7 @@ setup: .venv/ready ## virtual environment with the pinned packages
 	@touch $@
 
 demo: setup ## the whole chain on data/demo: a fine-tuned model and where to look at it; also SET=replies, SET=decisions
-	$(BIN)/tunesmith demo '$(SET)'
+	$(BIN)/tunesmith use-demo '$(SET)'
 	$(BIN)/tunesmith run
 
 test: setup ## the tests, in less than three minutes

@@ -19,7 +19,7 @@ from typing import Any
 from bench.banking77 import SHORT, Row, rows, varied
 from bench.claims import RESULTS, Claim, in_turn
 from bench.isolated_process import Taken, alone
-from pipeline.model.base_model import fetch
+from pipeline.model.base_model import fetch_base_model
 from pipeline.params import Params
 
 PAIRS = int(os.environ.get("PAIRS", "1000000"))
@@ -69,7 +69,7 @@ def lay_out(place: Path, params: Params, pairs: Iterable[Row]) -> None:
 def runners(place: Path, params: Params) -> dict[str, tuple[Runner, str, Runner]]:
     """Name for each stage ours, its peer's name, and its peer."""
     pairs, cache = str(place / "data" / "raw" / "pairs.jsonl"), place / "datasets"
-    base = str(fetch(params.model).folder)
+    base = str(fetch_base_model(params.model).folder)
 
     def ours(stage: str) -> Runner:
         return Runner(["-m", f"pipeline.{stage}"], place)

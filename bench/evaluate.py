@@ -7,10 +7,10 @@ import torch
 
 from bench.banking77 import messages, rows, systems
 from bench.claims import Claim, in_turn
-from pipeline.generation.generate import LabelTrie, Manner, answer, generate
-from pipeline.model.adapters import load_base, settle
-from pipeline.model.base_model import fetch
-from pipeline.model.chat_template import Renderer, load_tokenizer
+from pipeline.generation.generate import GenerationConfig, LabelTrie, answer_prompts, generate_with_transformers
+from pipeline.model.adapters import load_base, seed_everything
+from pipeline.model.base_model import fetch_base_model
+from pipeline.model.chat_template import PromptEncoder, load_tokenizer
 from pipeline.params import Params
 
 ROWS = 64
@@ -18,13 +18,13 @@ ROWS = 64
 
 def claim(name: str, params: Params, rounds: int) -> Claim:
     """Measure one of the two claims; we are held to the labels, `generate` once with and once without."""
-    base = fetch(params.model)
-    settle(params.model, 1)
+    base = fetch_base_model(params.model)
+    seed_everything(params.model, 1)
     model = load_base(base.folder, params.model).eval()
-    renderer = Renderer(load_tokenizer(base.folder), systems()[name.removeprefix("evaluate-")])
+    renderer = PromptEncoder(load_tokenizer(base.folder), systems()[name.removeprefix("evaluate-")])
     found = rows("test")
     labels = sorted({label for _, label in found})
-    manner = Manner(labels, 1, params.evaluate.batch_size)
+    manner = GenerationConfig(labels, 1, params.evaluate.batch_size)
     trie, stop = LabelTrie([renderer.completion(label) for label in labels]), renderer.end_ids[-1]
 
     def prompts(turn: int) -> list[list[int]]:
@@ -36,7 +36,9 @@ def claim(name: str, params: Params, rounds: int) -> Claim:
             started = time.perf_counter()
             with torch.inference_mode():
                 for start in range(0, ROWS, manner.batch_size):
-                    generate(model, asked[start : start + manner.batch_size], held_to, stop, trie.longest)
+                    generate_with_transformers(
+                        model, asked[start : start + manner.batch_size], held_to, stop, trie.longest
+                    )
             return ROWS / (time.perf_counter() - started)
 
         return run
@@ -44,10 +46,10 @@ def claim(name: str, params: Params, rounds: int) -> Claim:
     def own(turn: int) -> float:
         asked = prompts(turn)
         started = time.perf_counter()
-        answer(model, renderer, asked, manner)
+        answer_prompts(model, renderer, asked, manner)
         return ROWS / (time.perf_counter() - started)
 
-    answer(model, renderer, prompts(0)[:4], manner)  # the first products of a process are slow
+    answer_prompts(model, renderer, prompts(0)[:4], manner)  # the first products of a process are slow
     peers = {"generate": peer(None), "generate, held to the labels": peer(trie)}
     measured = in_turn(name, "rows", own, peers, rounds)
     measured.write(torch=torch.__version__)

@@ -20,10 +20,10 @@ from bench.banking77 import messages, rows, systems
 from bench.claims import RESULTS
 from pipeline.finetune.checkpoints import Checkpoints
 from pipeline.finetune.sampler import WindowedSampler
-from pipeline.finetune.training import arguments, loss_of, optimizer_steps, train
-from pipeline.model.adapters import settle, to_train
-from pipeline.model.base_model import fetch
-from pipeline.model.chat_template import IGNORED, Encoded, Renderer, labels_of, load_tokenizer
+from pipeline.finetune.training import make_loss, optimizer_steps, train, training_arguments
+from pipeline.model.adapters import load_trainable, seed_everything
+from pipeline.model.base_model import fetch_base_model
+from pipeline.model.chat_template import IGNORE_INDEX, Encoded, PromptEncoder, load_tokenizer, training_labels
 from pipeline.params import Finetune, Model, Params
 
 disable_progress_bars()
@@ -73,19 +73,19 @@ class Trl(SFTTrainer):  # type: ignore[misc]
 
 def trl(model: Model, finetune: Finetune, encoded: Sequence[Encoded], scratch: Path) -> list[float]:
     """Train with TRL on rows that are tokenized already, from the first weights that ours begins with."""
-    base = fetch(model)
-    settle(model, finetune.seed)
-    told = arguments(finetune, optimizer_steps(len(encoded), finetune), scratch)
+    base = fetch_base_model(model)
+    seed_everything(model, finetune.seed)
+    told = training_arguments(finetune, optimizer_steps(len(encoded), finetune), scratch)
     kept = (
         "per_device_train_batch_size", "num_train_epochs", "learning_rate", "lr_scheduler_type", "warmup_steps",
         "weight_decay", "max_grad_norm", "seed", "logging_steps", "use_cpu", "output_dir",
     )  # fmt: skip
     columns = {
         "input_ids": [row.input_ids for row in encoded],
-        "completion_mask": [[int(label != IGNORED) for label in labels_of(row, 0)] for row in encoded],
+        "completion_mask": [[int(label != IGNORE_INDEX) for label in training_labels(row, 0)] for row in encoded],
     }
     trainer = Trl(
-        model=to_train(base.folder, model, finetune),
+        model=load_trainable(base.folder, model, finetune),
         args=SFTConfig(
             **{name: getattr(told, name) for name in kept}, max_length=1024, completion_only_loss=True,
             report_to="none", save_strategy="no", disable_tqdm=True, gradient_checkpointing=False, bf16=False,
@@ -103,8 +103,8 @@ def trl(model: Model, finetune: Finetune, encoded: Sequence[Encoded], scratch: P
 
 def tunesmith(model: Model, finetune: Finetune, encoded: Sequence[Encoded]) -> list[float]:
     """Train as the stage does."""
-    settle(model, finetune.seed)
-    loss = loss_of(to_train(fetch(model).folder, model, finetune), encoded, finetune)
+    seed_everything(model, finetune.seed)
+    loss = make_loss(load_trainable(fetch_base_model(model).folder, model, finetune), encoded, finetune)
     points: list[dict[str, float | int]] = []
     train(loss, encoded, [], finetune, points.append, Checkpoints(None))
     return [point["train_loss"] for point in points]
@@ -113,7 +113,7 @@ def tunesmith(model: Model, finetune: Finetune, encoded: Sequence[Encoded]) -> l
 def claim(params: Params) -> list[str]:
     """Measure the claim and put it into a line."""
     finetune = params.finetune.model_copy(update={"epochs": 1, "logging_steps": 1, "batch_size": BATCH_ROWS})
-    renderer = Renderer(load_tokenizer(fetch(params.model).folder), systems()["short"])
+    renderer = PromptEncoder(load_tokenizer(fetch_base_model(params.model).folder), systems()["short"])
     found = rows("train")[: STEPS * finetune.batch_size]
     encoded = [renderer.encode(messages(text), label) for text, label in found]
     ours = tunesmith(params.model, finetune, encoded)

@@ -12,11 +12,11 @@ import torch
 from bench.banking77 import messages, rows, systems
 from bench.claims import RESULTS
 from pipeline.estimate import run
-from pipeline.estimate.token_counts import count
-from pipeline.finetune.training import loss_of
-from pipeline.model.adapters import settle, to_train
-from pipeline.model.base_model import fetch
-from pipeline.model.chat_template import Encoded, Renderer, load_tokenizer
+from pipeline.estimate.token_counts import count_tokens
+from pipeline.finetune.training import make_loss
+from pipeline.model.adapters import load_trainable, seed_everything
+from pipeline.model.base_model import fetch_base_model
+from pipeline.model.chat_template import Encoded, PromptEncoder, load_tokenizer
 from pipeline.params import Params
 
 CASES = ((1024, 16, False), (4096, 16, False), (4096, 16, True), (16384, 32, True))
@@ -29,15 +29,17 @@ MIB = run.MIB
 def peak(params: Params, encoded: Sequence[Encoded], steps: int) -> tuple[float, float, float]:
     """Train so many steps, a batch each: MiB at most, held after the first fifth of the steps, held at their end."""
     finetune = params.finetune
-    settle(params.model, 1)
-    loss = loss_of(to_train(fetch(params.model).folder, params.model, finetune), encoded, finetune).train()
-    optimizer = torch.optim.AdamW(run.trained(loss), lr=finetune.learning_rate, fused=True)
-    batches, held = count(encoded, loss, finetune).steps, 0.0
+    seed_everything(params.model, 1)
+    loss = make_loss(
+        load_trainable(fetch_base_model(params.model).folder, params.model, finetune), encoded, finetune
+    ).train()
+    optimizer = torch.optim.AdamW(run.trainable_parameters(loss), lr=finetune.learning_rate, fused=True)
+    batches, held = count_tokens(encoded, loss, finetune).steps, 0.0
     for number in range(steps):
-        run.take(batches[number % len(batches)], loss, optimizer, finetune)
+        run.timed_step(batches[number % len(batches)], loss, optimizer, finetune)
         if number == steps // 5:
             held = psutil.Process().memory_info().rss / MIB
-    return run.peak() / MIB, held, psutil.Process().memory_info().rss / MIB
+    return run.peak_memory() / MIB, held, psutil.Process().memory_info().rss / MIB
 
 
 def apart(params: Params, encoded: Sequence[Encoded], steps: int) -> tuple[float, float, float]:
@@ -48,8 +50,8 @@ def apart(params: Params, encoded: Sequence[Encoded], steps: int) -> tuple[float
 
 def claim(params: Params) -> list[str]:
     """Measure the claim and put it into lines."""
-    tokenizer = load_tokenizer(fetch(params.model).folder)
-    told = {prompt: Renderer(tokenizer, system) for prompt, system in systems().items()}
+    tokenizer = load_tokenizer(fetch_base_model(params.model).folder)
+    told = {prompt: PromptEncoder(tokenizer, system) for prompt, system in systems().items()}
     found = rows("train")
 
     def with_finetune(**other: object) -> Params:

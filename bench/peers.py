@@ -47,7 +47,7 @@ def row_tests() -> dict[str, Callable[[str], bool]]:
     """List our checks of a text as functions of it, by name: whether it is good."""
     from ftfy.badness import badness  # noqa: PLC0415
 
-    from pipeline.validate.pii import KINDS, spans_of  # noqa: PLC0415
+    from pipeline.validate.pii import PII_PATTERNS, find_spans  # noqa: PLC0415
 
     controls, markup, seen = re.compile(CONTROLS), re.compile(MARKUP), re.compile(r"\S")
     return {
@@ -56,7 +56,7 @@ def row_tests() -> dict[str, Callable[[str], bool]]:
         "controls": lambda text: not controls.search(text),
         "markup": lambda text: not markup.search(text),
         "mojibake": lambda text: not badness(text),
-        **{name: lambda text, kind=kind: not spans_of(kind, text) for name, kind in KINDS.items()},
+        **{name: lambda text, kind=kind: not find_spans(kind, text) for name, kind in PII_PATTERNS.items()},
     }
 
 

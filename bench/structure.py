@@ -69,8 +69,9 @@ def stray_modules(root: Path) -> dict[str, list[str]]:
     stages = list(read_yaml(root / "dvc.yaml")["stages"])
     homes = {stage: {name for name in modules if re.match(rf"pipeline\.{stage}(\.|$)", name)} for stage in stages}
     reached = {stage: reach(graph, home) for stage, home in homes.items()}
+    above = [imports_of(tree, modules) for tree in parse_modules(root, "flows").values()]
     others = {
-        stage: set().union(*(reached[other] for other in stages if other != stage), *tools(graph, homes))
+        stage: set().union(*(reached[other] for other in stages if other != stage), *tools(graph, homes), *above)
         for stage in stages
     }
     packages = {name for name in modules if any(other.startswith(f"{name}.") for other in modules)}

@@ -23,11 +23,11 @@ from bench.banking77 import messages, rows, systems
 from bench.claims import Claim, gemm_peak, in_turn
 from pipeline.finetune.checkpoints import Checkpoints
 from pipeline.finetune.loss import shared_prefix
-from pipeline.finetune.trainer import PairTrainer, Progress, Rows, passes
-from pipeline.finetune.training import arguments, loss_of, optimizer_steps
-from pipeline.model.adapters import load_base, settle, to_train
-from pipeline.model.base_model import fetch
-from pipeline.model.chat_template import IGNORED, Encoded, Renderer, labels_of, load_tokenizer
+from pipeline.finetune.trainer import EncodedDataset, PairTrainer, TrainingProgress, micro_batches
+from pipeline.finetune.training import make_loss, optimizer_steps, training_arguments
+from pipeline.model.adapters import load_base, load_trainable, seed_everything
+from pipeline.model.base_model import fetch_base_model
+from pipeline.model.chat_template import IGNORE_INDEX, Encoded, PromptEncoder, load_tokenizer, training_labels
 from pipeline.params import Params
 
 disable_progress_bars()
@@ -71,11 +71,11 @@ def timed(trainer: Any, count: int) -> float:
 
 def trl(params: Params, encoded: Sequence[Encoded], scratch: Path, together: int, **more: Any) -> float:
     """Train with TRL, so many rows at once."""
-    finetune, base = params.finetune, fetch(params.model)
-    settle(params.model, 1)
+    finetune, base = params.finetune, fetch_base_model(params.model)
+    seed_everything(params.model, 1)
     columns = {
         "input_ids": [row.input_ids for row in encoded],
-        "completion_mask": [[int(label != IGNORED) for label in labels_of(row, 0)] for row in encoded],
+        "completion_mask": [[int(label != IGNORE_INDEX) for label in training_labels(row, 0)] for row in encoded],
     }
     config = SFTConfig(
         output_dir=str(scratch), per_device_train_batch_size=together,
@@ -96,15 +96,15 @@ def trl(params: Params, encoded: Sequence[Encoded], scratch: Path, together: int
 
 def tunesmith(params: Params, encoded: Sequence[Encoded], scratch: Path, **other: Any) -> tuple[float, float]:
     """Train with our trainer: rows per second, and FLOP per row that the gradients need."""
-    base = fetch(params.model)
+    base = fetch_base_model(params.model)
     finetune = params.finetune.model_copy(update={"epochs": 2, **other})
     torch.compiler.reset()
-    settle(params.model, 1)
-    loss = loss_of(to_train(base.folder, params.model, finetune), encoded, finetune)
+    seed_everything(params.model, 1)
+    loss = make_loss(load_trainable(base.folder, params.model, finetune), encoded, finetune)
     trainer = PairTrainer(
-        Checkpoints(None), Progress(), length_window=finetune.length_window, model=loss,
-        args=arguments(finetune, optimizer_steps(len(encoded), finetune), scratch),
-        train_dataset=Rows(encoded), data_collator=passes(loss, finetune.micro_batch_tokens),
+        Checkpoints(None), TrainingProgress(), length_window=finetune.length_window, model=loss,
+        args=training_arguments(finetune, optimizer_steps(len(encoded), finetune), scratch),
+        train_dataset=EncodedDataset(encoded), data_collator=micro_batches(loss, finetune.micro_batch_tokens),
     )  # fmt: skip
     return timed(trainer, len(encoded)), needed(loss, encoded, params.finetune.batch_size)
 
@@ -131,7 +131,9 @@ def needed(loss: Any, rows: Sequence[Encoded], batch_size: int) -> float:
 
 def claim(name: str, params: Params, rounds: int) -> Claim:
     """Measure one of the two claims."""
-    renderer = Renderer(load_tokenizer(fetch(params.model).folder), systems()[name.removeprefix("train-")])
+    renderer = PromptEncoder(
+        load_tokenizer(fetch_base_model(params.model).folder), systems()[name.removeprefix("train-")]
+    )
     size = params.finetune.batch_size * STEPS[name]
     found = rows("train")
     flop: list[float] = []

@@ -4,6 +4,6 @@ Importing this package first of all settles where those tools keep their things 
 are imported.
 """
 
-from flows.paths import settle
+from flows.paths import configure_tools
 
-settle()
+configure_tools()

@@ -4,18 +4,18 @@ import json
 import os
 from pathlib import Path
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 
-PRIVATE = ".tunesmith"
-RUNS = "runs"
+STATE_FOLDER = ".tunesmith"
+RUNS_FOLDER = "runs"
 """Below it: a folder for each run."""
 
 PROMOTIONS = "data/promotions.jsonl"
 """The log of promotions, kept in git."""
-BYTECODE = "__pycache__"
+BYTECODE_FOLDER = "__pycache__"
 """What Python leaves beside code that it runs: no input of any stage, as .dvcignore says to DVC."""
 
-QUIET = {
+TOOL_SETTINGS = {
     # No tool tells anybody outside what is done here.
     "DO_NOT_TRACK": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -37,17 +37,17 @@ QUIET = {
 }
 
 
-def root() -> Path:
+def project_root() -> Path:
     """The project's folder: this one, or the nearest above it that holds dvc.yaml and params.yaml.
 
     Raises:
-        Problem: If there is none.
+        UserError: If there is none.
     """
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "dvc.yaml").exists() and (folder / "params.yaml").exists():
             return folder
-    raise Problem(
+    raise UserError(
         str(here),
         "is not in a tunesmith project",
         expected="dvc.yaml and params.yaml",
@@ -55,14 +55,14 @@ def root() -> Path:
     )
 
 
-def private(folder: Path) -> Path:
+def state_dir(folder: Path) -> Path:
     """The folder of what belongs to this checkout alone: lock, journals, databases, servers, the current champion."""
-    place = folder / PRIVATE
+    place = folder / STATE_FOLDER
     place.mkdir(exist_ok=True)
     return place
 
 
-def write_whole(path: Path, values: object) -> None:
+def write_json_atomic(path: Path, values: object) -> None:
     """Write plain values as JSON, whole or not at all, and down to the disk before this returns."""
     part = path.with_name(f"{path.name}.part")
     with part.open("w", encoding="utf-8") as out:
@@ -72,31 +72,31 @@ def write_whole(path: Path, values: object) -> None:
     part.rename(path)
 
 
-def database(folder: Path) -> Path:
+def mlflow_database(folder: Path) -> Path:
     """The project's own MLflow database."""
-    return private(folder) / "mlflow.db"
+    return state_dir(folder) / "mlflow.db"
 
 
 def tracking_uri(folder: Path) -> str:
     """Where MLflow's data is: MLFLOW_TRACKING_URI, else the project's own database, named in full."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(folder)}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{mlflow_database(folder)}"
 
 
-def keeps_records(folder: Path) -> bool:
+def uses_local_mlflow(folder: Path) -> bool:
     """Whether the project keeps MLflow's data itself.
 
     Asked of the address, not of the environment: MLflow writes the address that it is given into the environment.
     """
-    return tracking_uri(folder) == f"sqlite:///{database(folder)}"
+    return tracking_uri(folder) == f"sqlite:///{mlflow_database(folder)}"
 
 
-def settle() -> None:
+def configure_tools() -> None:
     """Tell the tools where to keep their things and to keep quiet; what the user has set stays."""
-    for name, value in QUIET.items():
+    for name, value in TOOL_SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
-        place = private(root())
-    except Problem:
+        place = state_dir(project_root())
+    except UserError:
         return  # outside a project, only commands run that need none of these tools
     os.environ.setdefault("PREFECT_HOME", str(place / "prefect"))
     os.environ.setdefault("DVC_SITE_CACHE_DIR", str(place / "dvc"))

@@ -6,10 +6,10 @@ from typing import Any
 
 from pipeline.files import read_json
 
-FOLDER = Path("data/champion")
+CHAMPION_FOLDER = Path("data/champion")
 """What the stages compare a candidate with."""
-RECORD = "champion.json"
-ADAPTER = "adapter"
+CHAMPION_RECORD = "champion.json"
+CHAMPION_ADAPTER = "adapter"
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,6 @@ class Champion:
 
 def read_champion(folder: Path) -> Champion | None:
     """Read the champion that a folder holds; None if it holds none."""
-    if not (folder / RECORD).exists():
+    if not (folder / CHAMPION_RECORD).exists():
         return None
-    return Champion(folder / ADAPTER, read_json(folder / RECORD))
+    return Champion(folder / CHAMPION_ADAPTER, read_json(folder / CHAMPION_RECORD))

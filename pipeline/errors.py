@@ -1,7 +1,7 @@
 """The one exception that a user is meant to read: one line that says where, what, and what to do."""
 
 
-class Problem(Exception):
+class UserError(Exception):
     """Something that the user can put right; shown as one line, without a traceback.
 
     Args:

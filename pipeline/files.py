@@ -25,11 +25,11 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def counts(values: Iterable[str]) -> dict[str, int]:
+def count_values(values: Iterable[str]) -> dict[str, int]:
     """How often each value occurs, the commonest first and equals by name."""
-    return ranked(Counter(values))
+    return rank_counts(Counter(values))
 
 
-def ranked(found: Mapping[str, int]) -> dict[str, int]:
+def rank_counts(found: Mapping[str, int]) -> dict[str, int]:
     """Put counts in order, the commonest first and equals by name."""
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))

@@ -19,7 +19,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def weights_of(folder: Path) -> Path:
+def weights_file(folder: Path) -> Path:
     """Find the one safetensors file in a folder of what was trained: an adapter's, or a whole model's."""
     (found,) = folder.glob("*.safetensors")
     return found

@@ -16,18 +16,18 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.errors import Problem
+from pipeline.arrays import Floats, Indices
+from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
-from pipeline.metrics.metric import Metric, bootstrapped, share
-from pipeline.stats.bootstrap import Rows, Scores
+from pipeline.metrics.metric import Metric, bootstrap_metric, proportion
 
-ARM = "fine-tuned"
-RESAMPLES, SEED = 2000, 0
+MEASURED_ARM = "fine-tuned"
+F1_RESAMPLES, F1_SEED = 2000, 0
 """Of the interval of F1, which is only shown: the same for every commit, whatever its params say."""
-OF_LABEL = re.compile(r"(f1|precision|recall)\[(.+)\]", re.DOTALL)
+LABEL_METRIC = re.compile(r"(f1|precision|recall)\[(.+)\]", re.DOTALL)
 
 
-def measure(metrics: Mapping[str, Any], answers: Mapping[str, Sequence[str]], name: str) -> Metric:
+def lookup_metric(metrics: Mapping[str, Any], answers: Mapping[str, Sequence[str]], name: str) -> Metric:
     """Give a number of the fine-tuned model.
 
     Args:
@@ -36,27 +36,27 @@ def measure(metrics: Mapping[str, Any], answers: Mapping[str, Sequence[str]], na
         name: A measure of metrics.json, or one of `f1[LABEL]`, `precision[LABEL]`, `recall[LABEL]`.
 
     Raises:
-        Problem: If there is no such measure or label, or no row that the number could be of; it lists what there is.
+        UserError: If there is no such measure or label, or no row that the number could be of; it lists what there is.
     """
-    known = metrics["arms"][ARM]
+    known = metrics["arms"][MEASURED_ARM]
     if name in known:
         return Metric(**known[name])
-    asked = OF_LABEL.fullmatch(name)
-    expected, got = answers["expected"], answers[ARM]
+    asked = LABEL_METRIC.fullmatch(name)
+    expected, got = answers["expected"], answers[MEASURED_ARM]
     labels = sorted({*expected, *got}) if metrics["task"] == "labels" else []
     if asked is None or not labels:
         more = ", or f1[LABEL], precision[LABEL], recall[LABEL]" if labels else ""
-        raise Problem(name, "no such metric", expected=f"one of {', '.join(sorted(known))}{more}")
+        raise UserError(name, "no such metric", expected=f"one of {', '.join(sorted(known))}{more}")
     kind, label = asked.groups()
     if label not in labels:
-        raise Problem(
+        raise UserError(
             name, "no test row has this label or was answered with it", expected=f"one of {', '.join(labels)}"
         )
     truth, said = (np.array([text == label for text in texts]) for texts in (expected, got))
-    return of_label(kind, truth, said, name)
+    return label_metric(kind, truth, said, name)
 
 
-def of_label(kind: str, truth: NDArray[np.bool_], said: NDArray[np.bool_], name: str) -> Metric:
+def label_metric(kind: str, truth: NDArray[np.bool_], said: NDArray[np.bool_], name: str) -> Metric:
     """Give F1, precision or recall of one label; n is the rows that the number is of.
 
     F1 looks at no other rows than those that have the label or were answered with it, so its interval draws from
@@ -70,31 +70,33 @@ def of_label(kind: str, truth: NDArray[np.bool_], said: NDArray[np.bool_], name:
     """
     rows = {"f1": truth | said, "precision": said, "recall": truth}[kind]
     if not rows.any():
-        raise Problem(name, "a number of no rows", got="none was answered with it" if truth.any() else "no row has it")
+        raise UserError(
+            name, "a number of no rows", got="none was answered with it" if truth.any() else "no row has it"
+        )
     hits = (truth & said)[rows]
     if kind != "f1":
-        return share(hits.tolist())
+        return proportion(hits.tolist())
     counted = truth[rows].astype(int) + said[rows]
 
-    def f1(drawn: Rows) -> Scores:
+    def f1(drawn: Indices) -> Floats:
         return np.asarray(2 * hits[drawn].sum(axis=1) / counted[drawn].sum(axis=1))
 
-    return bootstrapped(f1, len(hits), RESAMPLES, SEED)
+    return bootstrap_metric(f1, len(hits), F1_RESAMPLES, F1_SEED)
 
 
-def digest(ids: Sequence[str]) -> str:
+def row_set_digest(ids: Sequence[str]) -> str:
     """SHA-256 of a set of test rows, in whatever order they are."""
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
 def main(metrics: str, answers: str, name: str, out: str) -> None:
     """Write a number, of how many test rows the evaluation was, and which they were."""
-    table = pq.read_table(answers, columns=["id", "expected", ARM]).to_pydict()
+    table = pq.read_table(answers, columns=["id", "expected", MEASURED_ARM]).to_pydict()
     try:
-        found = measure(read_json(Path(metrics)), table, name)
-    except Problem as problem:
+        found = lookup_metric(read_json(Path(metrics)), table, name)
+    except UserError as problem:
         sys.exit(f"error: {problem}")
-    write_json(Path(out), asdict(found) | {"rows": len(table["id"]), "tests": digest(table["id"])})
+    write_json(Path(out), asdict(found) | {"rows": len(table["id"]), "tests": row_set_digest(table["id"])})
 
 
 if __name__ == "__main__":

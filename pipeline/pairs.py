@@ -19,11 +19,11 @@ GROUP_BYTES = 64 << 20
 """A row group is written when it has so many rows, or when their original bytes are so many."""
 READ_ROWS = 1000
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("learn", pa.bool_())]))
-PAIRS = pa.schema(
+MESSAGES_TYPE = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("learn", pa.bool_())]))
+PAIRS_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
-        ("messages", MESSAGES),
+        ("messages", MESSAGES_TYPE),
         ("completion", pa.string()),
         ("source", pa.string()),
         ("row", pa.int64()),
@@ -31,7 +31,7 @@ PAIRS = pa.schema(
         ("raw", pa.binary()),
     ]
 )
-QUARANTINE = pa.schema(
+QUARANTINE_SCHEMA = pa.schema(
     [
         ("source", pa.string()),
         ("row", pa.int64()),
@@ -102,15 +102,15 @@ class Quarantined:
     raw: bytes
 
 
-def aside(pair: Pair, reason: str, detail: str) -> Quarantined:
+def quarantine_pair(pair: Pair, reason: str, detail: str) -> Quarantined:
     """Set a pair aside."""
     return Quarantined(pair.source, pair.row, reason, detail, pair.raw)
 
 
-Row = TypeVar("Row", Pair, Quarantined)
+WrittenRow = TypeVar("WrittenRow", Pair, Quarantined)
 
 
-class Writer(Generic[Row]):
+class RowWriter(Generic[WrittenRow]):
     """Writes rows as Parquet, a row group at a time, so that never more than one is held.
 
     Used in a `with`, at whose end the last rows are written. The same rows give the same bytes.
@@ -121,11 +121,11 @@ class Writer(Generic[Row]):
         columns: Makes the columns of some rows, in the schema's order.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, columns: Callable[[Sequence[Row]], list[Any]]) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, columns: Callable[[Sequence[WrittenRow]], list[Any]]) -> None:
         self._file = pq.ParquetWriter(path, schema, compression="zstd")
         self._schema = schema
-        self._columns: Callable[[Sequence[Row]], list[Any]] = columns
-        self._waiting: list[Row] = []
+        self._columns: Callable[[Sequence[WrittenRow]], list[Any]] = columns
+        self._waiting: list[WrittenRow] = []
         self._bytes = 0
         self._groups = 0
 
@@ -137,7 +137,7 @@ class Writer(Generic[Row]):
             self._write()
         self._file.close()
 
-    def add(self, row: Row) -> None:
+    def add(self, row: WrittenRow) -> None:
         """Take a row, and write those that wait once they are enough."""
         self._waiting.append(row)
         self._bytes += len(row.raw)
@@ -158,7 +158,7 @@ def pair_columns(pairs: Sequence[Pair]) -> list[Any]:
     """Make the columns of PAIRS."""
     turns = [message for pair in pairs for message in pair.messages]
     ends = accumulate((len(pair.messages) for pair in pairs), initial=0)
-    fields = list(MESSAGES.value_type)
+    fields = list(MESSAGES_TYPE.value_type)
     columns = [pa.array([getattr(turn, field.name) for turn in turns], field.type) for field in fields]
     messages = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.StructArray.from_arrays(columns, fields=fields))
     return [
@@ -172,19 +172,19 @@ def pair_columns(pairs: Sequence[Pair]) -> list[Any]:
     ]
 
 
-def aside_columns(rows: Sequence[Quarantined]) -> list[Any]:
+def quarantine_columns(rows: Sequence[Quarantined]) -> list[Any]:
     """Make the columns of QUARANTINE."""
-    return [[getattr(row, name) for row in rows] for name in QUARANTINE.names]
+    return [[getattr(row, name) for row in rows] for name in QUARANTINE_SCHEMA.names]
 
 
-def pair_writer(path: Path) -> Writer[Pair]:
+def pair_writer(path: Path) -> RowWriter[Pair]:
     """Open a file of pairs for writing."""
-    return Writer(path, PAIRS, pair_columns)
+    return RowWriter(path, PAIRS_SCHEMA, pair_columns)
 
 
-def quarantine_writer(path: Path) -> Writer[Quarantined]:
+def quarantine_writer(path: Path) -> RowWriter[Quarantined]:
     """Open a file of rows set aside for writing."""
-    return Writer(path, QUARANTINE, aside_columns)
+    return RowWriter(path, QUARANTINE_SCHEMA, quarantine_columns)
 
 
 def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
@@ -196,20 +196,20 @@ def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
 
 def read_pairs(path: Path) -> list[Pair]:
     """Read pairs back, in the order written."""
-    return list(each_pair(path))
+    return list(iterate_pairs(path))
 
 
-def each_pair(path: Path) -> Iterator[Pair]:
+def iterate_pairs(path: Path) -> Iterator[Pair]:
     """Read pairs back one after the other, so that never more than some are held."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(READ_ROWS):
-            yield from pairs_of(batch)
+            yield from pairs_from_columns(batch)
 
 
-def pairs_of(batch: pa.RecordBatch) -> Iterator[Pair]:
+def pairs_from_columns(batch: pa.RecordBatch) -> Iterator[Pair]:
     """Make pairs of the columns of PAIRS."""
     turns = batch["messages"]
-    said = [*map(Message, *(turns.values.field(field.name).to_pylist() for field in MESSAGES.value_type))]
+    said = [*map(Message, *(turns.values.field(field.name).to_pylist() for field in MESSAGES_TYPE.value_type))]
     ends = turns.offsets.to_pylist()
     others = [batch[name].to_pylist() for name in ("completion", "source", "row", "split", "raw")]
     for start, end, *other in zip(ends, ends[1:], *others, strict=False):  # one end more than there are rows

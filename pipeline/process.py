@@ -8,7 +8,7 @@ import sys
 import threading
 
 PR_SET_PDEATHSIG = 1
-RUNNER = "TUNESMITH_RUNNER"
+RUNNER_VARIABLE = "TUNESMITH_RUNNER"
 """Environment: process id of the run that everything here belongs to."""
 
 
@@ -31,12 +31,12 @@ def die_with_run() -> None:
     What the kernel promises in `die_with_parent` reaches one generation only. Between a run and its stage stand DVC
     and the shell that DVC starts, which some shells do not leave again and which dies with nobody.
     """
-    runner = os.environ.get(RUNNER)
+    runner = os.environ.get(RUNNER_VARIABLE)
     if runner is not None and sys.platform.startswith("linux"):
-        threading.Thread(target=end_after, args=(int(runner),), name="die-with-run", daemon=True).start()
+        threading.Thread(target=exit_after, args=(int(runner),), name="die-with-run", daemon=True).start()
 
 
-def end_after(pid: int) -> None:
+def exit_after(pid: int) -> None:
     """Wait until a process has ended, then end this one."""
     try:
         handle = os.pidfd_open(pid)
@@ -49,7 +49,7 @@ def end_after(pid: int) -> None:
 
 def runner_lives() -> bool:
     """Say whether the run that started all this is still there; True where there is none."""
-    runner = os.environ.get(RUNNER)
+    runner = os.environ.get(RUNNER_VARIABLE)
     if runner is None:
         return True
     try:

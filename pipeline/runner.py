@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.params import Params, load_params
 from pipeline.process import die_with_parent, die_with_run
 
-JOURNAL = "TUNESMITH_JOURNAL"
+JOURNAL_VARIABLE = "TUNESMITH_JOURNAL"
 """Environment: a file that gets a line of JSON when a stage starts, and one when it ends."""
 
 
@@ -35,7 +35,7 @@ def main(run: Callable[[Params, Path], None]) -> None:
     journal(event="start", pid=os.getpid())
     try:
         run(load_params(Path("params.yaml")), Path("data"))
-    except Problem as problem:
+    except UserError as problem:
         journal(event="problem", line=str(problem))
         sys.exit(f"error: {problem}")
     journal(event="end", seconds=round(time.monotonic() - started, 2))
@@ -43,7 +43,7 @@ def main(run: Callable[[Params, Path], None]) -> None:
 
 def journal(**entry: object) -> None:
     """Append an entry to the run's journal, if there is one: proof that the stage ran, outside what DVC keeps."""
-    place = os.environ.get(JOURNAL)
+    place = os.environ.get(JOURNAL_VARIABLE)
     alone = os.environ.get("RANK", "0") == "0"  # of several processes only the first tells that it started and ended
     if place and (alone or entry["event"] == "problem"):
         with Path(place).open("a", encoding="utf-8") as lines:
@@ -51,7 +51,7 @@ def journal(**entry: object) -> None:
 
 
 @contextmanager
-def whole(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """Give a folder to write into that becomes *folder* only when everything in it was written."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)

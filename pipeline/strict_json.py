@@ -4,7 +4,7 @@ import json
 from typing import Any, NoReturn
 
 
-def read_value(text: str) -> Any:
+def parse_strict(text: str) -> Any:
     """Read JSON as RFC 8259 has it, and no more: no NaN, no key twice in an object.
 
     Raises:
@@ -28,7 +28,7 @@ def read_value(text: str) -> Any:
 def is_json(text: str) -> bool:
     """Say whether a text is JSON."""
     try:
-        read_value(text)
+        parse_strict(text)
     except ValueError:
         return False
     return True

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from pipeline.model.chat_template import Encoded, Renderer
+from pipeline.model.chat_template import Encoded, PromptEncoder
 from pipeline.pairs import Message, Pair
 from pipeline.params import Params, parse_params
 
@@ -107,7 +107,7 @@ def rows(tokenizer: PreTrainedTokenizerFast) -> list[Encoded]:
     """The rows of the tiny project, encoded."""
     from tests.support.tiny_params import ROWS  # noqa: PLC0415 -- tiny imports this file
 
-    renderer = Renderer(tokenizer, SYSTEM)
+    renderer = PromptEncoder(tokenizer, SYSTEM)
     return [renderer.encode((Message("user", prompt),), completion) for prompt, completion in ROWS]
 
 

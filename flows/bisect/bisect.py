@@ -2,23 +2,21 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.bisect.cache import Measured
-from flows.bisect.evaluate_commit import How, Unmeasured, evaluate, remembered
-from flows.bisect.report import Answer, report, total, tried
-from flows.bisect.search import search
-from flows.bisect.steps import Step, steps_between
-from flows.vcs.recovery import whole
-from pipeline.errors import Problem
-
-Say = Callable[[str], None]
+from flows.bisect.cache import Measurement
+from flows.bisect.evaluate_commit import MeasuredBy, UnmeasurableError, evaluate_step, remembered_metric
+from flows.bisect.report import BisectResult, bisect_report, evaluation_count, evaluation_summary
+from flows.bisect.search import search_steps
+from flows.bisect.steps import CommitStep, steps_between
+from flows.vcs.output_filter import PrintLine
+from flows.vcs.recovery import locked_and_recovered
+from pipeline.errors import UserError
 
 
 @dataclass
-class Course:
+class BisectSession:
     """A bisect on its way: what is known of each step so far.
 
     Args:
@@ -34,12 +32,12 @@ class Course:
 
     root: Path
     metric: str
-    steps: list[Step]
-    say: Say
+    steps: list[CommitStep]
+    say: PrintLine
     limit: float | None
-    found: dict[int, Measured] = field(default_factory=dict)
+    found: dict[int, Measurement] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
-    ways: Counter[How] = field(default_factory=Counter)
+    ways: Counter[MeasuredBy] = field(default_factory=Counter)
 
     @property
     def ends(self) -> tuple[int, int]:
@@ -52,21 +50,21 @@ class Course:
         return {
             place
             for place, step in enumerate(self.steps)
-            if step.recorded or remembered(self.root, step, self.metric) is not None
+            if step.recorded or remembered_metric(self.root, step, self.metric) is not None
         }
 
-    def look(self, place: int) -> Measured:
+    def look(self, place: int) -> Measurement:
         """Evaluate a step, once, and say what came of it.
 
         Raises:
-            Problem: If it cannot be evaluated.
+            UserError: If it cannot be evaluated.
         """
         if place not in self.found:
-            measured, how = evaluate(self.root, self.steps[place], self.metric)
+            measured, how = evaluate_step(self.root, self.steps[place], self.metric)
             self.found[place] = measured
             self.ways[how] += 1
             number = f"{self.metric} {measured.value:.4f} (n={measured.n})"
-            self.say(tried(self.root, self.steps[place].commit, number, self.word(place), how))
+            self.say(evaluation_summary(self.root, self.steps[place].commit, number, self.word(place), how))
         return self.found[place]
 
     def word(self, place: int) -> str:
@@ -83,30 +81,30 @@ class Course:
         """
         try:
             self.look(place)
-        except Problem as problem:
-            if isinstance(problem, Unmeasured) and not self.found:
+        except UserError as problem:
+            if isinstance(problem, UnmeasurableError) and not self.found:
                 raise
             self.failed[place] = str(problem)
-            self.say(tried(self.root, self.steps[place].commit, "cannot be evaluated", str(problem)))
+            self.say(evaluation_summary(self.root, self.steps[place].commit, "cannot be evaluated", str(problem)))
             return None
         return self.word(place) == "bad"
 
-    def look_at_end(self, place: int) -> Measured:
+    def look_at_end(self, place: int) -> Measurement:
         """Evaluate the first or the last step.
 
         Raises:
-            Problem: If it cannot be evaluated, or is not what it was taken for.
+            UserError: If it cannot be evaluated, or is not what it was taken for.
         """
         asked = "good" if place == 0 else "bad"
         try:
             measured = self.look(place)
-        except Unmeasured:
+        except UnmeasurableError:
             raise
-        except Problem as problem:
+        except UserError as problem:
             where, do = self.steps[place].commit[:12], f"name another commit that is {asked}"
-            raise Problem(where, f"cannot be evaluated: {problem}", do=do) from problem
+            raise UserError(where, f"cannot be evaluated: {problem}", do=do) from problem
         if self.word(place) != asked:
-            raise Problem(
+            raise UserError(
                 self.steps[place].commit[:12],
                 f"is not {asked}",
                 expected=f"{self.metric} {'not ' if place == 0 else ''}below the limit of {self.limit:g}",
@@ -116,7 +114,7 @@ class Course:
         return measured
 
 
-def bisect(root: Path, good: str, bad: str, metric: str, limit: float | None, say: Say) -> None:
+def run_bisect(root: Path, good: str, bad: str, metric: str, limit: float | None, say: PrintLine) -> None:
     """Find the commit between good and bad that made a number of the model worse, and say what it changed.
 
     An end is evaluated only where the answer needs it: to set the limit, or beside the commit that is found.
@@ -130,39 +128,40 @@ def bisect(root: Path, good: str, bad: str, metric: str, limit: float | None, sa
         say: Takes each line.
 
     Raises:
-        Problem: If that is no question that has an answer.
+        UserError: If that is no question that has an answer.
     """
-    with whole(root, "tunesmith bisect"):
+    with locked_and_recovered(root, "tunesmith bisect"):
         steps, commits = steps_between(root, good, bad)
         if limit is not None and not math.isfinite(limit):
-            raise Problem("--limit", "is no number that a metric can have", got=f"{limit:g}", do="name one")
-        course = Course(root, metric, steps, say, limit)
+            raise UserError("--limit", "is no number that a metric can have", got=f"{limit:g}", do="name one")
+        course = BisectSession(root, metric, steps, say, limit)
         say(
-            f"commits that change what the model depends on: {len(steps) - 1} of {commits}; evaluations: {most(course)}"
+            f"commits that change what the model depends on: {len(steps) - 1} of {commits}; "
+            f"evaluations: {max_evaluations(course)}"
         )
-        limit = settle_limit(course)
-        before, after = search(len(steps), course.is_bad, course.cheap)
+        limit = set_threshold(course)
+        before, after = search_steps(len(steps), course.is_bad, course.cheap)
         for place in course.ends:
             if place in (before, after):
                 course.look_at_end(place)
-        answer = Answer(steps[before : after + 1], course.found[before], course.found[after])
-        for told in report(root, answer, metric, limit):
+        answer = BisectResult(steps[before : after + 1], course.found[before], course.found[after])
+        for told in bisect_report(root, answer, metric, limit):
             say(told)
-        say(total(course.ways))
+        say(evaluation_count(course.ways))
 
 
-def most(course: Course) -> str:
+def max_evaluations(course: BisectSession) -> str:
     """Say how many evaluations are ahead at most; more, if there are commits that cannot be evaluated."""
     ends = len(set(course.ends) - course.cheap)
     wanted = ends if course.limit is None or len(course.steps) == 2 else min(ends, 1)
     return f"at most {math.ceil(math.log2(len(course.steps) - 1)) + wanted}"
 
 
-def settle_limit(course: Course) -> float:
+def set_threshold(course: BisectSession) -> float:
     """Set the limit halfway between the ends, unless it is given; then look at those ends that cost nothing.
 
     Raises:
-        Problem: If an end cannot be evaluated, or good is not better than bad.
+        UserError: If an end cannot be evaluated, or good is not better than bad.
     """
     if course.limit is not None:
         for place in sorted(course.cheap & set(course.ends)):
@@ -170,7 +169,7 @@ def settle_limit(course: Course) -> float:
         return course.limit
     good, bad = (course.look_at_end(place) for place in course.ends)
     if good.value <= bad.value:
-        raise Problem(
+        raise UserError(
             course.metric,
             "good is not better than bad",
             expected="a number that is higher at good",

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pipeline
-from flows.paths import private
-from pipeline.errors import Problem
+from flows.paths import state_dir
+from pipeline.errors import UserError
 from pipeline.hashing import file_sha256
 
-MEMORY = "measured.json"
-MEASURE = Path(pipeline.__file__).with_name("metric_lookup.py")
+MEASUREMENTS_FILE = "measured.json"
+METRIC_CODE = Path(pipeline.__file__).with_name("metric_lookup.py")
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """A number of a commit's model, and of what it is.
 
     Args:
@@ -39,38 +39,38 @@ class Measured:
     outputs: Mapping[str, str]
 
 
-def recall(root: Path, commit: str, metric: str) -> Measured | None:
+def cached_measurement(root: Path, commit: str, metric: str) -> Measurement | None:
     """Give what was measured of a commit; None if it was not, or is measured otherwise now."""
-    found = read(root).get(key(commit, metric))
-    return None if found is None else Measured(**found)
+    found = read_measurements(root).get(measurement_key(commit, metric))
+    return None if found is None else Measurement(**found)
 
 
-def keep(root: Path, commit: str, metric: str, measured: Measured) -> None:
+def cache_measurement(root: Path, commit: str, metric: str, measured: Measurement) -> None:
     """Note what was measured of a commit, whole or not at all."""
-    part = private(root) / f"{MEMORY}.part"
+    part = state_dir(root) / f"{MEASUREMENTS_FILE}.part"
     with part.open("w", encoding="utf-8") as out:
-        json.dump(read(root) | {key(commit, metric): asdict(measured)}, out, indent=1)
+        json.dump(read_measurements(root) | {measurement_key(commit, metric): asdict(measured)}, out, indent=1)
         out.flush()
         os.fsync(out.fileno())
-    part.rename(private(root) / MEMORY)
+    part.rename(state_dir(root) / MEASUREMENTS_FILE)
 
 
-def key(commit: str, metric: str) -> str:
+def measurement_key(commit: str, metric: str) -> str:
     """Name a number: of which commit, by what name, and by which code."""
-    return f"{commit} {metric} {file_sha256(MEASURE)[:16]}"
+    return f"{commit} {metric} {file_sha256(METRIC_CODE)[:16]}"
 
 
-def read(root: Path) -> dict[str, Any]:
+def read_measurements(root: Path) -> dict[str, Any]:
     """Read all that was measured.
 
     Raises:
-        Problem: If the file is not what was written.
+        UserError: If the file is not what was written.
     """
-    path = private(root) / MEMORY
+    path = state_dir(root) / MEASUREMENTS_FILE
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise Problem(str(path), "not what was written there", got=str(error), do="remove it") from error
+        raise UserError(str(path), "not what was written there", got=str(error), do="remove it") from error
     return found

@@ -5,109 +5,115 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from flows.bisect.cache import Measured, keep, recall
-from flows.bisect.inputs import METRICS, STAGE, Inputs
-from flows.bisect.steps import Step
-from flows.paths import private
-from flows.review.data_diff import module
-from flows.vcs.dvc import Journal, bring_up_to_date, stages
-from flows.vcs.dvc_lock import verify
-from flows.vcs.output_filter import Screen, show
-from flows.vcs.states import ANSWERS, Past, bring_back, past, written
-from flows.vcs.worktree import add_worktree, bring_data, pointed, pointers, remove_worktree
-from pipeline.errors import Problem
+from flows.bisect.cache import Measurement, cache_measurement, cached_measurement
+from flows.bisect.inputs import LAST_STAGE, METRICS_FILE, CommitInputs
+from flows.bisect.steps import CommitStep
+from flows.paths import state_dir
+from flows.review.data_diff import run_pipeline_module
+from flows.vcs.dvc import RunJournal, reproduce_stage, stage_names
+from flows.vcs.dvc_lock import verify_outputs
+from flows.vcs.output_filter import OutputFilter, print_output
+from flows.vcs.states import PREDICTIONS_PATH, CommitState, read_lock_state, restore_output, state_at
+from flows.vcs.worktree import add_worktree, fetch_worktree_data, pointed_outputs, pointer_files, remove_worktree
+from pipeline.errors import UserError
 from pipeline.files import read_json
 
-TREE = "bisect"
+BISECT_WORKTREE = "bisect"
 
-How = Literal["remembered", "recorded", "restored", "ran"]
+MeasuredBy = Literal["remembered", "recorded", "restored", "ran"]
 """From an earlier bisect; from the outputs that a dvc.lock names; all stages from DVC's cache; a stage was run."""
-RECORDED: How = "recorded"
+FROM_RECORD: MeasuredBy = "recorded"
 
 
-class Unmeasured(Problem):
+class UnmeasurableError(UserError):
     """An evaluation that came to its end, and has no such number."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: UserError) -> None:
         Exception.__init__(self, problem.what if problem.where == "measure" else str(problem))
         self.where = problem.where
         self.what = problem.what
 
 
-def remembered(root: Path, step: Step, metric: str) -> Measured | None:
+def remembered_metric(root: Path, step: CommitStep, metric: str) -> Measurement | None:
     """Give what an earlier bisect measured of a step, unless its commits tell of other answers by now."""
     for state in step.states:
-        found = recall(root, state.commit, metric)
-        if found is not None and step.answers in (None, found.outputs[ANSWERS]):
+        found = cached_measurement(root, state.commit, metric)
+        if found is not None and step.answers in (None, found.outputs[PREDICTIONS_PATH]):
             return found
     return None
 
 
-def evaluate(root: Path, step: Step, metric: str) -> tuple[Measured, How]:
+def evaluate_step(root: Path, step: CommitStep, metric: str) -> tuple[Measurement, MeasuredBy]:
     """Give the number of a step's model, by the cheapest way there is, and keep it for the next time.
 
     Raises:
         Unmeasured: If its evaluation has no such number.
-        Problem: If a stage fails, or data cannot be had.
+        UserError: If a stage fails, or data cannot be had.
     """
-    if (known := remembered(root, step, metric)) is not None:
+    if (known := remembered_metric(root, step, metric)) is not None:
         return known, "remembered"
-    read = recorded(root, step, metric)
-    found, how = made(root, step.inputs, metric) if read is None else (read, RECORDED)
-    keep(root, step.commit, metric, found)
+    read = recorded_metric(root, step, metric)
+    found, how = run_in_worktree(root, step.inputs, metric) if read is None else (read, FROM_RECORD)
+    cache_measurement(root, step.commit, metric, found)
     return found, how
 
 
-def recorded(root: Path, step: Step, metric: str) -> Measured | None:
+def recorded_metric(root: Path, step: CommitStep, metric: str) -> Measurement | None:
     """Read the number from what a dvc.lock names; None if none is of these inputs, or its outputs are gone."""
     for state in step.recorded:
-        found = past(root, state.commit)
+        found = state_at(root, state.commit)
         with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
             folder = Path(place)
-            if found is not None and brought(root, found, folder):
-                return measure(root, folder / "metrics.json", folder / "answers.parquet", metric, found.outputs)
+            if found is not None and restore_evaluation(root, found, folder):
+                return compute_metric(root, folder / "metrics.json", folder / "answers.parquet", metric, found.outputs)
     return None
 
 
-def brought(root: Path, state: Past, folder: Path) -> bool:
+def restore_evaluation(root: Path, state: CommitState, folder: Path) -> bool:
     """Bring back what an evaluation left; say whether it is to be had: if not, the stages can make it again."""
     try:
-        bring_back(root, state, METRICS, folder / "metrics.json")
-        bring_back(root, state, ANSWERS, folder / "answers.parquet")
-    except Problem:
+        restore_output(root, state, METRICS_FILE, folder / "metrics.json")
+        restore_output(root, state, PREDICTIONS_PATH, folder / "answers.parquet")
+    except UserError:
         return False
     return True
 
 
-def made(root: Path, inputs: Inputs, metric: str) -> tuple[Measured, How]:
+def run_in_worktree(root: Path, inputs: CommitInputs, metric: str) -> tuple[Measurement, MeasuredBy]:
     """Bring the stages of a commit up to date in a worktree, whose DVC has this checkout's cache."""
-    tree = add_worktree(root, inputs.commit, TREE)
+    tree = add_worktree(root, inputs.commit, BISECT_WORKTREE)
     try:
-        if names := [name for name in pointers(tree) if inputs.files.keys() & dict(pointed(tree, [name])).keys()]:
-            bring_data(tree, *names)
-        ran = run_stages(tree)
-        outputs = written(tree, inputs.commit).outputs
-        return measure(root, tree / METRICS, tree / ANSWERS, metric, outputs), "ran" if ran else "restored"
+        if names := [
+            name for name in pointer_files(tree) if inputs.files.keys() & dict(pointed_outputs(tree, [name])).keys()
+        ]:
+            fetch_worktree_data(tree, *names)
+        ran = run_worktree_stages(tree)
+        outputs = read_lock_state(tree, inputs.commit).outputs
+        return compute_metric(
+            root, tree / METRICS_FILE, tree / PREDICTIONS_PATH, metric, outputs
+        ), "ran" if ran else "restored"
     finally:
-        remove_worktree(root, TREE)
+        remove_worktree(root, BISECT_WORKTREE)
 
 
-def run_stages(tree: Path) -> bool:
+def run_worktree_stages(tree: Path) -> bool:
     """Bring each stage up to evaluate up to date, check what they left, and say whether any of them was run.
 
     The champion of now is not shown to them: what they see of one is what the commit holds.
     """
-    names = stages(tree)
-    if STAGE not in names:
-        raise Problem("dvc.yaml", f"has no stage {STAGE}")
-    names = names[: names.index(STAGE) + 1]
-    journal, live = Journal(private(tree) / "journal.jsonl"), private(tree) / "live.jsonl"
-    outcomes = [bring_up_to_date(tree, name, journal, Screen(show, len), force=False, live=live) for name in names]
-    verify(tree, names)
+    names = stage_names(tree)
+    if LAST_STAGE not in names:
+        raise UserError("dvc.yaml", f"has no stage {LAST_STAGE}")
+    names = names[: names.index(LAST_STAGE) + 1]
+    journal, live = RunJournal(state_dir(tree) / "journal.jsonl"), state_dir(tree) / "live.jsonl"
+    outcomes = [
+        reproduce_stage(tree, name, journal, OutputFilter(print_output, len), force=False, live=live) for name in names
+    ]
+    verify_outputs(tree, names)
     return "ran" in outcomes
 
 
-def measure(root: Path, metrics: Path, answers: Path, metric: str, outputs: Mapping[str, str]) -> Measured:
+def compute_metric(root: Path, metrics: Path, answers: Path, metric: str, outputs: Mapping[str, str]) -> Measurement:
     """Let the pipeline compute a number of an evaluation.
 
     Raises:
@@ -116,7 +122,7 @@ def measure(root: Path, metrics: Path, answers: Path, metric: str, outputs: Mapp
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
         out = Path(place) / "measured.json"
         try:
-            module(root, "pipeline.metric_lookup", str(metrics), str(answers), metric, str(out))
-        except Problem as problem:
-            raise Unmeasured(problem) from problem
-        return Measured(**read_json(out), outputs=dict(outputs))
+            run_pipeline_module(root, "pipeline.metric_lookup", str(metrics), str(answers), metric, str(out))
+        except UserError as problem:
+            raise UnmeasurableError(problem) from problem
+        return Measurement(**read_json(out), outputs=dict(outputs))

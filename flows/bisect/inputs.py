@@ -9,23 +9,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flows.reproduce.differences import flat, said
-from flows.vcs.dvc_lock import md5_of_files
-from flows.vcs.git import git
-from flows.vcs.input_guard import FIELD, value
-from flows.vcs.snapshot import CHAMPION
-from flows.vcs.states import ANSWERS, LOCK
-from pipeline.errors import Problem
+from flows.reproduce.differences import flatten_values, short_value
+from flows.vcs.dvc_lock import dvc_folder_md5
+from flows.vcs.git import run_git
+from flows.vcs.input_guard import PARAM_REFERENCE, lookup_param
+from flows.vcs.snapshot import CHAMPION_PATH
+from flows.vcs.states import DVC_LOCK, PREDICTIONS_PATH
+from pipeline.errors import UserError
 from pipeline.params import read_yaml
 
-STAGE = "evaluate"
-PARAMS, STAGES = "params.yaml", "dvc.yaml"
-METRICS = "data/evaluate/metrics.json"
-NO_CHAMPION = {str(CHAMPION): None}
+LAST_STAGE = "evaluate"
+PARAMS_YAML, DVC_YAML = "params.yaml", "dvc.yaml"
+METRICS_FILE = "data/evaluate/metrics.json"
+WITHOUT_CHAMPION = {str(CHAMPION_PATH): None}
 
 
 @dataclass(frozen=True)
-class Inputs:
+class CommitInputs:
     """What the stages up to evaluate read at a commit.
 
     The champion is none of it: it has an arm of its own, and otherwise the checks only hold the data against its.
@@ -44,103 +44,105 @@ class Inputs:
     stages: Mapping[str, Any]
     answers: str | None
 
-    def same(self, other: "Inputs") -> bool:
+    def same(self, other: "CommitInputs") -> bool:
         """Say whether the two make the same model by the same means."""
         return (self.files, self.params, self.stages) == (other.files, other.params, other.stages)
 
 
-def inputs_of(root: Path, commit: str) -> Inputs:
+def read_inputs(root: Path, commit: str) -> CommitInputs:
     """Read what a commit's model depends on; where its YAML cannot be read, that is the files of YAML themselves."""
-    tree = listed(root, commit)
+    tree = list_tree(root, commit)
     try:
-        params = yaml_of(root, tree.get(PARAMS))
-        stages = up_to_evaluate(yaml_of(root, tree.get(STAGES)), params)
-        values = {name: value(params, name) for stage in stages.values() for name in stage["params"]}
-        files = files_of(root, tree, {dep for stage in stages.values() for dep in stage["deps"]})
-    except (Problem, KeyError, TypeError, AttributeError):  # whoever evaluates it is told what is wrong
-        return Inputs(commit, {name: tree[name] for name in (STAGES, PARAMS) if name in tree}, {}, {}, None)
-    return Inputs(commit, files, flat(values), stages, None)
+        params = read_yaml_blob(root, tree.get(PARAMS_YAML))
+        stages = stages_to_evaluate(read_yaml_blob(root, tree.get(DVC_YAML)), params)
+        values = {name: lookup_param(params, name) for stage in stages.values() for name in stage["params"]}
+        files = dependency_files(root, tree, {dep for stage in stages.values() for dep in stage["deps"]})
+    except (UserError, KeyError, TypeError, AttributeError):  # whoever evaluates it is told what is wrong
+        return CommitInputs(
+            commit, {name: tree[name] for name in (DVC_YAML, PARAMS_YAML) if name in tree}, {}, {}, None
+        )
+    return CommitInputs(commit, files, flatten_values(values), stages, None)
 
 
-def with_outcome(root: Path, inputs: Inputs) -> Inputs:
+def with_recorded_outcome(root: Path, inputs: CommitInputs) -> CommitInputs:
     """Add what the commit's dvc.lock tells of the outcome."""
-    tree = listed(root, inputs.commit)
-    if LOCK not in tree or not inputs.stages:
+    tree = list_tree(root, inputs.commit)
+    if DVC_LOCK not in tree or not inputs.stages:
         return inputs
     try:
-        lock = yaml_of(root, tree[LOCK])["stages"]
-        return replace(inputs, answers=outcome(inputs, yaml_of(root, tree[PARAMS]), lock))
-    except (Problem, KeyError, TypeError, AttributeError):  # a lock file that tells nothing
+        lock = read_yaml_blob(root, tree[DVC_LOCK])["stages"]
+        return replace(inputs, answers=recorded_outcome(inputs, read_yaml_blob(root, tree[PARAMS_YAML]), lock))
+    except (UserError, KeyError, TypeError, AttributeError):  # a lock file that tells nothing
         return inputs
 
 
-def listed(root: Path, commit: str) -> dict[str, str]:
+def list_tree(root: Path, commit: str) -> dict[str, str]:
     """List the files of a commit: path and git's object. What lies in a submodule is none of its files."""
-    lines = git(root, "ls-tree", "-r", "-z", commit).split("\0")
+    lines = run_git(root, "ls-tree", "-r", "-z", commit).split("\0")
     entries = ((entry.split(), path) for entry, _, path in (line.partition("\t") for line in lines if line))
     return {path: name for (_, kind, name), path in entries if kind == "blob"}
 
 
-def blob(root: Path, name: str) -> bytes:
+def read_blob(root: Path, name: str) -> bytes:
     """Read an object of git."""
     return subprocess.run(["git", "cat-file", "blob", name], cwd=root, check=True, capture_output=True).stdout
 
 
 @cache
-def md5_of_blob(root: Path, name: str) -> str:
+def blob_md5(root: Path, name: str) -> str:
     """Hash an object of git as DVC does."""
-    return hashlib.md5(blob(root, name), usedforsecurity=False).hexdigest()
+    return hashlib.md5(read_blob(root, name), usedforsecurity=False).hexdigest()
 
 
 @cache
-def yaml_of(root: Path, name: str | None) -> Any:
+def read_yaml_blob(root: Path, name: str | None) -> Any:
     """Read an object of git as YAML; an empty section for none."""
     if name is None:
         return {}
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        path = Path(place) / PARAMS
-        path.write_bytes(blob(root, name))
+        path = Path(place) / PARAMS_YAML
+        path.write_bytes(read_blob(root, name))
         return read_yaml(path)
 
 
-def up_to_evaluate(told: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+def stages_to_evaluate(told: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """Give the stages up to evaluate as dvc.yaml has them, with values of params in the names of what they read."""
-    values, found = flat(params), dict[str, Any]()
+    values, found = flatten_values(params), dict[str, Any]()
     for name, stage in told["stages"].items():
-        deps = [FIELD.sub(lambda field: str(values[field[1]]), dep) for dep in stage.get("deps", [])]
+        deps = [PARAM_REFERENCE.sub(lambda field: str(values[field[1]]), dep) for dep in stage.get("deps", [])]
         found[name] = {
             "cmd": stage["cmd"],
             "deps": sorted(dep.rstrip("/") for dep in deps),
             "params": sorted(stage.get("params", [])),
             "outs": [*stage.get("outs", []), *stage.get("metrics", [])],
         }
-        if name == STAGE:
+        if name == LAST_STAGE:
             return found
-    raise Problem(STAGES, f"has no stage {STAGE}")
+    raise UserError(DVC_YAML, f"has no stage {LAST_STAGE}")
 
 
-def files_of(root: Path, tree: Mapping[str, str], deps: Collection[str]) -> dict[str, str]:
+def dependency_files(root: Path, tree: Mapping[str, str], deps: Collection[str]) -> dict[str, str]:
     """Give the MD5 of each file that is read, and of each file or folder of `.dvc` files that is."""
     found: dict[str, str] = {}
     for path, name in tree.items():
         if path.endswith(".dvc"):
-            pointer = yaml_of(root, name)
+            pointer = read_yaml_blob(root, name)
             place = Path(path).parent / pointer.get("wdir", ".")
             found |= {
-                str(place / out["path"]): out["md5"] for out in pointer["outs"] if reads(deps, place / out["path"])
+                str(place / out["path"]): out["md5"] for out in pointer["outs"] if is_read(deps, place / out["path"])
             }
-        elif reads(deps, Path(path)):
-            found[path] = md5_of_blob(root, name)
+        elif is_read(deps, Path(path)):
+            found[path] = blob_md5(root, name)
     return found
 
 
-def reads(deps: Collection[str], path: Path) -> bool:
+def is_read(deps: Collection[str], path: Path) -> bool:
     """Say whether a file or folder is read: itself, within a folder that is, or for something that it holds."""
     held = [dep for dep in deps if path.is_relative_to(dep) or Path(dep).is_relative_to(path)]
-    return bool(held) and not path.is_relative_to(CHAMPION)
+    return bool(held) and not path.is_relative_to(CHAMPION_PATH)
 
 
-def outcome(inputs: Inputs, params: Mapping[str, Any], lock: Mapping[str, Any]) -> str | None:
+def recorded_outcome(inputs: CommitInputs, params: Mapping[str, Any], lock: Mapping[str, Any]) -> str | None:
     """Give the MD5 of the answers that dvc.lock names; None if it does not, or something was otherwise then.
 
     Asked of the lock file alone, as DVC would ask it of a checkout; whatever champion was met then.
@@ -149,28 +151,28 @@ def outcome(inputs: Inputs, params: Mapping[str, Any], lock: Mapping[str, Any]) 
     for name, stage in inputs.stages.items():
         entry = lock.get(name, {})
         then = {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])}
-        now = {dep: written.get(dep, md5_of_dep(inputs.files, dep)) for dep in stage["deps"]}
-        told = {name: value(params, name) for name in stage["params"]}
-        ours = entry.get("cmd") == stage["cmd"] and entry.get("params", {}).get(PARAMS, {}) == told
-        if not ours or then | NO_CHAMPION != now | NO_CHAMPION:
+        now = {dep: written.get(dep, dependency_md5(inputs.files, dep)) for dep in stage["deps"]}
+        told = {name: lookup_param(params, name) for name in stage["params"]}
+        ours = entry.get("cmd") == stage["cmd"] and entry.get("params", {}).get(PARAMS_YAML, {}) == told
+        if not ours or then | WITHOUT_CHAMPION != now | WITHOUT_CHAMPION:
             return None
         written |= {out["path"]: out["md5"] for out in entry["outs"]}
-    return written.get(ANSWERS) if METRICS in written else None
+    return written.get(PREDICTIONS_PATH) if METRICS_FILE in written else None
 
 
-def md5_of_dep(files: Mapping[str, str], dep: str) -> str | None:
+def dependency_md5(files: Mapping[str, str], dep: str) -> str | None:
     """Give the MD5 of a dependency, which may be a folder; None if it is not there."""
     within = {path.removeprefix(f"{dep}/"): md5 for path, md5 in files.items() if path.startswith(f"{dep}/")}
-    return files.get(dep) or (md5_of_files(within) if within else None)
+    return files.get(dep) or (dvc_folder_md5(within) if within else None)
 
 
-def changes(before: Inputs, after: Inputs) -> Iterator[str]:
+def input_changes(before: CommitInputs, after: CommitInputs) -> Iterator[str]:
     """Say what of the inputs changed, a line each: stages, params, files."""
     if before.same(after):
-        yield f"{LOCK} alone: other answers were made from the same data, params and code"
+        yield f"{DVC_LOCK} alone: other answers were made from the same data, params and code"
     for name in sorted({*before.params, *after.params}):
         if before.params.get(name) != after.params.get(name):
-            yield f"params    {name}: {said(before.params, name)} -> {said(after.params, name)}"
+            yield f"params    {name}: {short_value(before.params, name)} -> {short_value(after.params, name)}"
     for path in sorted({*before.files, *after.files}):
         then, now = before.files.get(path), after.files.get(path)
         if then != now:

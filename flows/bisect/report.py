@@ -5,20 +5,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.bisect.cache import Measured
-from flows.bisect.evaluate_commit import How
-from flows.bisect.inputs import changes
-from flows.bisect.steps import Step
-from flows.review.data_diff import found, row_lines
-from flows.vcs.git import git
-from flows.vcs.states import PAIRS, Past, bring_back
-from pipeline.errors import Problem
+from flows.bisect.cache import Measurement
+from flows.bisect.evaluate_commit import MeasuredBy
+from flows.bisect.inputs import input_changes
+from flows.bisect.steps import CommitStep
+from flows.review.data_diff import change_lines, run_data_diff
+from flows.vcs.git import run_git
+from flows.vcs.states import PAIRS_PATH, CommitState, restore_output
+from pipeline.errors import UserError
 
-SUBJECT = 40
+SUBJECT_CHARS = 40
 
 
 @dataclass(frozen=True)
-class Answer:
+class BisectResult:
     """Where good turned to bad.
 
     Args:
@@ -27,19 +27,19 @@ class Answer:
         after: The number of the last of them.
     """
 
-    steps: Sequence[Step]
-    before: Measured
-    after: Measured
+    steps: Sequence[CommitStep]
+    before: Measurement
+    after: Measurement
 
 
-def tried(root: Path, commit: str, *words: str) -> str:
+def evaluation_summary(root: Path, commit: str, *words: str) -> str:
     """Say of a commit what came of its evaluation."""
-    subject = git(root, "log", "-1", "--format=%s", commit)
-    cut = subject if len(subject) <= SUBJECT else f"{subject[: SUBJECT - 3]}..."
-    return f"  {commit[:12]}  {cut:<{SUBJECT}}  {'  '.join(words)}"
+    subject = run_git(root, "log", "-1", "--format=%s", commit)
+    cut = subject if len(subject) <= SUBJECT_CHARS else f"{subject[: SUBJECT_CHARS - 3]}..."
+    return f"  {commit[:12]}  {cut:<{SUBJECT_CHARS}}  {'  '.join(words)}"
 
 
-def report(root: Path, answer: Answer, metric: str, limit: float) -> Iterator[str]:
+def bisect_report(root: Path, answer: BisectResult, metric: str, limit: float) -> Iterator[str]:
     """Say which commit it is, or which few it may be, and what changed there."""
     last_good, *suspects = answer.steps
     if len(suspects) == 1:
@@ -47,40 +47,40 @@ def report(root: Path, answer: Answer, metric: str, limit: float) -> Iterator[st
     else:
         yield f"the first bad commit is one of {len(suspects)}, since all but the last cannot be evaluated:"
     for step in suspects:
-        yield from described(root, step.commit)
+        yield from describe_commit(root, step.commit)
     then, now = (
         f"{one.value:.4f} ({one.low:.4f} to {one.high:.4f}, n={one.n})" for one in (answer.before, answer.after)
     )
     yield f"  {metric} {then} before, {now} there; bad is below {limit:.4f}"
     if answer.before.tests != answer.after.tests:
         yield f"  the test rows are not the same: {answer.before.rows:,} before, {answer.after.rows:,} there"
-    yield from (f"  {told}" for told in changes(last_good.inputs, suspects[-1].inputs))
-    yield from (f"  {told}" for told in rows_changed(root, answer))
+    yield from (f"  {told}" for told in input_changes(last_good.inputs, suspects[-1].inputs))
+    yield from (f"  {told}" for told in changed_pairs_lines(root, answer))
 
 
-def described(root: Path, commit: str) -> Iterator[str]:
+def describe_commit(root: Path, commit: str) -> Iterator[str]:
     """Say who made a commit, when, and with what words."""
-    told = git(root, "log", "-1", "--date=iso", "--format=%h  %an <%ae>, %ad%n%s", commit)
+    told = run_git(root, "log", "-1", "--date=iso", "--format=%h  %an <%ae>, %ad%n%s", commit)
     yield from (f"  {line}" for line in told.split("\n"))
 
 
-def rows_changed(root: Path, answer: Answer) -> Iterator[str]:
+def changed_pairs_lines(root: Path, answer: BisectResult) -> Iterator[str]:
     """Say row by row how the pairs changed; nothing if they are the same."""
     then, now = (
-        Past(step.commit, dict(measured.outputs), {})
+        CommitState(step.commit, dict(measured.outputs), {})
         for step, measured in ((answer.steps[0], answer.before), (answer.steps[-1], answer.after))
     )
-    if then.outputs.get(PAIRS) == now.outputs.get(PAIRS):
+    if then.outputs.get(PAIRS_PATH) == now.outputs.get(PAIRS_PATH):
         return
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
         try:
-            bring_back(root, now, PAIRS, Path(place) / "new.parquet")
-            yield from row_lines(found(root, then, Path(place) / "new.parquet", Path(place)))
-        except Problem as problem:
+            restore_output(root, now, PAIRS_PATH, Path(place) / "new.parquet")
+            yield from change_lines(run_data_diff(root, then, Path(place) / "new.parquet", Path(place)))
+        except UserError as problem:
             yield f"rows      cannot be compared: {problem}"
 
 
-def total(ways: Mapping[How, int]) -> str:
+def evaluation_count(ways: Mapping[MeasuredBy, int]) -> str:
     """Say how many numbers it took, and how they were come by."""
     kinds = {"evaluations": {"ran", "restored"}, "read": {"recorded", "remembered"}}
     found = []

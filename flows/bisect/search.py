@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 
 
-def search(size: int, is_bad: Callable[[int], bool | None], cheap: Collection[int] = ()) -> tuple[int, int]:
+def search_steps(size: int, is_bad: Callable[[int], bool | None], cheap: Collection[int] = ()) -> tuple[int, int]:
     """Find where good turns to bad among steps of which the first is taken for good and the last for bad.
 
     Looks at no more than log2(size - 1) steps, rounded up, that are not cheap, and at one more for each of which

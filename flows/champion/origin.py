@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.paths import PROMOTIONS
-from flows.vcs.git import git
-from flows.vcs.states import RELEASE, Past, bring_back, past, states
-from pipeline.errors import Problem
+from flows.vcs.git import run_git
+from flows.vcs.states import RELEASE_PATH, CommitState, iterate_states, restore_output, state_at
+from pipeline.errors import UserError
 from pipeline.files import read_json
 
 
-def made(root: Path, digest: str, named: str | None) -> Past:
+def origin_state(root: Path, digest: str, named: str | None) -> CommitState:
     """Find the state that made the weights of a champion: by the commit that its move names, else by its release.
 
     A plain clone lacks the states of runs. Then what people committed are the states: first the commits that put the
@@ -25,19 +25,19 @@ def made(root: Path, digest: str, named: str | None) -> Past:
         named: The commit of the state, as far as it is known.
 
     Raises:
-        Problem: If no state that is here made them.
+        UserError: If no state that is here made them.
     """
-    if named is not None and holds(root, named) and (state := past(root, named)):
+    if named is not None and has_commit(root, named) and (state := state_at(root, named)):
         return state
     others, unread = 0, []
-    for state in releases(root, digest):
+    for state in iterate_releases(root, digest):
         try:
-            if released(root, state)["digests"]["adapter"] == digest:
+            if read_state_release(root, state)["digests"]["adapter"] == digest:
                 return state
             others += 1
-        except Problem as problem:
+        except UserError as problem:
             unread.append(f"; {problem}")
-    raise Problem(
+    raise UserError(
         f"champion {digest[:12]}",
         "the state that made it is not in this clone",
         expected=f"{f'commit {named}' if named else 'a commit'}, or one whose dvc.lock holds its release",
@@ -46,33 +46,33 @@ def made(root: Path, digest: str, named: str | None) -> Past:
     )
 
 
-def releases(root: Path, digest: str) -> Iterator[Past]:
+def iterate_releases(root: Path, digest: str) -> Iterator[CommitState]:
     """Go through the states that have a release, each release once, those first that put these weights on record."""
-    recorded = git(root, "log", "--reverse", "--format=%H", f"-S{digest}", "--", PROMOTIONS).split()
+    recorded = run_git(root, "log", "--reverse", "--format=%H", f"-S{digest}", "--", PROMOTIONS).split()
     seen = set()
-    for state in (*filter(None, (past(root, commit) for commit in recorded)), *states(root)):
-        release = state.outputs.get(RELEASE)
+    for state in (*filter(None, (state_at(root, commit) for commit in recorded)), *iterate_states(root)):
+        release = state.outputs.get(RELEASE_PATH)
         if release is not None and release not in seen:
             seen.add(release)
             yield state
 
 
-def holds(root: Path, commit: str) -> bool:
+def has_commit(root: Path, commit: str) -> bool:
     """Say whether this repository has a commit."""
     try:
-        git(root, "cat-file", "-e", f"{commit}^{{commit}}")
-    except Problem:
+        run_git(root, "cat-file", "-e", f"{commit}^{{commit}}")
+    except UserError:
         return False
     return True
 
 
-def released(root: Path, state: Past) -> dict[str, Any]:
+def read_state_release(root: Path, state: CommitState) -> dict[str, Any]:
     """Read the release of a state.
 
     Raises:
-        Problem: If it has none, or its bytes are not to be had.
+        UserError: If it has none, or its bytes are not to be had.
     """
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        bring_back(root, state, RELEASE, Path(place) / "release.json")
+        restore_output(root, state, RELEASE_PATH, Path(place) / "release.json")
         release: dict[str, Any] = read_json(Path(place) / "release.json")
     return release

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from flows.paths import PROMOTIONS
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 
-How = Literal["gate", "promote", "rollback"]
+PromotionKind = Literal["gate", "promote", "rollback"]
 
 
 @dataclass(frozen=True)
-class Move:
+class Promotion:
     """One change of the champion of a name.
 
     Args:
@@ -31,7 +31,7 @@ class Move:
     name: str
     adapter: str
     before: str | None
-    how: How
+    how: PromotionKind
     why: str
     state: str | None
     who: str = field(default_factory=getpass.getuser)
@@ -44,11 +44,11 @@ class Move:
         return f"{self.at} {self.how} by {self.who}: {self.adapter[:12]}{over}: {self.why}"
 
 
-def moves(root: Path, name: str) -> list[Move]:
+def read_promotions(root: Path, name: str) -> list[Promotion]:
     """Read the moves of a name, the oldest first.
 
     Raises:
-        Problem: If a line is no move.
+        UserError: If a line is no move.
     """
     path = root / PROMOTIONS
     lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []  # a reason may hold other line ends
@@ -57,15 +57,15 @@ def moves(root: Path, name: str) -> list[Move]:
         if not line.strip():
             continue
         try:
-            found.append(Move(**json.loads(line)))
+            found.append(Promotion(**json.loads(line)))
         except (TypeError, json.JSONDecodeError) as error:
-            raise Problem(
+            raise UserError(
                 f"{PROMOTIONS} line {number}", "is no move of a champion", do="bring the file back with git"
             ) from error
     return [move for move in found if move.name == name]
 
 
-def append(root: Path, move: Move) -> None:
+def append_promotion(root: Path, move: Promotion) -> None:
     """Add a move, on a line of its own whatever an editor made of the last one."""
     path = root / PROMOTIONS
     cut = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
@@ -73,7 +73,7 @@ def append(root: Path, move: Move) -> None:
         lines.write(("\n" if cut else "") + json.dumps(asdict(move), ensure_ascii=False) + "\n")
 
 
-def reigns(told: list[Move]) -> list[str]:
+def succession(told: list[Promotion]) -> list[str]:
     """List the champions that one can go back to, the present one last: a rollback takes back what put it there.
 
     A merge of two branches may leave one rollback twice; it counts once.
@@ -90,6 +90,6 @@ def reigns(told: list[Move]) -> list[str]:
     return found
 
 
-def made_by(told: list[Move], adapter: str) -> str | None:
+def commit_of_promotion(told: list[Promotion], adapter: str) -> str | None:
     """Give the commit of the state that made these weights, as far as a move names it."""
     return next((move.state for move in told if move.adapter == adapter and move.state), None)

@@ -6,27 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from flows.champion import promotion_log
-from flows.champion.origin import made
-from flows.champion.promotion_log import Move
-from flows.paths import private
+from flows.champion.origin import origin_state
+from flows.champion.promotion_log import Promotion
+from flows.paths import state_dir
 from flows.vcs import states
-from pipeline.champion import ADAPTER, FOLDER, RECORD, Champion, read_champion
-from pipeline.errors import Problem
+from pipeline.champion import CHAMPION_ADAPTER, CHAMPION_FOLDER, CHAMPION_RECORD, Champion, read_champion
+from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
-from pipeline.hashing import file_sha256, weights_of
+from pipeline.hashing import file_sha256, weights_file
 
 
-def home(root: Path, name: str) -> Path:
+def champion_folder(root: Path, name: str) -> Path:
     """Where the champion of a name is kept."""
-    return private(root) / "champions" / name
+    return state_dir(root) / "champions" / name
 
 
-def held(root: Path, name: str) -> Champion | None:
+def current_champion(root: Path, name: str) -> Champion | None:
     """The champion of a name; None before the first."""
-    return read_champion(home(root, name))
+    return read_champion(champion_folder(root, name))
 
 
-def accept(root: Path, release: dict[str, Any], state: str) -> bool:
+def accept_champion(root: Path, release: dict[str, Any], state: str) -> bool:
     """Make the released model the champion, if the gate said so; say whether it is the champion now.
 
     A verdict counts only against the champion that it was reached against: an old release that comes back with its
@@ -39,45 +39,45 @@ def accept(root: Path, release: dict[str, Any], state: str) -> bool:
         state: The commit of their state.
     """
     name, digest = release["name"], release["digests"]["adapter"]
-    current, told = held(root, name), promotion_log.moves(root, name)
+    current, told = current_champion(root, name), promotion_log.read_promotions(root, name)
     if current is not None and current.digest == digest:
         return True
     before = current.digest if current else None
-    known, reigning = {move.adapter for move in told}, promotion_log.reigns(told)[-1:] == [digest]
+    known, reigning = {move.adapter for move in told}, promotion_log.succession(told)[-1:] == [digest]
     if release["verdict"] != "promote" or release["champion_before"] != before or (digest in known and not reigning):
         return False
     if not reigning:
         why = "; ".join(release["reasons"])
-        promotion_log.append(root, Move(name, digest, before, how="gate", why=why, state=state))
-    keep(home(root, name), root / "data/finetune/adapter", release)
+        promotion_log.append_promotion(root, Promotion(name, digest, before, how="gate", why=why, state=state))
+    write_champion(champion_folder(root, name), root / "data/finetune/adapter", release)
     return True
 
 
-def keep(folder: Path, adapter: Path, release: dict[str, Any]) -> None:
+def write_champion(folder: Path, adapter: Path, release: dict[str, Any]) -> None:
     """Write a champion into a folder, whole or not at all."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(adapter, part / ADAPTER)
-    write_json(part / RECORD, release)
+    shutil.copytree(adapter, part / CHAMPION_ADAPTER)
+    write_json(part / CHAMPION_RECORD, release)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
 
 
-def refresh(root: Path, name: str) -> bool:
+def show_current_champion(root: Path, name: str) -> bool:
     """Show the stages the current champion of a name; say whether they saw another one before.
 
     Done when a new candidate is to be made, and only then.
 
     A model is never compared with itself as champion merely because the run was looked at again.
     """
-    current, shown = held(root, name), read_champion(root / FOLDER)
+    current, shown = current_champion(root, name), read_champion(root / CHAMPION_FOLDER)
     if (current and current.digest) == (shown and shown.digest):
         return False
-    (root / FOLDER / RECORD).unlink(missing_ok=True)
-    shutil.rmtree(root / FOLDER / ADAPTER, ignore_errors=True)
+    (root / CHAMPION_FOLDER / CHAMPION_RECORD).unlink(missing_ok=True)
+    shutil.rmtree(root / CHAMPION_FOLDER / CHAMPION_ADAPTER, ignore_errors=True)
     if current is not None:
-        shutil.copytree(current.adapter, root / FOLDER / ADAPTER)
-        write_json(root / FOLDER / RECORD, current.release)
+        shutil.copytree(current.adapter, root / CHAMPION_FOLDER / CHAMPION_ADAPTER)
+        write_json(root / CHAMPION_FOLDER / CHAMPION_RECORD, current.release)
     return True
 
 
@@ -85,34 +85,34 @@ def restored(root: Path, name: str) -> list[str]:
     """Bring back the champion that the moves name, if this checkout keeps another one or none; say so if it was done.
 
     Raises:
-        Problem: If it is not to be had.
+        UserError: If it is not to be had.
     """
-    told, current = promotion_log.moves(root, name), held(root, name)
-    for digest in promotion_log.reigns(told)[-1:]:
+    told, current = promotion_log.read_promotions(root, name), current_champion(root, name)
+    for digest in promotion_log.succession(told)[-1:]:
         if current is None or current.digest != digest:
             with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
                 found = brought_back(root, told, digest, Path(place))
-                keep(home(root, name), found.adapter, found.release)
+                write_champion(champion_folder(root, name), found.adapter, found.release)
             return [f"champion {digest[:12]} brought back from DVC"]
     return []
 
 
-def brought_back(root: Path, told: list[Move], digest: str, place: Path) -> Champion:
+def brought_back(root: Path, told: list[Promotion], digest: str, place: Path) -> Champion:
     """Bring a champion of the past back from what DVC keeps of the state that made it.
 
     Raises:
-        Problem: If the state is gone, or it holds other weights.
+        UserError: If the state is gone, or it holds other weights.
     """
-    state = made(root, digest, promotion_log.made_by(told, digest))
+    state = origin_state(root, digest, promotion_log.commit_of_promotion(told, digest))
     released = bring_release(root, state, place)
-    found = file_sha256(weights_of(released.adapter))
+    found = file_sha256(weights_file(released.adapter))
     if found != digest:
-        raise Problem(f"the state {state.commit[:12]}", "holds other weights", expected=digest, got=found)
+        raise UserError(f"the state {state.commit[:12]}", "holds other weights", expected=digest, got=found)
     return released
 
 
-def bring_release(root: Path, state: states.Past, place: Path) -> Champion:
+def bring_release(root: Path, state: states.CommitState, place: Path) -> Champion:
     """Bring what a state released back into a folder: the adapter, and what is recorded of it."""
-    states.bring_back(root, state, states.ADAPTER, place / ADAPTER)
-    states.bring_back(root, state, states.RELEASE, place / "release.json")
-    return Champion(place / ADAPTER, read_json(place / "release.json"))
+    states.restore_output(root, state, states.ADAPTER_PATH, place / CHAMPION_ADAPTER)
+    states.restore_output(root, state, states.RELEASE_PATH, place / "release.json")
+    return Champion(place / CHAMPION_ADAPTER, read_json(place / "release.json"))

@@ -11,19 +11,19 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import read_json
 
-VERDICTS = {
+VERDICT_MARKUP = {
     "promote": "[green]promoted[/]: it is the champion now",
     "keep": "[yellow]not promoted[/]: recorded as challenger",
     "unchanged": "[green]unchanged[/]: these weights are the champion's already",
 }
 
 SHOWN_REASONS = 4
-ASIDE = " " * 11
+INDENT = " " * 11
 """Before what belongs to a word at the left."""
-WHOLE = ("zero_shot", "fine-tuned", "champion")
+DETAILED_ARMS = ("zero_shot", "fine-tuned", "champion")
 """Arms of which more than the gate's measure is shown."""
 
 console = Console(highlight=False, soft_wrap=True)
@@ -38,7 +38,7 @@ def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except Problem as problem:
+        except UserError as problem:
             print(f"error: {problem}", file=sys.stderr)
             raise typer.Exit(1) from problem
         except KeyboardInterrupt as stop:
@@ -58,21 +58,21 @@ def freshness(reasons: Sequence[str], *, ran: bool) -> str:
     return f"[yellow]stale[/]  {', '.join(reasons[:SHOWN_REASONS])}{more}"
 
 
-def results(root: Path) -> None:
+def print_results(root: Path) -> None:
     """Print the held-out results, the verdict and its reasons."""
     release = read_json(root / "data/register/release.json")
     console.print()
-    console.print(table_of(release["metrics"]))
-    console.print(f"verdict    {VERDICTS[release['verdict']]}")
+    console.print(arms_table(release["metrics"]))
+    console.print(f"verdict    {VERDICT_MARKUP[release['verdict']]}")
     for reason in release["reasons"]:
-        console.print(f"{ASIDE}{reason}", markup=False)
+        console.print(f"{INDENT}{reason}", markup=False)
     worth = f"{release['worth']['text']} {read_json(root / 'data/register/cost.json')['text']}"
     console.print(f"worth it?  {worth}", markup=False)
     if release["worth"]["table"]:
-        console.print(Padding(baselines_of(release["worth"]), (0, 0, 0, len(ASIDE))))
+        console.print(Padding(baselines_table(release["worth"]), (0, 0, 0, len(INDENT))))
 
 
-def table_of(metrics: dict[str, Any]) -> Table:
+def arms_table(metrics: dict[str, Any]) -> Table:
     """Make the table of what is measured of each arm, the gate's measure first.
 
     Of baselines that are neither the base model nor a champion, only the gate's. All there is, each house rule and each
@@ -88,7 +88,7 @@ def table_of(metrics: dict[str, Any]) -> Table:
     ):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for arm, measures in metrics["arms"].items():
-        for measure in shown(measures, metrics["metric"], whole=arm in WHOLE):
+        for measure in shown_metrics(measures, metrics["metric"], whole=arm in DETAILED_ARMS):
             found = measures[measure]
             table.add_row(
                 arm,
@@ -100,7 +100,7 @@ def table_of(metrics: dict[str, Any]) -> Table:
     return table
 
 
-def baselines_of(worth: dict[str, Any]) -> Table:
+def baselines_table(worth: dict[str, Any]) -> Table:
     """Make the table of the baselines, the best first, with how much more the fine-tuned model has and what is sure."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, justify in (
@@ -117,7 +117,7 @@ def baselines_of(worth: dict[str, Any]) -> Table:
     return table
 
 
-def shown(measures: Iterable[str], gate: str, *, whole: bool) -> list[str]:
+def shown_metrics(measures: Iterable[str], gate: str, *, whole: bool) -> list[str]:
     """Choose the measures of an arm that are shown, in their order: not each house rule, and few twice."""
     first = [name for name in (gate, f"{gate} clean") if name in measures]
     others = [name for name in measures if not name.startswith("rule:") and not name.endswith(" clean")]

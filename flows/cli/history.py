@@ -9,10 +9,10 @@ from flows import paths
 from flows.cli import console
 from flows.cli.console import plain_errors
 
-app = typer.Typer(rich_markup_mode="rich")
+history_app = typer.Typer(rich_markup_mode="rich")
 
 
-@app.command()
+@history_app.command()
 @plain_errors
 def diff(
     rev: Annotated[
@@ -36,20 +36,20 @@ def diff(
 
         tunesmith diff --markdown main   the model and the accepted tokens too, for GitHub
     """
-    from flows.review.data_diff import compare, lines
-    from flows.review.pull_request import review
-    from flows.vcs.recovery import mend_if_free
+    from flows.review.data_diff import compare_pairs, data_diff_lines
+    from flows.review.pull_request import review_changes
+    from flows.vcs.recovery import recover_if_free
 
-    root = paths.root()
-    mend_if_free(root)
+    root = paths.project_root()
+    recover_if_free(root)
     if markdown:
-        sys.stdout.write(review(root, rev))
+        sys.stdout.write(review_changes(root, rev))
         return
-    for line in lines(*compare(root, rev)):
+    for line in data_diff_lines(*compare_pairs(root, rev)):
         console.console.print(line, markup=False)
 
 
-@app.command()
+@history_app.command()
 @plain_errors
 def bisect(
     good: Annotated[str, typer.Option(metavar="REV", help="A commit where the number is good.")],
@@ -68,12 +68,12 @@ def bisect(
 
         tunesmith bisect --good HEAD~12 --bad HEAD --metric 'f1\[refund]'
     """
-    from flows.bisect.bisect import bisect as find
+    from flows.bisect.bisect import run_bisect as find
 
-    find(paths.root(), good, bad, metric, limit, lambda line: console.console.print(line, markup=False))
+    find(paths.project_root(), good, bad, metric, limit, lambda line: console.console.print(line, markup=False))
 
 
-@app.command()
+@history_app.command()
 @plain_errors
 def pull() -> None:
     """Bring into a clone what DVC keeps of this commit: sources, what the stages left, and the champion.
@@ -84,13 +84,13 @@ def pull() -> None:
 
         tunesmith pull
     """
-    from flows.project.pull import pull as bring
+    from flows.project.pull import pull_project as bring
 
-    for line in bring(paths.root()):
+    for line in bring(paths.project_root()):
         console.console.print(line, markup=False)
 
 
-@app.command()
+@history_app.command()
 @plain_errors
 def promote(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number in MLflow.")],
@@ -104,13 +104,13 @@ def promote(
 
         tunesmith promote 3 --why "fewer wrong refunds in the pilot"
     """
-    from flows.tracking.promote import promote as make_champion
+    from flows.tracking.promote import promote_version as make_champion
 
-    for line in make_champion(paths.root(), version, why):
+    for line in make_champion(paths.project_root(), version, why):
         console.console.print(line, markup=False)
 
 
-@app.command()
+@history_app.command()
 @plain_errors
 def rollback(
     why: Annotated[str, typer.Option(help="The reason; it is kept for good.")] = "rolled back by hand",
@@ -121,13 +121,13 @@ def rollback(
 
         tunesmith rollback
     """
-    from flows.tracking.promote import rollback as go_back
+    from flows.tracking.promote import rollback_champion as go_back
 
-    for line in go_back(paths.root(), why):
+    for line in go_back(paths.project_root(), why):
         console.console.print(line, markup=False)
 
 
-@app.command()
+@history_app.command()
 @plain_errors
 def lineage(
     name: Annotated[
@@ -150,16 +150,16 @@ def lineage(
 
         tunesmith lineage --verify              check every model there is
     """
-    from flows.lineage.chains import chains, find, lines
-    from flows.lineage.verify import faults
+    from flows.lineage.chains import build_chains, chain_lines, find_chains
+    from flows.lineage.verify import find_faults
 
-    root = paths.root()
-    found = chains(root) if name is None else find(root, name)
+    root = paths.project_root()
+    found = build_chains(root) if name is None else find_chains(root, name)
     for chain in found:
-        for line in [*lines(chain), ""]:
+        for line in [*chain_lines(chain), ""]:
             console.console.print(line, markup=False)
     if verify:
-        wrong = faults(root, found)
+        wrong = find_faults(root, found)
         for problem in wrong:
             print(f"fault: {problem}", file=sys.stderr)
         console.console.print(f"{len(found)} chains checked, {len(wrong)} faults")

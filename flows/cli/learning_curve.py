@@ -1,4 +1,4 @@
-"""`tunesmith curve`: models of shares of the training rows, and what more rows would bring."""
+"""`tunesmith learning-curve`: models of shares of the training rows, and what more rows would bring."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -12,26 +12,26 @@ from flows import paths
 from flows.cli import console
 from flows.cli.console import plain_errors
 from flows.vcs import dvc, output_filter, subprocesses
-from flows.vcs.lock import only_run
-from flows.vcs.recovery import mend
-from pipeline.errors import Problem
+from flows.vcs.lock import checkout_lock
+from flows.vcs.recovery import recover_files
+from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.params import load_params
 
-CURVE = Path("data", "learning_curve", "curve.json")
-PLACE = "learning_curve"
+CURVE_PATH = Path("data", "learning_curve", "curve.json")
+CURVE_WORK_FOLDER = "learning_curve"
 """In the private folder: what was trained, to go on from."""
-BEHIND = ("register",)
+MAY_BE_STALE = ("register",)
 """Stages that need not be fresh."""
-SHOWN = 5
+LABELS_SHOWN = 5
 """Labels that are shown."""
 
-app = typer.Typer(rich_markup_mode="rich")
+learning_curve_app = typer.Typer(rich_markup_mode="rich")
 
 
-@app.command()
+@learning_curve_app.command()
 @plain_errors
-def curve(
+def learning_curve(
     shares: Annotated[
         str, typer.Option(metavar="PERCENT,...", help="Shares of the training rows to train on, besides all of them.")
     ] = "10,25,50",
@@ -42,26 +42,26 @@ def curve(
 
     [dim]Examples:[/]
 
-        tunesmith curve                 10, 25, 50 and 100 % of the rows; about as long as one training
+        tunesmith learning-curve                 10, 25, 50 and 100 % of the rows; about as long as one training
 
-        tunesmith curve --shares 5,10,25,50
+        tunesmith learning-curve --shares 5,10,25,50
     """
-    root, wanted = paths.root(), shares_of(shares)
-    with only_run(root, "tunesmith curve"):
-        mend(root)
-        need_fresh(root)
-        measure(root, wanted, output_filter.Screen(output_filter.show, lambda _line: None))
-    found = read_json(root / CURVE)
-    console.console.print(table_of(found))
-    for line in lines(found):
+    root, wanted = paths.project_root(), parse_shares(shares)
+    with checkout_lock(root, "tunesmith learning-curve"):
+        recover_files(root)
+        require_fresh(root)
+        train_subsets(root, wanted, output_filter.OutputFilter(output_filter.print_output, lambda _line: None))
+    found = read_json(root / CURVE_PATH)
+    console.console.print(curve_table(found))
+    for line in curve_lines(found):
         console.console.print(line, markup=False)
 
 
-def shares_of(told: str) -> list[float]:
+def parse_shares(told: str) -> list[float]:
     """Read shares in percent: rising, each once.
 
     Raises:
-        Problem: If one is no number between 0 and 100.
+        UserError: If one is no number between 0 and 100.
     """
     found = set()
     for word in told.split(","):
@@ -71,43 +71,45 @@ def shares_of(told: str) -> list[float]:
             percent = 0.0
         if not 0 < percent < 100:
             why = "is no share of the rows"
-            raise Problem("--shares", why, expected="numbers between 0 and 100, as in 10,25,50", got=repr(word))
+            raise UserError("--shares", why, expected="numbers between 0 and 100, as in 10,25,50", got=repr(word))
         found.add(percent / 100)
     return sorted(found)
 
 
-def need_fresh(root: Path) -> None:
+def require_fresh(root: Path) -> None:
     """Refuse to measure beside a model that is not of these files.
 
     Raises:
-        Problem: If a stage up to evaluate is stale, or never ran.
+        UserError: If a stage up to evaluate is stale, or never ran.
     """
     load_params(root / "params.yaml")
-    stale = [stage for stage in dvc.status(root) if stage in dvc.stages(root) and stage not in BEHIND]
+    stale = [stage for stage in dvc.stale_stages(root) if stage in dvc.stage_names(root) and stage not in MAY_BE_STALE]
     if stale or not (root / "data/evaluate/metrics.json").exists():
         got = f"stale: {', '.join(stale)}" if stale else "no evaluation here"
-        raise Problem("tunesmith curve", "the model of all rows is to be there first", got=got, do="`tunesmith run`")
+        raise UserError(
+            "tunesmith learning-curve", "the model of all rows is to be there first", got=got, do="`tunesmith run`"
+        )
 
 
-def measure(root: Path, shares: list[float], say: Callable[[bytes], None]) -> None:
+def train_subsets(root: Path, shares: list[float], say: Callable[[bytes], None]) -> None:
     """Let the shares be trained and measured, in a process as the stages have.
 
     Raises:
-        Problem: If it fails, with its own line.
+        UserError: If it fails, with its own line.
     """
-    home = paths.private(root) / PLACE
+    home = paths.state_dir(root) / CURVE_WORK_FOLDER
     more = {
         "TUNESMITH_CHECKPOINTS": str(home / "checkpoints"),
-        "TORCHINDUCTOR_CACHE_DIR": str(paths.private(root) / "compiled"),
+        "TORCHINDUCTOR_CACHE_DIR": str(paths.state_dir(root) / "compiled"),
         **({"TUNESMITH_TERMINAL": "1"} if sys.stderr.isatty() else {}),
     }
     command = [sys.executable, "-m", "pipeline.learning_curve", str(home / "models"), *map(str, shares)]
-    code, output = subprocesses.follow(command, root, subprocesses.environment(**more), say)
+    code, output = subprocesses.run_streaming(command, root, subprocesses.child_environment(**more), say)
     if code:
-        raise Problem("tunesmith curve", dvc.words_of([], output, code).removeprefix("error: "))
+        raise UserError("tunesmith learning-curve", dvc.failure_reason([], output, code).removeprefix("error: "))
 
 
-def table_of(found: dict[str, Any]) -> Table:
+def curve_table(found: dict[str, Any]) -> Table:
     """Make the table of the shares, and of what twice the rows would have."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("training rows", justify="right")
@@ -119,14 +121,16 @@ def table_of(found: dict[str, Any]) -> Table:
     return table
 
 
-def lines(found: dict[str, Any]) -> Iterator[str]:
+def curve_lines(found: dict[str, Any]) -> Iterator[str]:
     """Say what the curve says, and where it stands."""
     yield found["text"]
     yield "The intervals are of the test rows; another seed of the training would move the points too."
     out = [one for one in found["labels"] if one["stands_out"]]
     if out:
-        named = (f"{one['label']} ({100 * one['gain']:+.0f} points, {one['rows']:,} rows)" for one in out[:SHOWN])
+        named = (
+            f"{one['label']} ({100 * one['gain']:+.0f} points, {one['rows']:,} rows)" for one in out[:LABELS_SHOWN]
+        )
         yield f"Labels that surely gained by the last of the rows: {', '.join(named)}."
     elif found["labels"]:
         yield "No label stands out: what each gained by the last of the rows may be chance."
-    yield f"In {CURVE}; `tunesmith run` puts it on the page of the run."
+    yield f"In {CURVE_PATH}; `tunesmith run` puts it on the page of the run."

@@ -11,7 +11,7 @@ from flows import paths
 from flows.cli import console, demo, history, learning_curve, service
 from flows.cli.console import plain_errors
 from flows.vcs import dvc_lock, git
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.params import load_params
 
 app = typer.Typer(
@@ -22,10 +22,10 @@ app = typer.Typer(
     help="Every fine-tuned model out of one versioned pipeline: run it, look at it, rebuild it.",
 )
 
-app.add_typer(history.app)
-app.add_typer(service.app)
-app.add_typer(demo.app)
-app.add_typer(learning_curve.app)
+app.add_typer(history.history_app)
+app.add_typer(service.service_app)
+app.add_typer(demo.demo_app)
+app.add_typer(learning_curve.learning_curve_app)
 
 
 @app.command()
@@ -47,9 +47,9 @@ def run(
         tunesmith run --force finetune  train again with the same data and params
     """
     from flows.champion import store
-    from flows.run.run import run as run_stale
+    from flows.run.run import run_project as run_stale
 
-    root = paths.root()
+    root = paths.project_root()
     plan, report = run_stale(root, until, force, console.console.print)
     if report is None:
         console.console.print(f"nothing to do: all {len(plan.stages)} stages are fresh, no stage was run")
@@ -62,47 +62,47 @@ def run(
     if report.remote != "none":
         console.console.print(f"data in DVC's remote: {report.remote}; state in git's: {report.pushed}", markup=False)
     if plan.complete:
-        console.results(root)
+        console.print_results(root)
         made = report.version.split()[-1] if report.version else None
-        console.next_steps(root, made, champion=store.held(root, plan.params.register.name) is not None)
+        console.next_steps(root, made, champion=store.current_champion(root, plan.params.register.name) is not None)
 
 
 @app.command()
 @plain_errors
-def data() -> None:
+def check_data() -> None:
     """Show what the checks found in the data: counts, rows, and how to mend them; also after a run that stopped there.
 
     [dim]Example:[/]
 
-        tunesmith data
+        tunesmith check-data
     """
-    from flows.review.data_findings import lines
+    from flows.review.data_findings import findings_lines
 
-    for line in lines(paths.root()):
+    for line in findings_lines(paths.project_root()):
         console.console.print(line, markup=False)
 
 
 @app.command()
 @plain_errors
-def plan() -> None:
+def estimate() -> None:
     """Say what a run will cost: tokens, steps, time, memory and disk, measured on a few steps that are not kept.
 
     The data are checked and tokenized first, if they are stale; what will not fit is a warning.
 
     [dim]Example:[/]
 
-        tunesmith plan
+        tunesmith estimate
     """
-    from flows.run.run import run as run_stale
-    from flows.vcs.subprocesses import environment
+    from flows.run.run import run_project as run_stale
+    from flows.vcs.subprocesses import child_environment
 
-    root = paths.root()
+    root = paths.project_root()
     run_stale(root, "tokenize", None, console.console.print)
     console.console.print("taking a few steps to measure")
-    done = subprocess.run([sys.executable, "-m", "pipeline.estimate"], cwd=root, env=environment(), check=False)
+    done = subprocess.run([sys.executable, "-m", "pipeline.estimate"], cwd=root, env=child_environment(), check=False)
     if done.returncode < 0:
-        raise Problem(
-            "tunesmith plan",
+        raise UserError(
+            "tunesmith estimate",
             f"its steps were ended by signal {-done.returncode}, most likely for want of memory",
             do="lower finetune.micro_batch_tokens",
         )
@@ -120,18 +120,18 @@ def status() -> None:
     """
     from flows.champion import store
     from flows.vcs import dvc
-    from flows.vcs.recovery import mend_if_free
+    from flows.vcs.recovery import recover_if_free
 
-    root = paths.root()
-    mend_if_free(root)
-    params, _ = load_params(root / "params.yaml"), git.head(root)
-    stale, ran = dvc.status(root), dvc_lock.outputs(root)
-    for stage in dvc.stages(root):
+    root = paths.project_root()
+    recover_if_free(root)
+    params, _ = load_params(root / "params.yaml"), git.head_commit(root)
+    stale, ran = dvc.stale_stages(root), dvc_lock.locked_outputs(root)
+    for stage in dvc.stage_names(root):
         why = stale.pop(stage, [])
         console.console.print(f"{stage:<10} {console.freshness(why, ran=stage in ran)}")
     for other, why in stale.items():
         console.console.print(f"{other:<10} [yellow]changed[/]  {'; '.join(why)}")
-    held = store.held(root, params.register.name)
+    held = store.current_champion(root, params.register.name)
     named = "none yet" if held is None else f"{held.release['name']}, adapter {held.digest[:12]}"
     console.console.print(f"champion   {named}")
 
@@ -159,10 +159,10 @@ def reproduce(
 
         tunesmith reproduce 4f1c2d --env      a run or a commit, with the packages of its time
     """
-    from flows.reproduce.rebuild import reproduce as make_again
+    from flows.reproduce.rebuild import reproduce_model as make_again
 
     outcome = make_again(
-        paths.root(), what, lambda line: console.console.print(line, markup=False), own_packages=env
+        paths.project_root(), what, lambda line: console.console.print(line, markup=False), own_packages=env
     )  # fmt: skip
     raise typer.Exit(1 if outcome.result == "differs" else 0)
 
@@ -176,9 +176,9 @@ def sync() -> None:
 
         tunesmith sync
     """
-    from flows.tracking.sync import sync as make_agree
+    from flows.tracking.sync import sync_mlflow as make_agree
 
-    for line in make_agree(paths.root()) or ["MLflow agrees with the files already"]:
+    for line in make_agree(paths.project_root()) or ["MLflow agrees with the files already"]:
         console.console.print(line, markup=False)
 
 
@@ -213,28 +213,28 @@ def new(
 
         tunesmith new ../intents --pairs train.csv --test test.csv --prompt-column text --completion-column category
     """
-    from flows.project.new import Given, make_project
+    from flows.project.new import UserData, make_project
 
-    given = Given(pairs, test, prompt_column, completion_column)
+    given = UserData(pairs, test, prompt_column, completion_column)
     for line in make_project(folder, given):
         console.console.print(line, markup=False)
 
 
 @app.command()
 @plain_errors
-def accept_contract() -> None:
+def accept_tokens() -> None:
     """Keep the tokens that a few training pairs have now, and say what that changes.
 
     They are written to data/golden_tokens.jsonl, for git. A run whose tokens for them are others stops at tokenize.
 
     [dim]Example:[/]
 
-        tunesmith accept-contract
+        tunesmith accept-tokens
     """
-    from flows.vcs.subprocesses import environment
+    from flows.vcs.subprocesses import child_environment
 
     command = [sys.executable, "-m", "pipeline.tokenize.golden_tokens"]
-    done = subprocess.run(command, cwd=paths.root(), env=environment(), check=False)
+    done = subprocess.run(command, cwd=paths.project_root(), env=child_environment(), check=False)
     raise typer.Exit(done.returncode)
 
 
@@ -250,14 +250,14 @@ def predict(
         tunesmith predict "where is my parcel?"
     """
     from flows.champion import store
-    from flows.vcs.subprocesses import environment
+    from flows.vcs.subprocesses import child_environment
 
-    root = paths.root()
+    root = paths.project_root()
     name = load_params(root / "params.yaml").register.name
-    if store.held(root, name) is None:
-        raise Problem(
+    if store.current_champion(root, name) is None:
+        raise UserError(
             name, "has no champion yet", do="`tunesmith run` makes one, if the gate lets it; `tunesmith promote` does"
         )
-    command = [sys.executable, "-m", "pipeline.predict", str(store.home(root, name)), *texts]
-    done = subprocess.run(command, cwd=root, env=environment(), check=False)
+    command = [sys.executable, "-m", "pipeline.predict", str(store.champion_folder(root, name)), *texts]
+    done = subprocess.run(command, cwd=root, env=child_environment(), check=False)
     raise typer.Exit(done.returncode)

@@ -8,10 +8,10 @@ from flows import paths
 from flows.cli import console
 from flows.cli.console import plain_errors
 
-app = typer.Typer(rich_markup_mode="rich")
+service_app = typer.Typer(rich_markup_mode="rich")
 
 
-@app.command()
+@service_app.command()
 @plain_errors
 def up() -> None:
     """Start this project's Prefect server and MLflow pages in the background, on this machine alone.
@@ -26,13 +26,13 @@ def up() -> None:
     from flows.service import servers
     from flows.tracking import sync as sync_module
 
-    root = paths.root()
-    sync_module.make_store(root)
-    for server in servers.up(root):
+    root = paths.project_root()
+    sync_module.create_database(root)
+    for server in servers.start_servers(root):
         console.console.print(f"{server.name:<8} {server.address}")
 
 
-@app.command()
+@service_app.command()
 @plain_errors
 def down() -> None:
     """Stop what `tunesmith up` started.
@@ -43,13 +43,13 @@ def down() -> None:
     """
     from flows.service import servers
 
-    stopped = servers.down(paths.root())
+    stopped = servers.stop_servers(paths.project_root())
     console.console.print(
         "stopped " + ", ".join(server.name for server in stopped) if stopped else "nothing was running"
     )
 
 
-@app.command()
+@service_app.command()
 @plain_errors
 def watch(
     quiet: Annotated[
@@ -66,6 +66,6 @@ def watch(
 
         tunesmith watch
     """
-    from flows.service.watch import watch as keep_watching
+    from flows.service.watch import watch_sources as keep_watching
 
-    keep_watching(paths.root(), lambda line: console.console.print(line, markup=False), quiet)
+    keep_watching(paths.project_root(), lambda line: console.console.print(line, markup=False), quiet)

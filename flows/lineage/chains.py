@@ -4,24 +4,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.tracking.queries import Recorded, Registered, runs, versions
+from flows.tracking.queries import TrackedRun, TrackedVersion, list_runs, list_versions
 from flows.tracking.release import RELEASE_TAG
 from flows.tracking.versions import ADAPTER_TAG
-from flows.vcs.dvc_lock import md5_of
-from flows.vcs.git import git
-from flows.vcs.snapshot import Snapshot, kept
-from flows.vcs.states import ADAPTER, PAIRS, Past, cache, members, past, stored
-from pipeline.errors import Problem
+from flows.vcs.dvc_lock import dvc_md5
+from flows.vcs.git import run_git
+from flows.vcs.snapshot import Snapshot, read_snapshot
+from flows.vcs.states import ADAPTER_PATH, PAIRS_PATH, CommitState, cache_path, dvc_cache, folder_members, state_at
+from pipeline.errors import UserError
 from pipeline.params import load_params
 
-SHORTEST = 4
+MIN_PREFIX_CHARS = 4
 """Characters of the beginning of a digest or an id."""
-SHOWN = {
-    "pairs": PAIRS,
+LINEAGE_FILES = {
+    "pairs": PAIRS_PATH,
     "train": "data/validate/train.parquet",
     "test": "data/validate/test.parquet",
     "tokens": "data/tokenize/train.arrow",
-    "weights": ADAPTER,
+    "weights": ADAPTER_PATH,
 }
 
 
@@ -38,10 +38,10 @@ class Chain:
     """
 
     name: str
-    run: Recorded | None
+    run: TrackedRun | None
     kept: Snapshot | None
-    state: Past | None
-    version: Registered | None
+    state: CommitState | None
+    version: TrackedVersion | None
 
     @property
     def where(self) -> str:
@@ -65,42 +65,42 @@ class Chain:
         return whole, begun
 
 
-def chains(root: Path) -> list[Chain]:
+def build_chains(root: Path) -> list[Chain]:
     """Put together all that MLflow, git and DVC's lock files tell: the newest run first, then versions without one."""
     name = load_params(root / "params.yaml").register.name
-    registered = versions(root, name)
+    registered = list_versions(root, name)
     by_number = {version.number: version for version in registered}
     found = [
-        chain(root, name, run, by_number.get(run.tags.get("tunesmith.version", "")))
-        for run in runs(root, name)
+        build_chain(root, name, run, by_number.get(run.tags.get("tunesmith.version", "")))
+        for run in list_runs(root, name)
         if "git.snapshot" in run.tags
     ]
     covered = {one.version.number for one in found if one.version}
     return [*found, *(Chain(name, None, None, None, one) for one in registered if one.number not in covered)]
 
 
-def chain(root: Path, name: str, run: Recorded, version: Registered | None) -> Chain:
+def build_chain(root: Path, name: str, run: TrackedRun, version: TrackedVersion | None) -> Chain:
     """Follow a run to its state and its version; a state that git does not have is None."""
     commit = run.tags["git.snapshot"]
     try:
-        found = kept(root, commit)
-    except Problem:  # told by `flows.lineage.verify`
+        found = read_snapshot(root, commit)
+    except UserError:  # told by `flows.lineage.verify`
         return Chain(name, run, None, None, version)
-    return Chain(name, run, found, past(root, commit), version)
+    return Chain(name, run, found, state_at(root, commit), version)
 
 
-def find(root: Path, wanted: str) -> list[Chain]:
+def find_chains(root: Path, wanted: str) -> list[Chain]:
     """Find the chains in which something has this name, or begins with it, or that a file is part of.
 
     Raises:
-        Problem: If there is none.
+        UserError: If there is none.
     """
-    everything = chains(root)
-    found = [one for one in everything if called(one, wanted)]
+    everything = build_chains(root)
+    found = [one for one in everything if is_named(one, wanted)]
     if not found and (root / wanted).exists():
-        found = [one for one in everything if holds(root, one, Path(wanted))]
+        found = [one for one in everything if contains_file(root, one, Path(wanted))]
     if not found:
-        raise Problem(
+        raise UserError(
             wanted,
             "is part of no run that MLflow has",
             expected="a commit, digest, run, version, alias, or a file as a run used it",
@@ -109,39 +109,45 @@ def find(root: Path, wanted: str) -> list[Chain]:
     return found
 
 
-def called(one: Chain, wanted: str) -> bool:
+def is_named(one: Chain, wanted: str) -> bool:
     """Say whether something in a chain has this name."""
     whole, begun = one.names()
-    return wanted in whole or (len(wanted) >= SHORTEST and any(name.startswith(wanted) for name in begun))
+    return wanted in whole or (len(wanted) >= MIN_PREFIX_CHARS and any(name.startswith(wanted) for name in begun))
 
 
-def holds(root: Path, one: Chain, path: Path) -> bool:
+def contains_file(root: Path, one: Chain, path: Path) -> bool:
     """Say whether a file or folder, with the bytes that it has now, is part of a chain's state."""
     if one.state is None:
         return False
-    digest = md5_of(root / path)
+    digest = dvc_md5(root / path)
     told = one.state.outputs | one.state.sources
     if digest in told.values():
         return True
     above = [told[str(folder)] for folder in path.parents if str(folder) in told]
-    if any(digest in members(cache(root), md5).values() for md5 in above if stored(cache(root), md5).exists()):
+    if any(
+        digest in folder_members(dvc_cache(root), md5).values()
+        for md5 in above
+        if cache_path(dvc_cache(root), md5).exists()
+    ):
         return True
-    return (root / path).is_file() and in_git(root, one.state.commit, path) == git(root, "hash-object", str(path))
+    return (root / path).is_file() and git_blob_id(root, one.state.commit, path) == run_git(
+        root, "hash-object", str(path)
+    )
 
 
-def in_git(root: Path, commit: str, path: Path) -> str | None:
+def git_blob_id(root: Path, commit: str, path: Path) -> str | None:
     """Give git's digest of a file in a commit; None if it is not there."""
     try:
-        return git(root, "rev-parse", "--verify", "--quiet", f"{commit}:{path.as_posix()}")
-    except Problem:
+        return run_git(root, "rev-parse", "--verify", "--quiet", f"{commit}:{path.as_posix()}")
+    except UserError:
         return None
 
 
-def lines(one: Chain) -> Iterator[str]:
+def chain_lines(one: Chain) -> Iterator[str]:
     """Tell a chain, from the sources to the aliases."""
     if one.state is not None:
         yield from (f"source    {path} {md5}" for path, md5 in one.state.sources.items())
-        made = {part: path for part, path in SHOWN.items() if path in one.state.outputs}
+        made = {part: path for part, path in LINEAGE_FILES.items() if path in one.state.outputs}
         yield from (f"{part:<9} {path} {one.state.outputs[path]}" for part, path in made.items())
     if one.kept is not None:
         yield f"commit    {one.kept.head}{'' if one.kept.clean else ', with changes'}"

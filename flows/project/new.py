@@ -13,23 +13,23 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.paths import PROMOTIONS
-from flows.vcs.dvc import StageFailed, dvc
-from flows.vcs.git import AUTHOR, git
-from flows.vcs.subprocesses import environment
-from pipeline.errors import Problem
+from flows.vcs.dvc import StageFailed, run_dvc
+from flows.vcs.git import SNAPSHOT_AUTHOR, run_git
+from flows.vcs.subprocesses import child_environment
+from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.pairs import Pair, read_pairs
 from pipeline.params import Task, load_params
 
-TEMPLATE = Path(__file__).resolve().parents[2]
-LEFT_OUT = ("dvc.lock",)
-LEFT_IN = ("data/scored_prompts/", "data/holdout_uses/", "data/learning_curve/")
+TEMPLATE_ROOT = Path(__file__).resolve().parents[2]
+EXCLUDED_FILES = ("dvc.lock",)
+README_ONLY_FOLDERS = ("data/scored_prompts/", "data/holdout_uses/", "data/learning_curve/")
 """Folders of which only what they say of themselves is copied."""
-FEW_LABELS = 200
-SHORT_LABEL = 60
-LOOKS: dict[Task, str] = {"labels": "labels", "text": "free text", "json": "JSON"}
-MEASURES: dict[Task, str] = {"labels": "accuracy", "text": "chrf", "json": "json_exact"}
-SYSTEMS: dict[Task, tuple[str, ...]] = {
+MAX_LABELS = 200
+MAX_LABEL_CHARS = 60
+TASK_WORDS: dict[Task, str] = {"labels": "labels", "text": "free text", "json": "JSON"}
+DEFAULT_METRICS: dict[Task, str] = {"labels": "accuracy", "text": "chrf", "json": "json_exact"}
+SYSTEM_MESSAGES: dict[Task, tuple[str, ...]] = {
     "labels": (
         "Sort the message into one of these categories: {labels}.",
         "Answer with one of {labels} and nothing else.",
@@ -41,7 +41,7 @@ SYSTEMS: dict[Task, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Given:
+class UserData:
     """What the user gives: files, and the names of the columns if they do not say what they are."""
 
     pairs: Path
@@ -55,27 +55,27 @@ class Given:
         return [self.pairs] if self.test is None else [self.pairs, self.test]
 
 
-def make_project(folder: Path, given: Given) -> list[str]:
+def make_project(folder: Path, given: UserData) -> list[str]:
     """Make the repository and say what was made and what comes next.
 
     It is made beside its place and moved there when it is whole.
 
     Raises:
-        Problem: If the folder exists, the files hold no pairs, or this installation is not a checkout to copy from.
+        UserError: If the folder exists, the files hold no pairs, or this installation is not a checkout to copy from.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise Problem(str(folder), "exists already", do="name a folder that is not there yet")
+        raise UserError(str(folder), "exists already", do="name a folder that is not there yet")
     if len({path.name for path in given.files}) < len(given.files):
-        raise Problem(given.pairs.name, "both files have this name", do="rename one")
+        raise UserError(given.pairs.name, "both files have this name", do="rename one")
     if (given.prompt_column is None) != (given.completion_column is None):
-        raise Problem("--prompt-column and --completion-column", "only one is given", do="name both, or neither")
+        raise UserError("--prompt-column and --completion-column", "only one is given", do="name both, or neither")
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        said = fill(part, given, folder.resolve().name)
+        said = fill_project(part, given, folder.resolve().name)
         part.rename(folder)
     except OSError as error:
-        raise Problem(str(folder), f"could not be made: {error.strerror}", got=str(error.filename)) from error
+        raise UserError(str(folder), f"could not be made: {error.strerror}", got=str(error.filename)) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     names = ", ".join(path.name for path in given.files)
@@ -87,7 +87,7 @@ def make_project(folder: Path, given: Given) -> list[str]:
     ]
 
 
-def fill(folder: Path, given: Given, name: str) -> list[str]:
+def fill_project(folder: Path, given: UserData, name: str) -> list[str]:
     """Make everything in a folder that is not there yet; say what was found in the user's files."""
     copy_template(folder)
     raw = folder / "data" / "raw"
@@ -95,22 +95,23 @@ def fill(folder: Path, given: Given, name: str) -> list[str]:
     for path in given.files:
         shutil.copy(path, raw / path.name)
     fill_params(folder / "params.yaml", given, name, "text")
-    pairs, files = taken_in(folder)
-    task = task_of([pair.completion for pair in pairs if pair.split != "test"])
+    pairs, files = ingest_data(folder)
+    task = guess_task([pair.completion for pair in pairs if pair.split != "test"])
     fill_params(folder / "params.yaml", given, name, task)
     load_params(folder / "params.yaml")
-    commit(folder)
-    return [*map(counted, files), f"task: {task}, since the completions look like {LOOKS[task]}"]
+    first_commit(folder)
+    return [*map(file_summary, files), f"task: {task}, since the completions look like {TASK_WORDS[task]}"]
 
 
-def taken_in(folder: Path) -> tuple[list[Pair], list[dict[str, Any]]]:
+def ingest_data(folder: Path) -> tuple[list[Pair], list[dict[str, Any]]]:
     """Let the project's own first stage read the files: the pairs, and the account of each file.
 
     Raises:
-        Problem: With the stage's own line, if it finds no pairs.
+        UserError: With the stage's own line, if it finds no pairs.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.ingest"], cwd=folder, env=environment(), check=False, capture_output=True,
+        [sys.executable, "-m", "pipeline.ingest"],
+        cwd=folder, env=child_environment(), check=False, capture_output=True,
         text=True,
     )  # fmt: skip
     if done.returncode:
@@ -121,7 +122,7 @@ def taken_in(folder: Path) -> tuple[list[Pair], list[dict[str, Any]]]:
     shutil.rmtree(ingested)
     for file in files:
         if not file["kept"]:
-            raise Problem(
+            raise UserError(
                 file["file"],
                 "not one row is a pair",
                 got=f"{file['rows']} rows",
@@ -130,7 +131,7 @@ def taken_in(folder: Path) -> tuple[list[Pair], list[dict[str, Any]]]:
     return pairs, files
 
 
-def counted(file: dict[str, Any]) -> str:
+def file_summary(file: dict[str, Any]) -> str:
     """Say what was found in a file."""
     aside = f", {file['quarantined']:,} rows that are no pair" if file["quarantined"] else ""
     return f"{file['file']}: {file['kept']:,} pairs{aside}"
@@ -138,45 +139,47 @@ def counted(file: dict[str, Any]) -> str:
 
 def copy_template(folder: Path) -> None:
     """Copy every file that git tracks here, but for the state of our own data."""
-    names = git(TEMPLATE, "ls-files", "-z").split("\0") if (TEMPLATE / ".git").exists() else []
+    names = run_git(TEMPLATE_ROOT, "ls-files", "-z").split("\0") if (TEMPLATE_ROOT / ".git").exists() else []
     if "params.yaml" not in names:
-        raise Problem(str(TEMPLATE), "is not a git checkout", do="clone tunesmith and install it with `make setup`")
+        raise UserError(
+            str(TEMPLATE_ROOT), "is not a git checkout", do="clone tunesmith and install it with `make setup`"
+        )
     for name in names:
-        if name and not is_ours(name) and (TEMPLATE / name).exists():
+        if name and not is_template_data(name) and (TEMPLATE_ROOT / name).exists():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(TEMPLATE / name, target)
+            shutil.copy(TEMPLATE_ROOT / name, target)
     for ours in ("data/golden_tokens.jsonl", PROMOTIONS):  # what is accepted here, and who was champion
         (folder / ours).write_bytes(b"")
 
 
-def is_ours(name: str) -> bool:
+def is_template_data(name: str) -> bool:
     """Say whether a file is about our own data alone: what it is, what was tested of it, and how often that decided."""
-    return name in LEFT_OUT or (name.startswith(LEFT_IN) and Path(name).name != "README.md")
+    return name in EXCLUDED_FILES or (name.startswith(README_ONLY_FOLDERS) and Path(name).name != "README.md")
 
 
-def fill_params(path: Path, given: Given, name: str, task: Task) -> None:
+def fill_params(path: Path, given: UserData, name: str, task: Task) -> None:
     """Point params.yaml at the user's files, its comments kept."""
     yaml = YAML()
     yaml.width = 120
     yaml.indent(mapping=2, sequence=4, offset=2)  # as the template is written
-    yaml.representer.add_representer(type(None), written_null)
+    yaml.representer.add_representer(type(None), represent_null)
     values = yaml.load(path.read_text(encoding="utf-8"))
     values["prompt"]["task"] = task
     values["prompt"]["system"] = "Sort the message into its category." if task == "labels" else ""
     values["ingest"]["folder"] = "data/raw"
     first = values["ingest"]["sources"][0]
-    first.update(source(given, given.pairs))
-    values["ingest"]["sources"] = [first, *(source(given, file) for file in given.files[1:])]
-    values["baselines"]["system_prompts"] = list(SYSTEMS[task])
+    first.update(source_entry(given, given.pairs))
+    values["ingest"]["sources"] = [first, *(source_entry(given, file) for file in given.files[1:])]
+    values["baselines"]["system_prompts"] = list(SYSTEM_MESSAGES[task])
     values["evaluate"]["rules"] = []
     values["register"]["name"] = re.sub(r"[^A-Za-z0-9_.-]", "-", name).strip("-._") or "model"
-    values["register"]["metric"] = MEASURES[task]
+    values["register"]["metric"] = DEFAULT_METRICS[task]
     with path.open("w", encoding="utf-8") as out:
         yaml.dump(values, out)
 
 
-def source(given: Given, file: Path) -> dict[str, Any]:
+def source_entry(given: UserData, file: Path) -> dict[str, Any]:
     """Describe one file as a source."""
     return {
         "path": file.name,
@@ -191,12 +194,12 @@ def source(given: Given, file: Path) -> dict[str, Any]:
     }
 
 
-def written_null(representer: Any, _none: None) -> Any:
+def represent_null(representer: Any, _none: None) -> Any:
     """Write `null`, as params.yaml has it, and not nothing."""
     return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
-def task_of(completions: list[str]) -> Task:
+def guess_task(completions: list[str]) -> Task:
     """Say which task pairs are of, by how their completions look."""
     if completions and all(map(looks_like_json, completions)):
         return "json"
@@ -214,21 +217,21 @@ def looks_like_json(completion: str) -> bool:
 def looks_like_labels(completions: list[str]) -> bool:
     """Say whether completions are labels: few different ones, each of them short and used again."""
     different = set(completions)
-    return 0 < len(different) <= min(FEW_LABELS, len(completions) / 3) and max(map(len, different)) <= SHORT_LABEL
+    return 0 < len(different) <= min(MAX_LABELS, len(completions) / 3) and max(map(len, different)) <= MAX_LABEL_CHARS
 
 
-def commit(folder: Path) -> None:
+def first_commit(folder: Path) -> None:
     """Set up git and DVC, track the data, make the first commit."""
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    dvc(folder, "add", "--quiet", "data/raw")
-    git(folder, "add", "--all")
-    named = {} if git_knows_user(folder) else AUTHOR
-    git(folder, "commit", "--quiet", "-m", "Start from tunesmith with our own pairs", **named)
+    run_git(folder, "init", "--quiet", "--initial-branch=main")
+    run_dvc(folder, "add", "--quiet", "data/raw")
+    run_git(folder, "add", "--all")
+    named = {} if has_git_identity(folder) else SNAPSHOT_AUTHOR
+    run_git(folder, "commit", "--quiet", "-m", "Start from tunesmith with our own pairs", **named)
 
 
-def git_knows_user(folder: Path) -> bool:
+def has_git_identity(folder: Path) -> bool:
     """Say whether git knows in whose name to commit."""
     try:
-        return bool(git(folder, "config", "user.email"))
-    except Problem:
+        return bool(run_git(folder, "config", "user.email"))
+    except UserError:
         return False

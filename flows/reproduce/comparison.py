@@ -7,34 +7,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.reproduce.differences import Difference, computed
+from flows.reproduce.differences import InputDifference, changes_machine_kind
 from pipeline.files import read_json
 
 Result = Literal["identical", "within tolerance", "differs"]
-Files = Mapping[str, str]
+FileDigests = Mapping[str, str]
 
 FIRST_LOSSES = 5
 """Points of the training curve that are looked at: later ones say more about rounding that adds up than of faults."""
-LOSS_TOLERANCE = 1e-3
+LOSS_RELATIVE_TOLERANCE = 1e-3
 """Relative. Other kernels add in another order, and what that changes grows with the steps: over fifty steps against
 another library's code for the same training, `make bench` finds 7e-5."""
-SAME_ANYWHERE = ("raw data", "pairs", "splits", "token ids and masks")
+MACHINE_INDEPENDENT = ("raw data", "pairs", "splits", "token ids and masks")
 """Rungs without computed numbers: their bytes are promised on every machine."""
-TRAINED = ("finetune", "evaluate", "register")
-CONDITIONS = ("CPU kind", "device", "thread count")
+MODEL_STAGES = ("finetune", "evaluate", "register")
+MACHINE_CONDITIONS = ("CPU kind", "device", "thread count")
 """Of no account for what is not computed by the model."""
-RAW = "raw data"
-UNEXPLAINED = (
+RAW_STEP = "raw data"
+NO_CAUSE = (
     "none found: data, code, params, packages and machine are those recorded, so it does not come out the same twice"
 )
-TOLERANCE = (
-    f"the first losses are the same to {LOSS_TOLERANCE:g} of their value, each measure lies within its recorded 95 % "
-    "interval, and what is not computed has the same bytes"
+TOLERANCE_TEXT = (
+    f"the first losses are the same to {LOSS_RELATIVE_TOLERANCE:g} of their value, each measure lies within its "
+    "recorded 95 % interval, and what is not computed has the same bytes"
 )
 
 
 @dataclass(frozen=True)
-class Rung:
+class ComparisonStep:
     """One rung: the digests of its items by name, recorded and found.
 
     `near` says whether what was found will do on another kind of machine.
@@ -42,8 +42,8 @@ class Rung:
 
     name: str
     stage: str
-    recorded: Files
-    found: Files
+    recorded: FileDigests
+    found: FileDigests
     near: bool
 
     @property
@@ -60,11 +60,11 @@ class Rung:
     def line(self, *, elsewhere: bool) -> str:
         """Say in one line what was recorded, what was found, and what that means."""
         word = "same" if self.same else "within tolerance" if elsewhere and self.near else "differs"
-        return f"{self.name:<20} {digest(self.recorded)[:12]}  {digest(self.found)[:12]}  {word}"
+        return f"{self.name:<20} {value_digest(self.recorded)[:12]}  {value_digest(self.found)[:12]}  {word}"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ReproductionResult:
     """What the ladder says: the result, the first rung that will not do, and the reasons."""
 
     result: Result
@@ -77,22 +77,22 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class RunEvidence:
     """What a run left: the digest of each file and folder by its path, and what its JSON files say."""
 
-    files: Files
+    files: FileDigests
     release: Mapping[str, Any]
     losses: Sequence[float]
 
 
-def read_evidence(files: Files, tree: Path) -> Evidence:
+def read_evidence(files: FileDigests, tree: Path) -> RunEvidence:
     """Read what a run left below a folder."""
     history = (tree / "data/finetune/history.jsonl").read_text(encoding="utf-8").splitlines()
     losses = [point["train_loss"] for point in map(json.loads, history) if "train_loss" in point]
-    return Evidence(files, read_json(tree / "data/register/release.json"), losses[:FIRST_LOSSES])
+    return RunEvidence(files, read_json(tree / "data/register/release.json"), losses[:FIRST_LOSSES])
 
 
-def climb(sources: Sequence[str], recorded: Evidence, found: Evidence) -> list[Rung]:
+def compare_evidence(sources: Sequence[str], recorded: RunEvidence, found: RunEvidence) -> list[ComparisonStep]:
     """Put up the ladder.
 
     Args:
@@ -101,38 +101,43 @@ def climb(sources: Sequence[str], recorded: Evidence, found: Evidence) -> list[R
         found: What it left now.
     """
 
-    def rung(name: str, stage: str, items: Callable[[Evidence], Files], *, near: bool = True) -> Rung:
+    def rung(
+        name: str, stage: str, items: Callable[[RunEvidence], FileDigests], *, near: bool = True
+    ) -> ComparisonStep:
         then, now = items(recorded), items(found)
-        return Rung(name, stage, then, now, near if name not in SAME_ANYWHERE else then == now)
+        return ComparisonStep(name, stage, then, now, near if name not in MACHINE_INDEPENDENT else then == now)
 
-    def files(*paths: str) -> Callable[[Evidence], Files]:
+    def files(*paths: str) -> Callable[[RunEvidence], FileDigests]:
         return lambda evidence: {path: evidence.files[path] for path in paths}
 
     splits = ("train", "validation", "test")
-    metrics_near = within_intervals(recorded.release["metrics"], found.release["metrics"])
+    metrics_near = metrics_within_intervals(recorded.release["metrics"], found.release["metrics"])
     return [
-        rung(RAW, "ingest", files(*sources)),
+        rung(RAW_STEP, "ingest", files(*sources)),
         rung("pairs", "ingest", files("data/ingest/pairs.parquet")),
         rung("splits", "validate", files(*(f"data/validate/{split}.parquet" for split in splits))),
         rung("token ids and masks", "tokenize", files(*(f"data/tokenize/{split}.arrow" for split in splits))),
         rung("initial weights", "finetune", lambda one: {"weights": one.release["digests"]["initial_adapter"]}),
-        rung("first losses", "finetune", lambda one: {"losses": digest(one.losses)},
-             near=close(recorded.losses, found.losses)),
+        rung("first losses", "finetune", lambda one: {"losses": value_digest(one.losses)},
+             near=losses_close(recorded.losses, found.losses)),
         rung("adapter", "finetune", files("data/finetune/adapter")),
         rung("predictions", "evaluate", files("data/evaluate/predictions.parquet")),
         rung("metrics", "evaluate", files("data/evaluate/metrics.json"), near=metrics_near),
-        rung("verdict", "register", lambda one: {"verdict": digest([one.release["verdict"], one.release["reasons"]])}),
+        rung(
+            "verdict", "register",
+            lambda one: {"verdict": value_digest([one.release["verdict"], one.release["reasons"]])},
+        ),
     ]  # fmt: skip
 
 
-def close(recorded: Sequence[float], found: Sequence[float]) -> bool:
+def losses_close(recorded: Sequence[float], found: Sequence[float]) -> bool:
     """Say whether the first losses are the same within the declared tolerance."""
     return len(recorded) == len(found) and all(
-        abs(then - now) <= LOSS_TOLERANCE * abs(then) for then, now in zip(recorded, found, strict=True)
+        abs(then - now) <= LOSS_RELATIVE_TOLERANCE * abs(then) for then, now in zip(recorded, found, strict=True)
     )
 
 
-def within_intervals(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+def metrics_within_intervals(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     """Say whether every measure of every arm lies within the interval that was recorded for it."""
     then = {(arm, name): metric for arm, measures in recorded["arms"].items() for name, metric in measures.items()}
     now = {(arm, name): metric for arm, measures in found["arms"].items() for name, metric in measures.items()}
@@ -141,7 +146,9 @@ def within_intervals(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> b
     )
 
 
-def judge(rungs: Sequence[Rung], differences: Sequence[Difference], stages: Sequence[str]) -> Outcome:
+def judge_steps(
+    rungs: Sequence[ComparisonStep], differences: Sequence[InputDifference], stages: Sequence[str]
+) -> ReproductionResult:
     """Say what the ladder means: identical, within the tolerance of another machine, or the first rung that differs.
 
     Args:
@@ -149,31 +156,33 @@ def judge(rungs: Sequence[Rung], differences: Sequence[Difference], stages: Sequ
         differences: What is not as it was then.
         stages: All stages in their order.
     """
-    apart, elsewhere = [rung for rung in rungs if not rung.same], computed(differences)
+    apart, elsewhere = [rung for rung in rungs if not rung.same], changes_machine_kind(differences)
     if not apart:
-        return Outcome("identical", "", ())
+        return ReproductionResult("identical", "", ())
     failing = [rung for rung in apart if not (elsewhere and rung.near)]
     if not failing:
-        return Outcome("within tolerance", apart[0].name, (*elsewhere, TOLERANCE))
+        return ReproductionResult("within tolerance", apart[0].name, (*elsewhere, TOLERANCE_TEXT))
     first = failing[0]
-    return Outcome("differs", first.name, causes(first, differences, stages))
+    return ReproductionResult("differs", first.name, likely_causes(first, differences, stages))
 
 
-def causes(rung: Rung, differences: Sequence[Difference], stages: Sequence[str]) -> tuple[str, ...]:
+def likely_causes(
+    rung: ComparisonStep, differences: Sequence[InputDifference], stages: Sequence[str]
+) -> tuple[str, ...]:
     """Name what may have made a rung differ: what its stage, or one before it, had otherwise than then."""
     reached = {"", *stages[: stages.index(rung.stage) + 1]}
-    if rung.name == RAW:
+    if rung.name == RAW_STEP:
         likely = [str(one) for one in differences if one.what in rung.apart]
     else:
         likely = [
             str(one)
             for one in differences
-            if one.stage in reached and (rung.stage in TRAINED or one.kind not in CONDITIONS)
+            if one.stage in reached and (rung.stage in MODEL_STAGES or one.kind not in MACHINE_CONDITIONS)
         ]
-    return tuple(likely) or (UNEXPLAINED,)
+    return tuple(likely) or (NO_CAUSE,)
 
 
-def digest(value: Any) -> str:
+def value_digest(value: Any) -> str:
     """SHA-256 of a plain value; of a single digest, that digest."""
     if isinstance(value, Mapping) and len(value) == 1:
         return str(next(iter(value.values())))

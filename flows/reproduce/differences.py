@@ -5,19 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.vcs.dvc_lock import md5_of
+from flows.vcs.dvc_lock import dvc_md5
 
-Kind = Literal["data", "code", "params", "thread count", "package", "Python", "CPU kind", "device", "base model"]
+DifferenceKind = Literal[
+    "data", "code", "params", "thread count", "package", "Python", "CPU kind", "device", "base model"
+]
 
-THREADS = "model.threads"
-SHOWN = 60
+THREADS_PARAM = "model.threads"
+MAX_VALUE_CHARS = 60
 
 
 @dataclass(frozen=True)
-class Difference:
+class InputDifference:
     """One thing that differs; `stage` is the first that it can have changed, empty if that may be any."""
 
-    kind: Kind
+    kind: DifferenceKind
     what: str
     then: str
     now: str
@@ -29,7 +31,7 @@ class Difference:
         return f"{named}: {self.then} then, {self.now} now"
 
 
-def input_differences(tree: Path, lock: Mapping[str, Any]) -> Iterator[Difference]:
+def input_differences(tree: Path, lock: Mapping[str, Any]) -> Iterator[InputDifference]:
     """Compare what the stages read, and no stage wrote, with the digests of dvc.lock.
 
     Args:
@@ -44,51 +46,53 @@ def input_differences(tree: Path, lock: Mapping[str, Any]) -> Iterator[Differenc
             if path in written | seen:
                 continue
             seen.add(path)
-            found = md5_of(tree / path) if (tree / path).exists() else "missing"
+            found = dvc_md5(tree / path) if (tree / path).exists() else "missing"
             if found != dep["md5"]:
-                kind: Kind = "code" if path.startswith(("pipeline/", "rules")) else "data"
-                yield Difference(kind, path, dep["md5"][:12], found[:12], stage)
+                kind: DifferenceKind = "code" if path.startswith(("pipeline/", "rules")) else "data"
+                yield InputDifference(kind, path, dep["md5"][:12], found[:12], stage)
 
 
-def param_differences(lock: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Difference]:
+def param_differences(lock: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[InputDifference]:
     """Compare params.yaml with the values that dvc.lock holds; a stage knows what it reads only."""
-    now, seen = flat(params), set[str]()
+    now, seen = flatten_values(params), set[str]()
     for stage, entry in lock.items():
         kept = entry.get("params", {}).get("params.yaml", {})  # sections, and single values as `register.metric`
-        then = flat(kept)
+        then = flatten_values(kept)
         names = {*then, *(name for name in now if f"{name}.".startswith(tuple(f"{one}." for one in kept)))} - seen
         seen |= names
         for name in sorted(names):
             if then.get(name) != now.get(name):
-                kind: Kind = "thread count" if name == THREADS else "params"
-                yield Difference(kind, "" if name == THREADS else name, said(then, name), said(now, name), stage)
+                kind: DifferenceKind = "thread count" if name == THREADS_PARAM else "params"
+                yield InputDifference(
+                    kind, "" if name == THREADS_PARAM else name, short_value(then, name), short_value(now, name), stage
+                )
 
 
-def said(values: Mapping[str, Any], name: str) -> str:
+def short_value(values: Mapping[str, Any], name: str) -> str:
     """Say a value, cut where it is long."""
     text = str(values[name]) if name in values else "not there"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return text if len(text) <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}..."
 
 
-def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def flatten_values(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Flatten nested values to dotted names."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{above}{key}.")
+            found |= flatten_values(value, f"{above}{key}.")
         else:
             found[f"{above}{key}"] = value
     return found
 
 
-def machine_differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+def machine_differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[InputDifference]:
     """Compare device, kind of CPU and Python; both as `data/finetune/environment.json` has them."""
     if recorded["device"] != now["device"]:
-        yield Difference("device", "", recorded["device"], now["device"])
+        yield InputDifference("device", "", recorded["device"], now["device"])
     if cpu_kind(recorded) != cpu_kind(now):
-        yield Difference("CPU kind", "", cpu_kind(recorded), cpu_kind(now))
+        yield InputDifference("CPU kind", "", cpu_kind(recorded), cpu_kind(now))
     if recorded["python"] != now["python"]:
-        yield Difference("Python", "", recorded["python"], now["python"])
+        yield InputDifference("Python", "", recorded["python"], now["python"])
 
 
 def cpu_kind(environment: Mapping[str, Any]) -> str:
@@ -99,7 +103,7 @@ def cpu_kind(environment: Mapping[str, Any]) -> str:
 
 def package_differences(
     recorded: Mapping[str, str], pinned: Mapping[str, str], installed: Mapping[str, str]
-) -> Iterator[Difference]:
+) -> Iterator[InputDifference]:
     """Compare the packages that are installed with those recorded, and those not recorded with what was pinned.
 
     Args:
@@ -110,9 +114,9 @@ def package_differences(
     for name, then in {**pinned, **recorded}.items():
         now = installed.get(name, "not installed")
         if now != then and (name in recorded or now.partition("+")[0] != then):  # a pin names no build, such as +cpu
-            yield Difference("package", name, then, now)
+            yield InputDifference("package", name, then, now)
 
 
-def computed(differences: Iterable[Difference]) -> list[str]:
+def changes_machine_kind(differences: Iterable[InputDifference]) -> list[str]:
     """Name what makes this another kind of machine, on which no bytes of computed numbers are promised."""
     return [str(difference) for difference in differences if difference.kind in ("CPU kind", "device")]

@@ -9,22 +9,22 @@ from typing import Any
 
 from flows.champion import promotion_log
 from flows.champion.store import brought_back
-from flows.paths import private
-from flows.reproduce.comparison import Evidence, read_evidence
-from flows.vcs.dvc import stages
-from flows.vcs.dvc_lock import md5_of
-from flows.vcs.states import RELEASE
-from flows.vcs.worktree import add_worktree, bring_data
-from pipeline.champion import ADAPTER, FOLDER, RECORD
-from pipeline.errors import Problem
+from flows.paths import state_dir
+from flows.reproduce.comparison import RunEvidence, read_evidence
+from flows.vcs.dvc import stage_names
+from flows.vcs.dvc_lock import dvc_md5
+from flows.vcs.states import RELEASE_PATH
+from flows.vcs.worktree import add_worktree, fetch_worktree_data
+from pipeline.champion import CHAMPION_ADAPTER, CHAMPION_FOLDER, CHAMPION_RECORD
+from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
 from pipeline.params import read_yaml
 
-TREE, ASIDE = "reproduce", "recorded"
+REPRODUCE_WORKTREE, RECORDED_FOLDER = "reproduce", "recorded"
 
 
 @dataclass(frozen=True)
-class State:
+class WorktreeState:
     """A worktree, and what its dvc.lock says of each stage, in the order of dvc.yaml."""
 
     tree: Path
@@ -54,55 +54,55 @@ class State:
     def found(self) -> dict[str, str]:
         """Digest of the same files as they are in the tree now."""
         places = {path: self.tree / path for path in self.recorded}
-        return {path: md5_of(place) if place.exists() else "missing" for path, place in places.items()}
+        return {path: dvc_md5(place) if place.exists() else "missing" for path, place in places.items()}
 
 
-def lay_out(root: Path, commit: str) -> State:
+def check_out_state(root: Path, commit: str) -> WorktreeState:
     """Lay out a state in a worktree, with all data that its run read and left, every byte checked.
 
     Raises:
-        Problem: If no run came to its end in that state, or its data or the champion that it met cannot be had.
+        UserError: If no run came to its end in that state, or its data or the champion that it met cannot be had.
     """
-    tree = add_worktree(root, commit, TREE)
-    names = stages(tree)
+    tree = add_worktree(root, commit, REPRODUCE_WORKTREE)
+    names = stage_names(tree)
     lock = read_yaml(tree / "dvc.lock")["stages"] if (tree / "dvc.lock").exists() else {}
     missing = [name for name in names if name not in lock]
     if missing:
-        raise Problem(
+        raise UserError(
             f"commit {commit[:12]}",
             "no whole run is recorded in it",
             expected="every stage in its dvc.lock",
             got=f"nothing of {', '.join(missing)}",
             do="name a version, or the run that made it",
         )
-    bring_data(tree)
-    state = State(tree, {name: lock[name] for name in names})
-    show_champion(root, state)
+    fetch_worktree_data(tree)
+    state = WorktreeState(tree, {name: lock[name] for name in names})
+    restore_champion(root, state)
     return state
 
 
-def show_champion(root: Path, state: State) -> None:
+def restore_champion(root: Path, state: WorktreeState) -> None:
     """Show the stages the champion that the model met, where the commit does not hold it.
 
     The state of a run holds it. What people commit does not, for git ignores it; its release then says who it was.
 
     Raises:
-        Problem: If it is not to be had.
+        UserError: If it is not to be had.
     """
-    folder, release = state.tree / FOLDER, read_json(state.tree / RELEASE)
-    met, before = state.read.get(str(FOLDER)), release["champion_before"]
-    if met is None or before is None or (folder.exists() and md5_of(folder) == met):
+    folder, release = state.tree / CHAMPION_FOLDER, read_json(state.tree / RELEASE_PATH)
+    met, before = state.read.get(str(CHAMPION_FOLDER)), release["champion_before"]
+    if met is None or before is None or (folder.exists() and dvc_md5(folder) == met):
         return
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        found = brought_back(root, promotion_log.moves(root, release["name"]), before, Path(place))
-        shutil.rmtree(folder / ADAPTER, ignore_errors=True)
-        shutil.copytree(found.adapter, folder / ADAPTER)
-        write_json(folder / RECORD, found.release)
+        found = brought_back(root, promotion_log.read_promotions(root, release["name"]), before, Path(place))
+        shutil.rmtree(folder / CHAMPION_ADAPTER, ignore_errors=True)
+        shutil.copytree(found.adapter, folder / CHAMPION_ADAPTER)
+        write_json(folder / CHAMPION_RECORD, found.release)
 
 
-def set_aside(state: State) -> Evidence:
+def move_outputs_away(state: WorktreeState) -> RunEvidence:
     """Move away what the run left, so that no stage can find it, and give it as evidence."""
-    aside = private(state.tree) / ASIDE
+    aside = state_dir(state.tree) / RECORDED_FOLDER
     for path in state.outs:
         (aside / path).parent.mkdir(parents=True, exist_ok=True)
         (state.tree / path).rename(aside / path)

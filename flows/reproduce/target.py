@@ -5,61 +5,63 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.champion import promotion_log
-from flows.champion.origin import made as origin_of
+from flows.champion.origin import origin_state as origin_of
 from flows.paths import PROMOTIONS
-from flows.tracking.queries import Made, by_alias, by_commit, by_run, by_version
-from flows.vcs.git import git
-from pipeline.errors import Problem
+from flows.tracking.queries import VersionOrigin, origin_by_alias, origin_by_commit, origin_by_version, origins_by_run
+from flows.vcs.git import run_git
+from pipeline.errors import UserError
 from pipeline.params import load_params
 
 RUN_ID = re.compile(r"[0-9a-f]{4,32}")
-NUMBER = re.compile(r"\d{1,6}")
+VERSION_NUMBER = re.compile(r"\d{1,6}")
 """Longer ones are taken for the beginning of a commit or of a run."""
-EXPECTED = "a commit, a run of MLflow or the beginning of its id, or a version: 3, NAME/3 or NAME@champion"
-CHAMPION = "champion"
+EXPECTED_TARGET = "a commit, a run of MLflow or the beginning of its id, or a version: 3, NAME/3 or NAME@champion"
+CHAMPION_ALIAS = "champion"
 
 
 @dataclass(frozen=True)
-class Target:
+class ReproductionTarget:
     """The state to make again, and the run that it is recorded as; None if MLflow knows of none."""
 
     commit: str
-    made: Made | None
+    made: VersionOrigin | None
 
 
-def resolve(root: Path, what: str) -> Target:
+def resolve_target(root: Path, what: str) -> ReproductionTarget:
     """Find what is meant.
 
     A plain commit stands for the newest run that was made from it. MLflow knows who is champion; where it has no
     record, as in a fresh clone, the project's own file does.
 
     Raises:
-        Problem: If nothing, or more than one thing, is called so, or the state was not kept.
+        UserError: If nothing, or more than one thing, is called so, or the state was not kept.
     """
-    made = version_called(root, what)
-    runs = by_run(root, what) if made is None and RUN_ID.fullmatch(what) else []
-    commit = (champion_called(root, what) or commit_called(root, what)) if made is None else None
+    made = find_version_target(root, what)
+    runs = origins_by_run(root, what) if made is None and RUN_ID.fullmatch(what) else []
+    commit = (find_champion_commit(root, what) or find_commit(root, what)) if made is None else None
     if len(runs) + (commit is not None) > 1:
         names = [f"run {run.run_id}" for run in runs] + ([f"commit {commit}"] if commit else [])
-        raise Problem(what, "more than one thing is called so", got=", ".join(names), do="write more of the one meant")
-    made = made or (runs[0] if runs else None) or (by_commit(root, commit) if commit else None)
+        raise UserError(
+            what, "more than one thing is called so", got=", ".join(names), do="write more of the one meant"
+        )
+    made = made or (runs[0] if runs else None) or (origin_by_commit(root, commit) if commit else None)
     if made is None and commit is None:
-        raise Problem(what, "nothing is called so", expected=EXPECTED)
-    return Target(kept(root, made) if made else str(commit), made)
+        raise UserError(what, "nothing is called so", expected=EXPECTED_TARGET)
+    return ReproductionTarget(snapshot_commit(root, made) if made else str(commit), made)
 
 
-def version_called(root: Path, what: str) -> Made | None:
+def find_version_target(root: Path, what: str) -> VersionOrigin | None:
     """Find the version of this name; None if it is no name of one, or there is none."""
-    if NUMBER.fullmatch(what):
-        return by_version(root, load_params(root / "params.yaml").register.name, what)
+    if VERSION_NUMBER.fullmatch(what):
+        return origin_by_version(root, load_params(root / "params.yaml").register.name, what)
     name, slash, number = what.rpartition("/")
-    if slash and NUMBER.fullmatch(number):
-        return by_version(root, name, number)
-    name, alias = alias_called(root, what)
-    return by_alias(root, name, alias) if alias else None
+    if slash and VERSION_NUMBER.fullmatch(number):
+        return origin_by_version(root, name, number)
+    name, alias = split_alias(root, what)
+    return origin_by_alias(root, name, alias) if alias else None
 
 
-def alias_called(root: Path, what: str) -> tuple[str, str]:
+def split_alias(root: Path, what: str) -> tuple[str, str]:
     """Take a name and an alias apart, without a name the project's own; the alias is empty if there is none."""
     name, at, alias = what.rpartition("@")
     if not at or alias.startswith("{"):
@@ -67,46 +69,46 @@ def alias_called(root: Path, what: str) -> tuple[str, str]:
     return name or load_params(root / "params.yaml").register.name, alias
 
 
-def champion_called(root: Path, what: str) -> str | None:
+def find_champion_commit(root: Path, what: str) -> str | None:
     """Find the commit that made the champion, by what the project's file says of it; None if that is not its name.
 
     Raises:
-        Problem: If nobody was ever champion, or the state that made it is not here.
+        UserError: If nobody was ever champion, or the state that made it is not here.
     """
-    name, alias = alias_called(root, what)
-    if alias != CHAMPION or name != load_params(root / "params.yaml").register.name:
+    name, alias = split_alias(root, what)
+    if alias != CHAMPION_ALIAS or name != load_params(root / "params.yaml").register.name:
         return None
-    told = promotion_log.moves(root, name)
+    told = promotion_log.read_promotions(root, name)
     if not told:
-        raise Problem(
-            f"{name}@{CHAMPION}",
+        raise UserError(
+            f"{name}@{CHAMPION_ALIAS}",
             "nobody was ever promoted",
             expected=f"a line of {name} in {PROMOTIONS}",
             do="`tunesmith run` makes the first champion; commit that file and dvc.lock",
         )
-    digest = promotion_log.reigns(told)[-1]
-    return origin_of(root, digest, promotion_log.made_by(told, digest)).commit
+    digest = promotion_log.succession(told)[-1]
+    return origin_of(root, digest, promotion_log.commit_of_promotion(told, digest)).commit
 
 
-def commit_called(root: Path, what: str) -> str | None:
+def find_commit(root: Path, what: str) -> str | None:
     """Find the commit of this name; None if there is none."""
     try:
-        return git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{what}^{{commit}}")
-    except Problem:
+        return run_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{what}^{{commit}}")
+    except UserError:
         return None
 
 
-def kept(root: Path, made: Made) -> str:
+def snapshot_commit(root: Path, made: VersionOrigin) -> str:
     """Give the commit that holds a run's state.
 
     Raises:
-        Problem: If none is recorded, or this repository has no such commit.
+        UserError: If none is recorded, or this repository has no such commit.
     """
     where = f"{made.version.name} version {made.version.number}"
     if not made.commit:
-        raise Problem(where, "the state that it was made from is not recorded", do="name the run that made it")
-    if commit_called(root, made.commit) is None:
-        raise Problem(
+        raise UserError(where, "the state that it was made from is not recorded", do="name the run that made it")
+    if find_commit(root, made.commit) is None:
+        raise UserError(
             where,
             f"its state {made.commit[:12]} is not in this repository",
             do="fetch it from where the run was made: `git fetch REMOTE 'refs/tunesmith/*:refs/tunesmith/*'`",

@@ -10,17 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from flows.champion import store
-from flows.vcs.dvc import StageFailed, status
-from flows.vcs.git import head
-from flows.vcs.states import PAIRS, Past, bring_back, commit_of, past, state_of, states
-from flows.vcs.subprocesses import environment
-from pipeline.errors import Problem
+from flows.vcs.dvc import StageFailed, stale_stages
+from flows.vcs.git import head_commit
+from flows.vcs.states import (
+    PAIRS_PATH,
+    CommitState,
+    iterate_states,
+    resolve_commit,
+    restore_output,
+    state_at,
+    state_with_adapter,
+)
+from flows.vcs.subprocesses import child_environment
+from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.params import load_params
 
-SHOWN = 3
-CUT = 100
-WORDS = {
+EXAMPLES_SHOWN = 3
+EXAMPLE_TEXT_CHARS = 100
+KIND_WORDS = {
     "added": "added",
     "removed": "removed",
     "edited": "edited: nearly the same prompt, or the same place and completion",
@@ -28,7 +36,7 @@ WORDS = {
     "moved": "moved to another side of the split",
     "spelling": "other blanks, or another case of the prompt",
 }
-OUTCOMES = {
+ACTION_SENTENCES = {
     "skip": "skip: nothing to do",
     "evaluate": "evaluate: the champion is to be tested again, there is little to learn",
     "retrain": "retrain",
@@ -37,37 +45,39 @@ OUTCOMES = {
 
 
 @dataclass(frozen=True)
-class Base:
+class DiffBase:
     """What the pairs are compared with: a state of the past, and whose it is."""
 
-    state: Past
+    state: CommitState
     whose: str
 
 
-def base(root: Path, name: str, revision: str | None = None) -> Base | None:
+def find_diff_base(root: Path, name: str, revision: str | None = None) -> DiffBase | None:
     """Find what to compare with: the state that is asked for, else what the champion was made from, else the last one.
 
     Returns:
         None if nothing is asked for, and no state of the past has pairs.
 
     Raises:
-        Problem: If the state that is asked for is none, or has no pairs.
+        UserError: If the state that is asked for is none, or has no pairs.
     """
     if revision is not None:
-        found = past(root, commit_of(root, revision))
-        if found is None or PAIRS not in found.outputs:
-            raise Problem(revision, "no pairs are kept there", expected=f"dvc.lock with {PAIRS}", do="name a run")
-        return Base(found, revision)
-    held = store.held(root, name)
-    if held is not None and (made := state_of(root, held.adapter)):
-        return Base(made, "the champion")
-    last = next((state for state in states(root) if PAIRS in state.outputs), None)
+        found = state_at(root, resolve_commit(root, revision))
+        if found is None or PAIRS_PATH not in found.outputs:
+            raise UserError(
+                revision, "no pairs are kept there", expected=f"dvc.lock with {PAIRS_PATH}", do="name a run"
+            )
+        return DiffBase(found, revision)
+    held = store.current_champion(root, name)
+    if held is not None and (made := state_with_adapter(root, held.adapter)):
+        return DiffBase(made, "the champion")
+    last = next((state for state in iterate_states(root) if PAIRS_PATH in state.outputs), None)
     if last is None:
         return None
-    return Base(last, "HEAD" if last.commit == head(root) else "the last run")
+    return DiffBase(last, "HEAD" if last.commit == head_commit(root) else "the last run")
 
 
-def compare(root: Path, revision: str | None = None, *, fresh: bool = False) -> tuple[Base, dict[str, Any]]:
+def compare_pairs(root: Path, revision: str | None = None, *, fresh: bool = False) -> tuple[DiffBase, dict[str, Any]]:
     """Compare the pairs of now with those of the past; nothing is left behind.
 
     Args:
@@ -79,43 +89,43 @@ def compare(root: Path, revision: str | None = None, *, fresh: bool = False) -> 
         What they were compared with, and what `pipeline.data_diff` found.
 
     Raises:
-        Problem: If there is nothing to compare with, or the sources cannot be read.
+        UserError: If there is nothing to compare with, or the sources cannot be read.
     """
-    against = base(root, load_params(root / "params.yaml").register.name, revision)
+    against = find_diff_base(root, load_params(root / "params.yaml").register.name, revision)
     if against is None:
-        raise Problem("the pairs", "there are none of before to compare with", do="`tunesmith run` makes the first")
+        raise UserError("the pairs", "there are none of before to compare with", do="`tunesmith run` makes the first")
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        now = root / PAIRS if fresh else current(root, Path(place))
-        return against, found(root, against.state, now, Path(place))
+        now = root / PAIRS_PATH if fresh else current_pairs(root, Path(place))
+        return against, run_data_diff(root, against.state, now, Path(place))
 
 
-def found(root: Path, state: Past, now: Path, place: Path) -> dict[str, Any]:
+def run_data_diff(root: Path, state: CommitState, now: Path, place: Path) -> dict[str, Any]:
     """Let the pipeline compare a file of pairs with that of a state, by way of a folder to write into."""
     old, out = place / "old.parquet", place / "difference.json"
-    bring_back(root, state, PAIRS, old)
-    module(root, "pipeline.data_diff", str(old), str(now), str(out))
+    restore_output(root, state, PAIRS_PATH, old)
+    run_pipeline_module(root, "pipeline.data_diff", str(old), str(now), str(out))
     compared: dict[str, Any] = read_json(out)
     return compared
 
 
-def current(root: Path, place: Path) -> Path:
+def current_pairs(root: Path, place: Path) -> Path:
     """Give the pairs of now: those of ingest if it is fresh, else what it would make, made in a folder of its own."""
-    if (root / PAIRS).exists() and "ingest" not in status(root):
-        return root / PAIRS
-    return made(root, place)
+    if (root / PAIRS_PATH).exists() and "ingest" not in stale_stages(root):
+        return root / PAIRS_PATH
+    return ingest_current_pairs(root, place)
 
 
-def made(root: Path, place: Path) -> Path:
+def ingest_current_pairs(root: Path, place: Path) -> Path:
     """Give the pairs that ingest would make of the sources as they are now, made in a folder of its own."""
     folder = Path(load_params(root / "params.yaml").ingest.folder)
     (place / folder).parent.mkdir(parents=True, exist_ok=True)
     (place / folder).symlink_to(root / folder)
     shutil.copy(root / "params.yaml", place)
-    module(root, "pipeline.ingest", cwd=place)
-    return place / PAIRS
+    run_pipeline_module(root, "pipeline.ingest", cwd=place)
+    return place / PAIRS_PATH
 
 
-def module(root: Path, name: str, *arguments: str, cwd: Path | None = None) -> None:
+def run_pipeline_module(root: Path, name: str, *arguments: str, cwd: Path | None = None) -> None:
     """Run a module of this checkout's pipeline, in the checkout unless told otherwise.
 
     Raises:
@@ -123,27 +133,28 @@ def module(root: Path, name: str, *arguments: str, cwd: Path | None = None) -> N
     """
     command = [sys.executable, "-m", name, *arguments]
     done = subprocess.run(
-        command, cwd=cwd or root, env=environment(PYTHONPATH=str(root)), check=False, capture_output=True, text=True
+        command,
+        cwd=cwd or root, env=child_environment(PYTHONPATH=str(root)), check=False, capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode:
         words = (done.stderr.strip().splitlines() or ["ended without a word"])[-1]
         raise StageFailed(name.removeprefix("pipeline."), words.removeprefix("error: "))
 
 
-def lines(against: Base, compared: Mapping[str, Any]) -> Iterator[str]:
+def data_diff_lines(against: DiffBase, compared: Mapping[str, Any]) -> Iterator[str]:
     """Put a comparison into words: counts, labels, drift, rows, and what it calls for."""
     decision = compared["decision"]
     yield f"against   {against.whose} ({against.state.commit[:12]})"
-    yield from row_lines(compared)
-    yield f"decision  {OUTCOMES[decision['outcome']]}"
+    yield from change_lines(compared)
+    yield f"decision  {ACTION_SENTENCES[decision['outcome']]}"
     yield from (f"          {reason}" for reason in decision["reasons"])
 
 
-def row_lines(compared: Mapping[str, Any]) -> Iterator[str]:
+def change_lines(compared: Mapping[str, Any]) -> Iterator[str]:
     """Put into words what changed in the rows: counts, the first of each kind, labels and drift."""
     rows, change = compared["rows"], compared["change"]
     yield f"rows      {rows['before']:,} then, {rows['after']:,} now, {rows['unchanged']:,} unchanged"
-    for kind, words in WORDS.items():
+    for kind, words in KIND_WORDS.items():
         yield from kind_lines(kind, words, compared)
     for word in ("new", "vanished"):
         if labels := change[f"{word}_labels"]:
@@ -158,17 +169,17 @@ def kind_lines(kind: str, words: str, compared: Mapping[str, Any]) -> Iterator[s
     if not learnt + tested:
         return
     yield f"{learnt + tested:,} {words} ({learnt:,} in training or validation, {tested:,} in the test set)"
-    for example in [example for example in compared["examples"] if example["kind"] == kind][:SHOWN]:
-        yield f"  {example['source']} row {example['row']}: {shown(example)}"
+    for example in [example for example in compared["examples"] if example["kind"] == kind][:EXAMPLES_SHOWN]:
+        yield f"  {example['source']} row {example['row']}: {example_line(example)}"
 
 
-def shown(example: Mapping[str, Any]) -> str:
+def example_line(example: Mapping[str, Any]) -> str:
     """Show a row that changed, on one line: what it was, an arrow, what it is, each only where they differ."""
     asked, answered = ((example[f"{part}_before"], example[f"{part}_after"]) for part in ("prompt", "completion"))
-    return f"{arrow(*asked)} | {arrow(*answered)}"
+    return f"{before_after_line(*asked)} | {before_after_line(*answered)}"
 
 
-def arrow(before: str | None, after: str | None) -> str:
+def before_after_line(before: str | None, after: str | None) -> str:
     """Show a text, or what it was and what it is."""
-    texts = [repr(text[:CUT]) for text in (before, after) if text is not None]
+    texts = [repr(text[:EXAMPLE_TEXT_CHARS]) for text in (before, after) if text is not None]
     return " -> ".join(dict.fromkeys(texts))

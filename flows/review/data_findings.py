@@ -6,40 +6,40 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.pairs import SPLITS, Quarantined, read_quarantine
 
-VALIDATE = "data/validate"
-REFUSED = "data/validate/refused"
+VALIDATE_FOLDER = "data/validate"
+STOPPED_FOLDER = "data/validate/refused"
 """What the last run found if it stopped there; no stage reads it."""
-LABEL_ERRORS = "data/baselines/label_errors.parquet"
-SHOWN = 3
-CUT = 160
-THEN = {"error": "the run stops", "quarantine": "set aside", "mask": "masked", "warn": "kept"}
+LABEL_ERRORS_PATH = "data/baselines/label_errors.parquet"
+ROWS_SHOWN = 3
+ROW_CHARS = 160
+ACTION_PHRASES = {"error": "the run stops", "quarantine": "set aside", "mask": "masked", "warn": "kept"}
 
 
-def refused(root: Path) -> Path | None:
+def stopped_findings(root: Path) -> Path | None:
     """Give the folder of what was found if the last look ended there; what was restored since then counts more."""
-    stopped = (root / REFUSED / "report.json").exists() and not (root / VALIDATE / "report.json").exists()
-    return root / REFUSED if stopped else None
+    stopped = (root / STOPPED_FOLDER / "report.json").exists() and not (root / VALIDATE_FOLDER / "report.json").exists()
+    return root / STOPPED_FOLDER if stopped else None
 
 
-def found(root: Path) -> Path:
+def latest_findings(root: Path) -> Path:
     """Give the folder of what was found last.
 
     Raises:
-        Problem: If nobody has looked yet.
+        UserError: If nobody has looked yet.
     """
-    folder = refused(root) or root / VALIDATE
+    folder = stopped_findings(root) or root / VALIDATE_FOLDER
     if not (folder / "report.json").exists():
-        raise Problem("the data", "have not been looked at yet", do="`tunesmith run --until validate` looks at them")
+        raise UserError("the data", "have not been looked at yet", do="`tunesmith run --until validate` looks at them")
     return folder
 
 
-def lines(root: Path) -> Iterator[str]:
+def findings_lines(root: Path) -> Iterator[str]:
     """Say what was found, the counts first, then each check that does not hold with rows and what to do."""
-    folder = found(root)
+    folder = latest_findings(root)
     report = read_json(folder / "report.json")
     rows, splits = report["rows"], report["splits"]
     aside = f"{rows['set_aside']:,} set aside + {rows['unreadable']:,} unreadable"
@@ -61,7 +61,7 @@ def lines(root: Path) -> Iterator[str]:
     for check in report["checks"]:
         if check["rows"]:
             yield from check_lines(check, [row for row in bad if row.reason == check["reason"]])
-    yield from label_lines(root / LABEL_ERRORS)
+    yield from label_lines(root / LABEL_ERRORS_PATH)
     yield f"more: {(folder / 'report.html').relative_to(root)}"
 
 
@@ -71,9 +71,9 @@ def label_lines(path: Path) -> Iterator[str]:
         return
     yield ""
     yield f"label errors: {len(rows):,} training rows may have a wrong label, as classifiers of the other rows agree"
-    for row in rows.head(SHOWN).itertuples():
-        yield f"  {row.label!r}, rather {row.suggested!r}: {str(row.prompt)[:CUT]}"
-    yield f"  look at them in {LABEL_ERRORS}, the surest first; nothing is changed by it"
+    for row in rows.head(ROWS_SHOWN).itertuples():
+        yield f"  {row.label!r}, rather {row.suggested!r}: {str(row.prompt)[:ROW_CHARS]}"
+    yield f"  look at them in {LABEL_ERRORS_PATH}, the surest first; nothing is changed by it"
 
 
 def overlap_lines(overlap: dict[str, int]) -> Iterator[str]:
@@ -99,8 +99,8 @@ def drift_lines(drift: dict[str, Any]) -> Iterator[str]:
 def check_lines(check: dict[str, Any], rows: list[Quarantined]) -> Iterator[str]:
     """Say of one check how many rows break it, what becomes of them, which they are, and what to do."""
     yield ""
-    yield f"{check['reason']}: {check['rows']:,} rows, {THEN[check['action']]}; expected: {check['expects']}"
-    yield from examples(rows) if rows else [f"  {check['first']}"]
+    yield f"{check['reason']}: {check['rows']:,} rows, {ACTION_PHRASES[check['action']]}; expected: {check['expects']}"
+    yield from row_examples(rows) if rows else [f"  {check['first']}"]
     yield f"  {check['fix']}"
 
 
@@ -108,12 +108,12 @@ def reason_lines(reason: str, then: str, rows: list[Quarantined]) -> Iterator[st
     """Say of rows that could not be read how many there are, and show some."""
     yield ""
     yield f"{reason}: {len(rows):,} rows, {then}: {rows[0].detail}"
-    yield from examples(rows)
+    yield from row_examples(rows)
 
 
-def examples(rows: list[Quarantined]) -> Iterator[str]:
+def row_examples(rows: list[Quarantined]) -> Iterator[str]:
     """Show the first rows, each with its place and its bytes."""
-    for row in rows[:SHOWN]:
-        yield f"  {row.source} row {row.row}: {row.raw.decode(errors='replace')[:CUT]}"
-    if len(rows) > SHOWN:
-        yield f"  and {len(rows) - SHOWN:,} more"
+    for row in rows[:ROWS_SHOWN]:
+        yield f"  {row.source} row {row.row}: {row.raw.decode(errors='replace')[:ROW_CHARS]}"
+    if len(rows) > ROWS_SHOWN:
+        yield f"  and {len(rows) - ROWS_SHOWN:,} more"

@@ -5,37 +5,37 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from flows.review.data_diff import OUTCOMES, WORDS
-from flows.review.markdown import LONG, code, folded, table
-from pipeline.errors import Problem
+from flows.review.data_diff import ACTION_SENTENCES, KIND_WORDS
+from flows.review.markdown import MAX_TEXT_LENGTH, details_block, inline_code, markdown_table
+from pipeline.errors import UserError
 
-MARK = "<!-- tunesmith diff -->"
+COMMENT_MARKER = "<!-- tunesmith diff -->"
 """The first line, by which the comment is found again, to be written anew."""
-LIMIT = 65_536
+COMMENT_CHARS = 65_536
 """Characters that GitHub takes of a comment."""
-SHOWN = (10, 3, 0)
+ROWS_PER_KIND = (10, 3, 0)
 """Rows of a kind that are shown: the most with which the comment is not too long."""
-NAMED = 20
+NAMES_SHOWN = 20
 """Labels, and reasons, that are named."""
-MODEL = "fine-tuned"
-VERDICTS = {"promote": "promoted", "keep": "not promoted", "unchanged": "unchanged: the champion already"}
+MODEL_HEADING = "fine-tuned"
+VERDICT_LABELS = {"promote": "promoted", "keep": "not promoted", "unchanged": "unchanged: the champion already"}
 
-Found = Mapping[str, Any]
+DiffResult = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Side:
+class ProjectSide:
     """The project before a change or after it: what it is called, its release, and the lines of its golden contract.
 
     A Problem stands for what is not known, and says why.
     """
 
     name: str
-    release: Found | Problem
-    golden: Sequence[Found] | Problem
+    release: DiffResult | UserError
+    golden: Sequence[DiffResult] | UserError
 
 
-def comment(before: Side, after: Side, pairs: Found | Problem) -> str:
+def write_comment(before: ProjectSide, after: ProjectSide, pairs: DiffResult | UserError) -> str:
     """Write the comment, with as many rows as it has room for.
 
     Args:
@@ -43,64 +43,83 @@ def comment(before: Side, after: Side, pairs: Found | Problem) -> str:
         after: What it is.
         pairs: What `pipeline.data_diff` found of the pairs of both.
     """
-    head = [MARK, "## What changes", "", f"{code(before.name)} → {code(after.name)}", ""]
-    for shown in SHOWN:
-        text = "\n".join([*head, *model(before, after), "", *tokens(before, after), "", *changes(pairs, shown)]) + "\n"
-        if len(text) <= LIMIT:
+    head = [COMMENT_MARKER, "## What changes", "", f"{inline_code(before.name)} → {inline_code(after.name)}", ""]
+    for shown in ROWS_PER_KIND:
+        text = (
+            "\n".join(
+                [
+                    *head,
+                    *model_section(before, after),
+                    "",
+                    *golden_section(before, after),
+                    "",
+                    *pairs_section(pairs, shown),
+                ]
+            )
+            + "\n"
+        )
+        if len(text) <= COMMENT_CHARS:
             return text
     return "\n".join([*head, "It is too long for a comment: `tunesmith diff` shows it."]) + "\n"
 
 
-def unknown(what: str, problem: Problem) -> str:
+def not_available(what: str, problem: UserError) -> str:
     """Say that something is not known, and why."""
-    return f"{what}: **not known.** {code(problem, LONG)}"
+    return f"{what}: **not known.** {inline_code(problem, MAX_TEXT_LENGTH)}"
 
 
-def model(before: Side, after: Side) -> Iterator[str]:
+def model_section(before: ProjectSide, after: ProjectSide) -> Iterator[str]:
     """Tell each measure of the fine-tuned model, before and after, then the verdict and its reasons."""
     yield "### Model"
-    known: list[Found | None] = []
+    known: list[DiffResult | None] = []
     for side in (before, after):
-        if isinstance(side.release, Problem):
-            yield f"\n{unknown(f'The release of {code(side.name)}', side.release)}"
-        known.append(None if isinstance(side.release, Problem) else side.release)
+        if isinstance(side.release, UserError):
+            yield f"\n{not_available(f'The release of {inline_code(side.name)}', side.release)}"
+        known.append(None if isinstance(side.release, UserError) else side.release)
     then, now = known
     if then or now:
-        yield from table(("metric", "before", "after", "change"), [*measures(then, now), verdicts(then, now)])
+        yield from markdown_table(
+            ("metric", "before", "after", "change"), [*metrics_table(then, now), verdict_table(then, now)]
+        )
     if then and now:
-        yield f"\n{likeness(then['digests'], now['digests'])}"
+        yield f"\n{comparability_lines(then['digests'], now['digests'])}"
     if now:
-        yield from ["", "The gate now says:", "", *reasons(now)]
+        yield from ["", "The gate now says:", "", *reason_list(now)]
         if "worth" in now:
-            yield f"\nWas it worth it? {code(now['worth']['text'], LONG)}"
+            yield f"\nWas it worth it? {inline_code(now['worth']['text'], MAX_TEXT_LENGTH)}"
     if then:
-        yield from folded("What the gate said before", reasons(then))
+        yield from details_block("What the gate said before", reason_list(then))
 
 
-def measures(then: Found | None, now: Found | None) -> Iterator[list[str]]:
+def metrics_table(then: DiffResult | None, now: DiffResult | None) -> Iterator[list[str]]:
     """Lay out the measures: value, interval and n of both sides, and how far the value moved."""
-    sides = [release["metrics"]["arms"][MODEL] if release else {} for release in (then, now)]
+    sides = [release["metrics"]["arms"][MODEL_HEADING] if release else {} for release in (then, now)]
     for name in dict.fromkeys([*sides[0], *sides[1]]):
         old, new = (side.get(name) for side in sides)
-        yield [code(name), measure(old), measure(new), f"{new['value'] - old['value']:+.3f}" if old and new else ""]
+        yield [
+            inline_code(name),
+            metric_text_of(old),
+            metric_text_of(new),
+            f"{new['value'] - old['value']:+.3f}" if old and new else "",
+        ]
 
 
-def measure(found: Found | None) -> str:
+def metric_text_of(found: DiffResult | None) -> str:
     """Show a measure with its 95 % interval and n."""
     if found is None:
         return "not known"
     return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f}, n={found['n']})"
 
 
-def verdicts(then: Found | None, now: Found | None) -> list[str]:
+def verdict_table(then: DiffResult | None, now: DiffResult | None) -> list[str]:
     """Lay out the verdicts."""
-    return ["verdict", *(VERDICTS[release["verdict"]] if release else "not known" for release in (then, now)), ""]
+    return ["verdict", *(VERDICT_LABELS[release["verdict"]] if release else "not known" for release in (then, now)), ""]
 
 
-def likeness(then: Found, now: Found) -> str:
+def comparability_lines(then: DiffResult, now: DiffResult) -> str:
     """Say whether weights and test rows are the same: scores of other rows cannot be held against each other."""
     weights = "The weights are the same, byte for byte" if then["adapter"] == now["adapter"] else (
-        f"Weights {code(then['adapter'][:12])} → {code(now['adapter'][:12])}"
+        f"Weights {inline_code(then['adapter'][:12])} → {inline_code(now['adapter'][:12])}"
     )  # fmt: skip
     rows = (
         "the same test rows" if then["test"] == now["test"] else "**other test rows**, so the change is no comparison"
@@ -108,19 +127,22 @@ def likeness(then: Found, now: Found) -> str:
     return f"{weights}; scored on {rows}."
 
 
-def reasons(found: Found) -> list[str]:
+def reason_list(found: DiffResult) -> list[str]:
     """List the reasons of a verdict or a decision; labels may stand in them."""
-    told, more = found["reasons"][:NAMED], len(found["reasons"]) - NAMED
-    return [*(f"- {code(reason, LONG)}" for reason in told), *([f"- and {more} more"] if more > 0 else [])]
+    told, more = found["reasons"][:NAMES_SHOWN], len(found["reasons"]) - NAMES_SHOWN
+    return [
+        *(f"- {inline_code(reason, MAX_TEXT_LENGTH)}" for reason in told),
+        *([f"- and {more} more"] if more > 0 else []),
+    ]
 
 
-def tokens(before: Side, after: Side) -> Iterator[str]:
+def golden_section(before: ProjectSide, after: ProjectSide) -> Iterator[str]:
     """Tell what becomes of the golden contract: its terms, the pairs that come and go, and whose tokens change."""
     yield "### Accepted tokens"
     known = []
     for side in (before, after):
-        if isinstance(side.golden, Problem):
-            yield f"\n{unknown(f'The contract of {code(side.name)}', side.golden)}"
+        if isinstance(side.golden, UserError):
+            yield f"\n{not_available(f'The contract of {inline_code(side.name)}', side.golden)}"
         else:
             known.append(side.golden)
     if len(known) < 2:
@@ -129,18 +151,18 @@ def tokens(before: Side, after: Side) -> Iterator[str]:
     if then == now:
         yield f"\n{max(len(now) - 1, 0)} pairs, unchanged." if now else "\nNone are accepted, before or after."
         return
-    yield from terms(*(side[0] if side else {} for side in (then, now)))
-    yield from table(("pair", "chosen as", "what becomes of it"), golden_rows(then[1:], now[1:]))
+    yield from golden_terms_lines(*(side[0] if side else {} for side in (then, now)))
+    yield from markdown_table(("pair", "chosen as", "what becomes of it"), golden_pairs_table(then[1:], now[1:]))
 
 
-def terms(then: Found, now: Found) -> Iterator[str]:
+def golden_terms_lines(then: DiffResult, now: DiffResult) -> Iterator[str]:
     """Say what the tokens were accepted with that is otherwise now."""
     for name in dict.fromkeys([*then, *now]):
         if then.get(name) != now.get(name):
-            yield f"\n{code(name)}: {code(then.get(name, ''))} → {code(now.get(name, ''))}"
+            yield f"\n{inline_code(name)}: {inline_code(then.get(name, ''))} → {inline_code(now.get(name, ''))}"
 
 
-def golden_rows(then: Sequence[Found], now: Sequence[Found]) -> Iterator[list[str]]:
+def golden_pairs_table(then: Sequence[DiffResult], now: Sequence[DiffResult]) -> Iterator[list[str]]:
     """Lay out the pairs of a contract that are not as they were, and count the others."""
     old, new = ({row["id"]: row for row in rows} for rows in (then, now))
     same = 0
@@ -150,12 +172,16 @@ def golden_rows(then: Sequence[Found], now: Sequence[Found]) -> Iterator[list[st
         if was != row:
             shown = new.get(key) or old[key]
             asked = shown["messages"][-1]["content"] if shown["messages"] else ""
-            yield [f"{code(asked)} → {code(shown['completion'])}", code(shown["kind"]), fate(was, row)]
+            yield [
+                f"{inline_code(asked)} → {inline_code(shown['completion'])}",
+                inline_code(shown["kind"]),
+                token_change(was, row),
+            ]
     if same:
         yield [f"{same} more", "", "unchanged"]
 
 
-def fate(was: Found | None, row: Found | None) -> str:
+def token_change(was: DiffResult | None, row: DiffResult | None) -> str:
     """Say what became of the tokens of a pair."""
     if was is None or row is None:
         return f"accepted anew, {len(row['ids'])} tokens" if row else "accepted no more"
@@ -168,57 +194,61 @@ def fate(was: Found | None, row: Found | None) -> str:
         )
     number, ((old_id, old), (new_id, new)) = first
     counted = f"{len(was['ids'])} → {len(row['ids'])} tokens"
-    return f"{counted}; first at {number}: {code(old_id)} {code(old)} → {code(new_id)} {code(new)}"
+    then, now = (f"{inline_code(one)} {inline_code(text)}" for one, text in ((old_id, old), (new_id, new)))
+    return f"{counted}; first at {number}: {then} → {now}"
 
 
-def changes(pairs: Found | Problem, shown: int) -> Iterator[str]:
+def pairs_section(pairs: DiffResult | UserError, shown: int) -> Iterator[str]:
     """Tell what changed in the pairs, what it calls for, and the first rows of each kind of change."""
     yield "### Pairs"
-    if isinstance(pairs, Problem):
-        yield f"\n{unknown('What changed in them', pairs)}"
+    if isinstance(pairs, UserError):
+        yield f"\n{not_available('What changed in them', pairs)}"
         return
     rows, change, decision = pairs["rows"], pairs["change"], pairs["decision"]
-    yield f"\n**{OUTCOMES[decision['outcome']]}**\n"
-    yield from reasons(decision)
+    yield f"\n**{ACTION_SENTENCES[decision['outcome']]}**\n"
+    yield from reason_list(decision)
     yield f"\n{rows['before']:,} rows before, {rows['after']:,} after, {rows['unchanged']:,} unchanged."
-    kinds = [(words, change["learnt"][kind], change["tested"][kind]) for kind, words in WORDS.items()]
+    kinds = [(words, change["learnt"][kind], change["tested"][kind]) for kind, words in KIND_WORDS.items()]
     if any(learnt + tested for _, learnt, tested in kinds):
-        yield from table(
+        yield from markdown_table(
             ("rows", "that training or validation sees", "in the test set alone"),
             [[words, f"{learnt:,}", f"{tested:,}"] for words, learnt, tested in kinds if learnt + tested],
         )
-    yield from labels(change)
+    yield from label_lists(change)
     moved = ", ".join(f"{name} {how_far:.3f}" for name, how_far in change["drift"].items())
     yield f"\nDrift: {moved} (0: as before, 1: nothing in common)."
-    for kind, words in WORDS.items():
-        yield from examples(words, [row for row in pairs["examples"] if row["kind"] == kind], shown)
+    for kind, words in KIND_WORDS.items():
+        yield from example_rows(words, [row for row in pairs["examples"] if row["kind"] == kind], shown)
 
 
-def labels(change: Found) -> Iterator[str]:
+def label_lists(change: DiffResult) -> Iterator[str]:
     """Name the labels that came or went."""
     for word in ("new", "vanished"):
         found = change[f"{word}_labels"]
-        named = [f"{code(label)} ({count:,} rows)" for label, count in found.items()][:NAMED]
+        named = [f"{inline_code(label)} ({count:,} rows)" for label, count in found.items()][:NAMES_SHOWN]
         if named:
-            more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+            more = f" and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
             yield f"\n{word.capitalize()} labels: {', '.join(named)}{more}"
 
 
-def examples(words: str, rows: Sequence[Found], shown: int) -> Iterator[str]:
+def example_rows(words: str, rows: Sequence[DiffResult], shown: int) -> Iterator[str]:
     """Show the first rows of a kind of change, folded; or say that there is no room for them."""
     if rows and not shown:
         yield f"\nNo room here for rows that are {words.partition(':')[0]}: `tunesmith diff` shows them."
     elif rows:
-        first = table(("row", "prompt", "completion"), map(example, rows[:shown]))
-        yield from folded(f"The first rows {words.partition(':')[0]}", first)
+        first = markdown_table(("row", "prompt", "completion"), map(example_row, rows[:shown]))
+        yield from details_block(f"The first rows {words.partition(':')[0]}", first)
 
 
-def example(row: Found) -> list[str]:
+def example_row(row: DiffResult) -> list[str]:
     """Lay out a row that changed: what it was, an arrow, what it is, each only where they differ."""
-    place = f"{code(row['source'])} {row['row']}"
-    return [place, *(arrow(row[f"{part}_before"], row[f"{part}_after"]) for part in ("prompt", "completion"))]
+    place = f"{inline_code(row['source'])} {row['row']}"
+    return [
+        place,
+        *(before_after_code(row[f"{part}_before"], row[f"{part}_after"]) for part in ("prompt", "completion")),
+    ]
 
 
-def arrow(before: str | None, after: str | None) -> str:
+def before_after_code(before: str | None, after: str | None) -> str:
     """Show a text, or what it was and what it is."""
-    return " → ".join(code(text) for text in dict.fromkeys((before, after)) if text is not None)
+    return " → ".join(inline_code(text) for text in dict.fromkeys((before, after)) if text is not None)

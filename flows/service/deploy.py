@@ -4,10 +4,10 @@ import sys
 
 from prefect import flow
 
-from flows.paths import root
-from flows.vcs.dvc import words_of
-from flows.vcs.subprocesses import environment, follow
-from pipeline.errors import Problem
+from flows.paths import project_root
+from flows.vcs.dvc import failure_reason
+from flows.vcs.subprocesses import child_environment, run_streaming
+from pipeline.errors import UserError
 
 
 @flow(name="tunesmith run", persist_result=False)
@@ -18,21 +18,21 @@ def run_checkout(until: str | None = None) -> None:
         until: The last stage to run; all of them if none is named.
 
     Raises:
-        Problem: With the run's own line, if it fails.
+        UserError: With the run's own line, if it fails.
     """
-    folder = root()
+    folder = project_root()
     command = [sys.executable, "-m", "flows.cli", "run", *(["--until", until] if until else [])]
-    code, output = follow(command, folder, apart(), show)
+    code, output = run_streaming(command, folder, clean_environment(), log_output)
     if code:
-        raise Problem(str(folder), f"the run failed: {words_of([], output, code).removeprefix('error: ')}")
+        raise UserError(str(folder), f"the run failed: {failure_reason([], output, code).removeprefix('error: ')}")
 
 
-def apart() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """The environment of the run: what Prefect says of this flow run in its own is not true of another."""
-    return {name: value for name, value in environment().items() if not name.startswith("PREFECT__")}
+    return {name: value for name, value in child_environment().items() if not name.startswith("PREFECT__")}
 
 
-def show(chunk: bytes) -> None:
+def log_output(chunk: bytes) -> None:
     """Pass on what the run prints to the worker's log."""
     sys.stderr.buffer.write(chunk)
     sys.stderr.flush()

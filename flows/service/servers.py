@@ -16,13 +16,13 @@ from pathlib import Path
 
 import psutil
 
-from flows.paths import private, tracking_uri
-from pipeline.errors import Problem
+from flows.paths import state_dir, tracking_uri
+from pipeline.errors import UserError
 from pipeline.process import die_with_parent
 
 HOST = "127.0.0.1"
-PORTS = {"prefect": 4200, "mlflow": 5000}
-HEALTH = {"prefect": "/api/health", "mlflow": "/health"}
+DEFAULT_PORTS = {"prefect": 4200, "mlflow": 5000}
+HEALTH_PATHS = {"prefect": "/api/health", "mlflow": "/health"}
 START_SECONDS = 120
 
 
@@ -50,15 +50,15 @@ class Server:
     def answers(self) -> bool:
         """Whether it answers."""
         try:
-            with urllib.request.urlopen(self.address + HEALTH[self.name], timeout=2) as reply:  # noqa: S310 -- always http on loopback
+            with urllib.request.urlopen(self.address + HEALTH_PATHS[self.name], timeout=2) as reply:  # noqa: S310 -- always http on loopback
                 return bool(reply.status == 200)
         except (urllib.error.URLError, OSError):
             return False
 
 
-def known(root: Path) -> list[Server]:
+def running_servers(root: Path) -> list[Server]:
     """List the servers of this project whose processes are there."""
-    record = private(root) / "servers.json"
+    record = state_dir(root) / "servers.json"
     if not record.exists():
         return []
     servers = [Server(**entry) for entry in json.loads(record.read_text(encoding="utf-8"))]
@@ -71,10 +71,10 @@ def free_port(first: int) -> int:
         with socket.socket() as probe:
             if probe.connect_ex((HOST, port)) != 0:
                 return port
-    raise Problem(f"ports {first} to {first + 49}", "all taken", do="stop what uses one of them")
+    raise UserError(f"ports {first} to {first + 49}", "all taken", do="stop what uses one of them")
 
 
-def command(name: str, root: Path, port: int) -> list[str]:
+def server_command(name: str, root: Path, port: int) -> list[str]:
     """Give the command of a server, bound to loopback."""
     if name == "prefect":
         return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
@@ -83,7 +83,7 @@ def command(name: str, root: Path, port: int) -> list[str]:
         "--backend-store-uri",
         tracking_uri(root),
         "--default-artifact-root",
-        (private(root) / "mlartifacts").as_uri(),
+        (state_dir(root) / "mlartifacts").as_uri(),
     ]
     return [
         sys.executable,
@@ -102,64 +102,65 @@ def command(name: str, root: Path, port: int) -> list[str]:
     ]
 
 
-def start(root: Path, name: str) -> Server:
+def start_server(root: Path, name: str) -> Server:
     """Start a server in the background; what it prints goes to a log in the private folder."""
-    port = free_port(PORTS[name])
+    port = free_port(DEFAULT_PORTS[name])
     own = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven processes that nothing here needs
     if name == "prefect":
         own["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"] = f"http://{HOST}:{port}"
         own["PREFECT_UI_API_URL"] = f"http://{HOST}:{port}/api"
     environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"} | own
-    with (private(root) / f"{name}.log").open("wb") as log:
+    with (state_dir(root) / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            command(name, root, port), cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            server_command(name, root, port),
+            cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
     return Server(name, process.pid, psutil.Process(process.pid).create_time(), port)
 
 
-def up(root: Path) -> list[Server]:
+def start_servers(root: Path) -> list[Server]:
     """Start the servers that are not running, and wait until all answer.
 
     Raises:
-        Problem: If one ends or does not answer in time; its log says why.
+        UserError: If one ends or does not answer in time; its log says why.
     """
-    servers = known(root)
-    servers += [start(root, name) for name in PORTS if name not in {server.name for server in servers}]
-    (private(root) / "servers.json").write_text(json.dumps([asdict(server) for server in servers]), encoding="utf-8")
+    servers = running_servers(root)
+    servers += [start_server(root, name) for name in DEFAULT_PORTS if name not in {server.name for server in servers}]
+    (state_dir(root) / "servers.json").write_text(json.dumps([asdict(server) for server in servers]), encoding="utf-8")
     for server in servers:
-        wait_for(server, private(root) / f"{server.name}.log")
+        wait_until_healthy(server, state_dir(root) / f"{server.name}.log")
     return servers
 
 
-def wait_for(server: Server, log: Path) -> None:
+def wait_until_healthy(server: Server, log: Path) -> None:
     """Wait until a server answers.
 
     Raises:
-        Problem: If it ends or does not answer in time; its log says why.
+        UserError: If it ends or does not answer in time; its log says why.
     """
     deadline = time.monotonic() + START_SECONDS
     while not (server.runs() and server.answers()):  # another's server may answer there, too
         if not server.runs() or time.monotonic() > deadline:
-            raise Problem(f"{server.name}'s server", "does not answer", do=f"read {log}, then try again")
+            raise UserError(f"{server.name}'s server", "does not answer", do=f"read {log}, then try again")
         time.sleep(0.2)
 
 
-def down(root: Path) -> list[Server]:
+def stop_servers(root: Path) -> list[Server]:
     """Stop the servers with all their processes."""
-    servers = known(root)
+    servers = running_servers(root)
     for server in servers:
         tree = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
         os.killpg(server.pid, signal.SIGTERM)
         _, alive = psutil.wait_procs(tree, timeout=10)
         for process in alive:
             process.kill()
-    (private(root) / "servers.json").unlink(missing_ok=True)
+    (state_dir(root) / "servers.json").unlink(missing_ok=True)
     return servers
 
 
 @contextmanager
-def prefect(root: Path) -> Iterator[Callable[[], None]]:
+def prefect_server(root: Path) -> Iterator[Callable[[], None]]:
     """Have a Prefect server for one run: the one of the environment, the project's if it is up, else a temporary one.
 
     Prefect's own temporary server outlives a run that is killed, and its start is waited for; this one dies with the
@@ -171,25 +172,25 @@ def prefect(root: Path) -> Iterator[Callable[[], None]]:
     if "PREFECT_API_URL" in os.environ:
         yield lambda: None
         return
-    up_already = [server for server in known(root) if server.name == "prefect" and server.answers()]
-    server, process = (up_already[0], None) if up_already else temporary(root)
+    up_already = [server for server in running_servers(root) if server.name == "prefect" and server.answers()]
+    server, process = (up_already[0], None) if up_already else temporary_prefect(root)
     os.environ["PREFECT_API_URL"] = f"{server.address}/api"
     try:
-        yield lambda: wait_for(server, private(root) / "prefect-run.log")
+        yield lambda: wait_until_healthy(server, state_dir(root) / "prefect-run.log")
     finally:
         if process is not None:
             process.terminate()
             process.wait()
 
 
-def temporary(root: Path) -> tuple[Server, "subprocess.Popen[bytes]"]:
+def temporary_prefect(root: Path) -> tuple[Server, "subprocess.Popen[bytes]"]:
     """Start a Prefect server without pages that dies with this process.
 
     It is handed a socket that listens already, so that no other server can come in between.
     """
     factory = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on", "--log-level", "error"]
     own = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    with socket.create_server((HOST, 0)) as listening, (private(root) / "prefect-run.log").open("wb") as log:
+    with socket.create_server((HOST, 0)) as listening, (state_dir(root) / "prefect-run.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", "--fd", str(listening.fileno()), *factory],
             cwd=root, env=os.environ | own, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

@@ -3,47 +3,46 @@
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from flows.paths import PROMOTIONS
-from flows.review.data_diff import found, made
+from flows.review.data_diff import ingest_current_pairs, run_data_diff
 from flows.service.watch_state import (
-    Digests,
-    Stamps,
-    State,
-    begin,
-    changes,
-    digests,
-    due,
-    end,
-    put_aside,
+    FileStamps,
+    SourceDigests,
+    WatchState,
+    begin_run,
+    changed_files,
+    end_run,
+    file_stamps,
+    is_due,
     read_state,
-    stamps,
+    skip_change,
+    source_digests,
     write_state,
 )
-from flows.service.webhook import notify, webhook
-from flows.tracking.outbox import marked
-from flows.vcs.dvc import stages, status
-from flows.vcs.lock import free, only_run
-from flows.vcs.states import PAIRS, states
-from flows.vcs.subprocesses import environment, follow
-from pipeline.errors import Problem
+from flows.service.webhook import notify, webhook_address
+from flows.tracking.outbox import is_marked_recorded
+from flows.vcs.dvc import stage_names, stale_stages
+from flows.vcs.lock import checkout_lock, is_free
+from flows.vcs.output_filter import PrintLine
+from flows.vcs.states import PAIRS_PATH, iterate_states
+from flows.vcs.subprocesses import child_environment, run_streaming
+from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.hashing import file_sha256
 from pipeline.params import load_params
 
-QUIET_SECONDS = 2.0
-RELEASE = "data/register/release.json"
-
-Say = Callable[[str], None]
+SETTLE_SECONDS = 2.0
+WATCHED_RELEASE = "data/register/release.json"
 
 
 @dataclass(frozen=True)
-class Choice:
+class WatchDecision:
     """What sources call for, and why.
 
     `mistaken` is whether DVC takes the pairs that are there for those of these sources, and they are not: it notes
@@ -55,7 +54,7 @@ class Choice:
     mistaken: bool = False
 
 
-def watch(root: Path, say: Say, quiet: float = QUIET_SECONDS) -> None:
+def watch_sources(root: Path, say: PrintLine, quiet: float = SETTLE_SECONDS) -> None:
     """Look at the sources for ever, and do what each change calls for.
 
     Args:
@@ -64,113 +63,115 @@ def watch(root: Path, say: Say, quiet: float = QUIET_SECONDS) -> None:
         quiet: Seconds for which no file may change before its content is looked at.
 
     Raises:
-        Problem: If another watch has this checkout, or the webhook's address is none.
+        UserError: If another watch has this checkout, or the webhook's address is none.
     """
-    webhook()
-    with only_run(root, "tunesmith watch", "watching"):
+    webhook_address()
+    with checkout_lock(root, "tunesmith watch", "watching"):
         state = read_state(root)
         say(f"watching params.yaml and the sources that it names; last time: {state.outcome or 'never'}")
-        for now in settled(root, quiet):
-            if due(state, now) and free(root):
-                state = handle(root, state, now, timed(say))
+        for now in settled_digests(root, quiet):
+            if is_due(state, now) and is_free(root):
+                state = handle_change(root, state, now, with_timestamps(say))
 
 
-def timed(say: Say) -> Say:
+def with_timestamps(say: PrintLine) -> PrintLine:
     """Put the time before each line."""
     return lambda line: say(f"{datetime.now().astimezone():%H:%M:%S} {line}")
 
 
-def settled(root: Path, quiet: float) -> Iterator[dict[str, str]]:
+def settled_digests(root: Path, quiet: float) -> Iterator[dict[str, str]]:
     """Give the digests of the sources, again and again, each time that no file has changed for a while.
 
     Files are looked at in turn instead of waiting for the kernel's word, which network disks never give. They are
     read only if size, time or number of one is another than when they were read last.
     """
-    known: Stamps | None = None
+    known: FileStamps | None = None
     digested: dict[str, str] = {}
     while True:
-        stamped = stamps(root)
+        stamped = file_stamps(root)
         time.sleep(quiet)
         if stamped != known:
-            if stamps(root) != stamped:
+            if file_stamps(root) != stamped:
                 continue
-            digested, known = digests(root), stamped
-        if stamps(root) == stamped:
+            digested, known = source_digests(root), stamped
+        if file_stamps(root) == stamped:
             yield digested
 
 
-def handle(root: Path, state: State, now: Digests, say: Say) -> State:
+def handle_change(root: Path, state: WatchState, now: SourceDigests, say: PrintLine) -> WatchState:
     """Do what the sources of now call for, and keep what was done before and after a run."""
-    what = changes(state.handled, now) if state.running is None else "a run was cut off"
+    what = changed_files(state.handled, now) if state.running is None else "a run was cut off"
     say(f"{what}: looking at the pairs")
-    choice = decide(root)
+    choice = decide_action(root)
     say(f"{choice.outcome}: {choice.why}")
     if choice.outcome in ("skip", "ask"):
         if choice.outcome == "ask":
             notify(f"{root.name}: a person is asked: {choice.why}; `tunesmith run` if it is meant", say)
-        return write_state(root, put_aside(now, f"{choice.outcome}: {choice.why}"))
-    state = write_state(root, begin(state, now, choice.why))
-    failed, outcome = run(root, *(["--force", "ingest"] if choice.mistaken else []))
-    if failed and not free(root):
+        return write_state(root, skip_change(now, f"{choice.outcome}: {choice.why}"))
+    state = write_state(root, begin_run(state, now, choice.why))
+    failed, outcome = run_in_subprocess(root, *(["--force", "ingest"] if choice.mistaken else []))
+    if failed and not is_free(root):
         return state  # somebody else's run came first: it is done after that one
-    state = write_state(root, end(state, outcome))
+    state = write_state(root, end_run(state, outcome))
     say(outcome)
     notify(f"{root.name}: {outcome} ({choice.outcome}: {choice.why})", say)
     return state
 
 
-def decide(root: Path) -> Choice:
+def decide_action(root: Path) -> WatchDecision:
     """Compare the pairs with those of the last run, whichever model that left, and look what else is stale.
 
     What cannot be compared is run: the run ends with the reason, and records it.
     """
     try:
-        last = next((state for state in states(root) if PAIRS in state.outputs), None)
+        last = next((state for state in iterate_states(root) if PAIRS_PATH in state.outputs), None)
         if last is None:
-            return Choice("retrain", "nothing was run here before")
-        stale = status(root)
+            return WatchDecision("retrain", "nothing was run here before")
+        stale = stale_stages(root)
         with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-            now = made(root, Path(place))
-            mistaken = "ingest" not in stale and file_sha256(now) != file_sha256(root / PAIRS)
-            decision = found(root, last, now, Path(place))["decision"]
-        others = stale_besides(root, stale)
-    except Problem as problem:
-        return Choice("retrain", f"the pairs cannot be compared: {problem}")
+            now = ingest_current_pairs(root, Path(place))
+            mistaken = "ingest" not in stale and file_sha256(now) != file_sha256(root / PAIRS_PATH)
+            decision = run_data_diff(root, last, now, Path(place))["decision"]
+        others = other_stale_reasons(root, stale)
+    except UserError as problem:
+        return WatchDecision("retrain", f"the pairs cannot be compared: {problem}")
     if decision["outcome"] == "skip" and others:
-        return Choice("retrain", "; ".join(others), mistaken)
-    return Choice(decision["outcome"], "; ".join(decision["reasons"]), mistaken)
+        return WatchDecision("retrain", "; ".join(others), mistaken)
+    return WatchDecision(decision["outcome"], "; ".join(decision["reasons"]), mistaken)
 
 
-def stale_besides(root: Path, stale: Mapping[str, list[str]]) -> list[str]:
+def other_stale_reasons(root: Path, stale: Mapping[str, list[str]]) -> list[str]:
     """Say why stages are stale, but for files of the sources: what those changed in the pairs is known."""
     sources = f"{load_params(root / 'params.yaml').ingest.folder} modified"
-    reasons = [f"{stage}: {why}" for stage in stages(root) for why in stale.get(stage, []) if why != sources]
-    return reasons if reasons or marked(root) else ["MLflow does not show the last release yet"]
+    reasons = [f"{stage}: {why}" for stage in stage_names(root) for why in stale.get(stage, []) if why != sources]
+    return reasons if reasons or is_marked_recorded(root) else ["MLflow does not show the last release yet"]
 
 
-def run(root: Path, *options: str) -> tuple[bool, str]:
+def run_in_subprocess(root: Path, *options: str) -> tuple[bool, str]:
     """Run `tunesmith run` to its end in a process of its own: whether it failed, and what became of it."""
-    before = released(root)
-    code, output = follow([sys.executable, "-m", "flows.cli", "run", *options], root, environment(), show)
+    before = release_and_promotions(root)
+    code, output = run_streaming(
+        [sys.executable, "-m", "flows.cli", "run", *options], root, child_environment(), write_output
+    )
     if code:
         lines = [line for line in output.decode(errors="replace").splitlines() if line.startswith("error: ")]
         return True, f"the run failed: {lines[-1].removeprefix('error: ') if lines else f'exit code {code}'}"
-    after = released(root)
+    after = release_and_promotions(root)
     if after[0] == before[0]:
         return False, "the run made no other model"
-    reasons = "; ".join(read_json(root / RELEASE)["reasons"])
+    reasons = "; ".join(read_json(root / WATCHED_RELEASE)["reasons"])
     return False, f"the run ended, {'promoted' if after[1] != before[1] else 'not promoted'}: {reasons}"
 
 
-def released(root: Path) -> tuple[bytes, bytes]:
+def release_and_promotions(root: Path) -> tuple[bytes, bytes]:
     """Give the release of the files, and who was ever promoted."""
     release, promotions = (
-        (path.read_bytes() if path.exists() else b"") for path in (root / RELEASE, root / PROMOTIONS)
+        (path.read_bytes() if path.exists() else b"") for path in (root / WATCHED_RELEASE, root / PROMOTIONS)
     )
     return release, promotions
 
 
-def show(chunk: bytes) -> None:
+def write_output(chunk: bytes) -> None:
     """Pass on what a run prints."""
     sys.stdout.buffer.write(chunk)
     sys.stdout.flush()

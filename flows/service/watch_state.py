@@ -6,24 +6,24 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from flows.paths import BYTECODE, private, write_whole
-from pipeline.errors import Problem
+from flows.paths import BYTECODE_FOLDER, state_dir, write_json_atomic
+from pipeline.errors import UserError
 from pipeline.hashing import file_sha256
 from pipeline.params import load_params
 
-PARAMS = "params.yaml"
-RULES = "rules"
-STATE = "watch.json"
+WATCHED_PARAMS = "params.yaml"
+WATCHED_RULES = "rules"
+WATCH_STATE_FILE = "watch.json"
 
-Digests = Mapping[str, str]
+SourceDigests = Mapping[str, str]
 """SHA-256 of params.yaml and of each file that is watched with it, by path."""
 
-Stamps = dict[str, tuple[int, int, int]]
+FileStamps = dict[str, tuple[int, int, int]]
 """Size, time and number of each of these files, by path."""
 
 
 @dataclass(frozen=True)
-class State:
+class WatchState:
     """What a watch did.
 
     Args:
@@ -32,90 +32,93 @@ class State:
         outcome: What was done last, in words.
     """
 
-    handled: Digests | None = None
-    running: Digests | None = None
+    handled: SourceDigests | None = None
+    running: SourceDigests | None = None
     outcome: str = ""
 
 
-def due(state: State, now: Digests) -> bool:
+def is_due(state: WatchState, now: SourceDigests) -> bool:
     """Say whether something is to be done: a run was cut off, or the sources are others than those handled last."""
     return state.running is not None or state.handled != now
 
 
-def begin(state: State, now: Digests, why: str) -> State:
+def begin_run(state: WatchState, now: SourceDigests, why: str) -> WatchState:
     """Note a run that is about to begin."""
     return replace(state, running=now, outcome=f"a run was begun: {why}")
 
 
-def end(state: State, outcome: str) -> State:
+def end_run(state: WatchState, outcome: str) -> WatchState:
     """Note that the run has ended: what it was begun for is handled, whatever the sources say by now."""
-    return State(handled=state.running, outcome=outcome)
+    return WatchState(handled=state.running, outcome=outcome)
 
 
-def put_aside(now: Digests, outcome: str) -> State:
+def skip_change(now: SourceDigests, outcome: str) -> WatchState:
     """Note that these sources need no run, or wait for a person."""
-    return State(handled=now, outcome=outcome)
+    return WatchState(handled=now, outcome=outcome)
 
 
-def read_state(root: Path) -> State:
+def read_state(root: Path) -> WatchState:
     """Read what the last watch of this checkout noted; a new state if there was none.
 
     Raises:
-        Problem: If the file is not what a watch wrote.
+        UserError: If the file is not what a watch wrote.
     """
-    path = private(root) / STATE
+    path = state_dir(root) / WATCH_STATE_FILE
     try:
-        return State(**json.loads(path.read_text(encoding="utf-8")))
+        return WatchState(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        return State()
+        return WatchState()
     except (ValueError, TypeError) as error:
-        raise Problem(
+        raise UserError(
             str(path), "not what a watch wrote", got=str(error), do="remove it; the next watch looks at everything anew"
         ) from error
 
 
-def write_state(root: Path, state: State) -> State:
+def write_state(root: Path, state: WatchState) -> WatchState:
     """Keep a state, whole or not at all, and give it back."""
-    write_whole(private(root) / STATE, asdict(state))
+    write_json_atomic(state_dir(root) / WATCH_STATE_FILE, asdict(state))
     return state
 
 
-def watched(root: Path) -> list[Path]:
+def watched_files(root: Path) -> list[Path]:
     """List params.yaml, every file of the folders that it names, and the house rules; while it is wrong, itself."""
     try:
-        params = load_params(root / PARAMS)
-    except Problem:  # the run that is begun for it says what is wrong
-        return [root / PARAMS]
+        params = load_params(root / WATCHED_PARAMS)
+    except UserError:  # the run that is begun for it says what is wrong
+        return [root / WATCHED_PARAMS]
     places = [
         root / name
-        for name in (params.ingest.folder, params.baselines.rag_folder, params.evaluate.forgetting_probe, RULES)
+        for name in (params.ingest.folder, params.baselines.rag_folder, params.evaluate.forgetting_probe, WATCHED_RULES)
     ]
     files = {
-        path for place in places for path in (place, *place.rglob("*")) if path.is_file() and BYTECODE not in path.parts
+        path
+        for place in places
+        for path in (place, *place.rglob("*"))
+        if path.is_file() and BYTECODE_FOLDER not in path.parts
     }
-    return [root / PARAMS, *sorted(files)]
+    return [root / WATCHED_PARAMS, *sorted(files)]
 
 
-def stamps(root: Path) -> Stamps:
+def file_stamps(root: Path) -> FileStamps:
     """Look at each file without reading it: what is found differs when one was written."""
-    found: Stamps = {}
-    for path in watched(root):
+    found: FileStamps = {}
+    for path in watched_files(root):
         with suppress(FileNotFoundError):  # replaced at this very moment: the next look finds it
             told = path.stat()
             found[str(path)] = (told.st_size, told.st_mtime_ns, told.st_ino)
     return found
 
 
-def digests(root: Path) -> dict[str, str]:
+def source_digests(root: Path) -> dict[str, str]:
     """SHA-256 of each file, by its path in the project: what differs when its content does."""
     found = {}
-    for path in watched(root):
+    for path in watched_files(root):
         with suppress(FileNotFoundError):
             found[str(path.relative_to(root))] = file_sha256(path)
     return found
 
 
-def changes(before: Digests | None, now: Digests) -> str:
+def changed_files(before: SourceDigests | None, now: SourceDigests) -> str:
     """Say in words which files are others than before."""
     if before is None:
         return "seen for the first time"

@@ -8,27 +8,29 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 
-WEBHOOK = "TUNESMITH_WEBHOOK"
-TIMEOUT_SECONDS = 10
-PAUSES = (1.0, 5.0)
+WEBHOOK_VARIABLE = "TUNESMITH_WEBHOOK"
+WEBHOOK_TIMEOUT_SECONDS = 10
+RETRY_PAUSES = (1.0, 5.0)
 """Seconds before the second and the third try."""
 
 
-def webhook() -> str | None:
+def webhook_address() -> str | None:
     """The address of the environment; None if there is none.
 
     Raises:
-        Problem: If it is no address of http or https. It is not shown: who knows it can post.
+        UserError: If it is no address of http or https. It is not shown: who knows it can post.
     """
-    address = os.environ.get(WEBHOOK) or None
+    address = os.environ.get(WEBHOOK_VARIABLE) or None
     if address is not None and (urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname):
-        raise Problem(WEBHOOK, "is no address that can be posted to", expected="https://...", do="mend or unset it")
+        raise UserError(
+            WEBHOOK_VARIABLE, "is no address that can be posted to", expected="https://...", do="mend or unset it"
+        )
     return address
 
 
-def notify(text: str, say: Callable[[str], None], pauses: Sequence[float] = PAUSES) -> None:
+def notify(text: str, say: Callable[[str], None], pauses: Sequence[float] = RETRY_PAUSES) -> None:
     """Post a text to the webhook, if there is one: JSON with a field `text`, as Slack and others take it.
 
     Args:
@@ -36,25 +38,25 @@ def notify(text: str, say: Callable[[str], None], pauses: Sequence[float] = PAUS
         say: Takes a line if it could not be told.
         pauses: Seconds before each further try; only what a later try may mend is tried again.
     """
-    address = webhook()
+    address = webhook_address()
     if address is None:
         return
     for pause in (*pauses, None):
-        refused, again = post(address, text)
+        refused, again = post_once(address, text)
         if not refused:
             return
         if not again or pause is None:
             break
         time.sleep(pause)
-    say(f"{WEBHOOK}: {urlsplit(address).hostname} was not told: {refused}")
+    say(f"{WEBHOOK_VARIABLE}: {urlsplit(address).hostname} was not told: {refused}")
 
 
-def post(address: str, text: str) -> tuple[str, bool]:
+def post_once(address: str, text: str) -> tuple[str, bool]:
     """Post once: why it was not taken, if so, and whether another try may help."""
     body = json.dumps({"text": text}).encode()
     request = urllib.request.Request(address, body, {"Content-Type": "application/json"})  # noqa: S310 -- see webhook
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310 -- see webhook
+        with urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_SECONDS):  # noqa: S310 -- see webhook
             return "", False
     except urllib.error.HTTPError as error:
         with error:

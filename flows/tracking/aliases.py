@@ -6,46 +6,46 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from flows.champion import promotion_log, store
-from flows.tracking.client import client
+from flows.tracking.client import mlflow_client
 from flows.tracking.versions import (
     ADAPTER_TAG,
-    CHAMPION,
-    PREVIOUS,
-    Version,
-    alias_of,
+    CHAMPION_NAME,
+    PREVIOUS_NAME,
+    ModelVersion,
     drop_alias,
     find_version,
     set_alias,
+    version_of_alias,
 )
 from pipeline.champion import Champion
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import read_json
-from pipeline.hashing import file_sha256, weights_of
+from pipeline.hashing import file_sha256, weights_file
 
-MOVE_TAG = "tunesmith.promotion."
+PROMOTION_TAG = "tunesmith.promotion."
 
 
-def show_moves(root: Path, name: str) -> list[str]:
+def sync_promotions(root: Path, name: str) -> list[str]:
     """Make the aliases and the record on each version agree with the champion and its moves; say what had to be done.
 
     A version that MLflow does not have is left out: `tunesmith sync` registers it again.
     """
-    told, held = promotion_log.moves(root, name), store.held(root, name)
+    told, held = promotion_log.read_promotions(root, name), store.current_champion(root, name)
     for number, move in enumerate(told, start=1):
         version = find_version(root, name, move.adapter)
         if version is not None:
-            client(root).set_model_version_tag(name, version.number, f"{MOVE_TAG}{number:04}", move.told)
-    before = promotion_log.reigns(told)[-2:-1]
+            mlflow_client(root).set_model_version_tag(name, version.number, f"{PROMOTION_TAG}{number:04}", move.told)
+    before = promotion_log.succession(told)[-2:-1]
     return [
-        *point(root, name, CHAMPION, held.digest if held else None),
-        *point(root, name, PREVIOUS, before[0] if before else None),
+        *point_alias(root, name, CHAMPION_NAME, held.digest if held else None),
+        *point_alias(root, name, PREVIOUS_NAME, before[0] if before else None),
     ]
 
 
-def point(root: Path, name: str, alias: str, adapter: str | None) -> list[str]:
+def point_alias(root: Path, name: str, alias: str, adapter: str | None) -> list[str]:
     """Point an alias at the version with these weights, or at none; say so if it was not so already."""
     wanted = find_version(root, name, adapter) if adapter else None
-    if alias_of(root, name, alias) == wanted:
+    if version_of_alias(root, name, alias) == wanted:
         return []
     if wanted is None:
         drop_alias(root, name, alias)
@@ -54,42 +54,42 @@ def point(root: Path, name: str, alias: str, adapter: str | None) -> list[str]:
     return [f"alias {alias} points at version {wanted.number} of {name}"]
 
 
-def version_of(root: Path, name: str, number: str) -> Version:
+def version_by_number(root: Path, name: str, number: str) -> ModelVersion:
     """Find a version by its number.
 
     Raises:
-        Problem: If there is none.
+        UserError: If there is none.
     """
     there = sorted(
-        (str(version.version) for version in client(root).search_model_versions(f"name = '{name}'")), key=int
+        (str(version.version) for version in mlflow_client(root).search_model_versions(f"name = '{name}'")), key=int
     )
     if number not in there:
-        raise Problem(
+        raise UserError(
             f"version {number} of {name}",
             "no such version",
             expected=", ".join(there) or "a version, but there is none yet",
             do="`tunesmith up` shows them all" if there else "`tunesmith run` makes one",
         )
-    return Version(name, number)
+    return ModelVersion(name, number)
 
 
-def model_of(root: Path, version: Version, place: Path) -> Champion:
+def download_model(root: Path, version: ModelVersion, place: Path) -> Champion:
     """Fetch the model of a version into a folder.
 
     Raises:
-        Problem: If its weights are not those that the registry names.
+        UserError: If its weights are not those that the registry names.
     """
     where = f"version {version.number} of {version.name}"
-    wanted = client(root).get_model_version(version.name, version.number).tags.get(ADAPTER_TAG, "")
+    wanted = mlflow_client(root).get_model_version(version.name, version.number).tags.get(ADAPTER_TAG, "")
     try:
         name = f"models:/{version.name}/{version.number}"
         folder = Path(mlflow.artifacts.download_artifacts(name, dst_path=str(place))) / "artifacts"
         found = Champion(folder / "adapter", read_json(folder / "release.json"))
-        digest = file_sha256(weights_of(found.adapter))
+        digest = file_sha256(weights_file(found.adapter))
     except (MlflowException, OSError, ValueError) as error:
-        raise Problem(where, "its files are gone", got=str(error), do="make it again with `tunesmith run`") from error
+        raise UserError(where, "its files are gone", got=str(error), do="make it again with `tunesmith run`") from error
     if not digest == wanted == found.digest:
-        raise Problem(
+        raise UserError(
             where,
             "its weights are not those that the registry names",
             expected=wanted or f"the tag {ADAPTER_TAG}",

@@ -5,14 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from flows.review.data_diff import Base
-from flows.review.data_findings import refused
-from flows.tracking.client import client
-from flows.tracking.runs import Run
+from flows.review.data_diff import DiffBase
+from flows.review.data_findings import stopped_findings
+from flows.tracking.client import mlflow_client
+from flows.tracking.runs import TrackingRun
 from pipeline.files import read_json
 
 
-def show_change(run: Run, against: Base, compared: Mapping[str, Any]) -> None:
+def log_data_diff(run: TrackingRun, against: DiffBase, compared: Mapping[str, Any]) -> None:
     """Put a comparison of the pairs with those of the past into the run."""
     change, decision = compared["change"], compared["decision"]
     run.tag(
@@ -36,18 +36,18 @@ def show_change(run: Run, against: Base, compared: Mapping[str, Any]) -> None:
         if rows:
             run.table(pd.DataFrame(rows), f"difference/{name}.json")
     for name, moved in change["drift"].items():
-        client(run.root).log_metric(run.id, f"drift/{name}", moved)
+        mlflow_client(run.root).log_metric(run.id, f"drift/{name}", moved)
 
 
-def show_refused(run: Run, started: float) -> None:
+def log_stopped_findings(run: TrackingRun, started: float) -> None:
     """Put what the checks found into the run, if it was they that stopped it, since it started (seconds)."""
-    folder = refused(run.root)
+    folder = stopped_findings(run.root)
     if folder is None or (folder / "report.json").stat().st_mtime < started:
         return
     report = read_json(folder / "report.json")
     why = {"reason": "stopped", "expects": report["stopped"], "action": "error", "rows": report["rows"]["in"]}
     broken = [why, *(check for check in report["checks"] if check["rows"])]
-    connected = client(run.root)
+    connected = mlflow_client(run.root)
     run.table(pd.DataFrame(broken).fillna(""), "data/reasons.json")
     connected.log_artifact(run.id, str(folder / "report.html"), "data")
     connected.log_artifacts(run.id, str(folder / "data_docs"), "data/data_docs")

@@ -11,48 +11,48 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from flows.paths import database, keeps_records, private, tracking_uri
-from pipeline.errors import Problem
+from flows.paths import mlflow_database, state_dir, tracking_uri, uses_local_mlflow
+from pipeline.errors import UserError
 
-KIND = "custom_model_development"
+EXPERIMENT_KIND = "custom_model_development"
 """Tells MLflow's pages to show training runs first, not traces of a chat application."""
 
 
 @cache
-def client(root: Path) -> MlflowClient:
+def mlflow_client(root: Path) -> MlflowClient:
     """Connect to MLflow, making the project's database first if it is not there.
 
     Raises:
-        Problem: If MLflow does not answer.
+        UserError: If MLflow does not answer.
     """
     place = tracking_uri(root)
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # each table that it makes is no news
     mlflow.set_tracking_uri(place)
     mlflow.set_registry_uri(place)
     # Several processes that make the tables at once destroy each other's work.
-    with FileLock(private(root) / "mlflow.lock"):
+    with FileLock(state_dir(root) / "mlflow.lock"):
         found = MlflowClient(place, place)
         try:
             found.search_experiments(max_results=1)
         except MlflowException as error:
             said = error.message.partition(" failed with exception ")[0]  # what follows is a chain of libraries
-            raise Problem(
+            raise UserError(
                 place, f"MLflow does not answer: {said}", do="start it, or unset MLFLOW_TRACKING_URI"
             ) from error
-        if keeps_records(root):
-            with closing(sqlite3.connect(database(root))) as connection:
+        if uses_local_mlflow(root):
+            with closing(sqlite3.connect(mlflow_database(root))) as connection:
                 connection.execute("PRAGMA journal_mode=wal")  # readers and writers do not wait for each other
     return found
 
 
-def experiment(root: Path, name: str) -> str:
+def experiment_id(root: Path, name: str) -> str:
     """Find or make the experiment of a model name; its files lie in the project unless a server keeps them."""
-    connected = client(root)
+    connected = mlflow_client(root)
     found = connected.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
     # A server keeps files itself; a database, whosever it is, cannot.
     served = tracking_uri(root).startswith(("http://", "https://"))
-    own = None if served else (private(root) / "mlartifacts").as_uri()
-    made = connected.create_experiment(name, artifact_location=own, tags={"mlflow.experimentKind": KIND})
+    own = None if served else (state_dir(root) / "mlartifacts").as_uri()
+    made = connected.create_experiment(name, artifact_location=own, tags={"mlflow.experimentKind": EXPERIMENT_KIND})
     return str(made)

@@ -6,17 +6,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.paths import RUNS, database, keeps_records, private, tracking_uri, write_whole
-from flows.review.data_diff import Base
+from flows.paths import RUNS_FOLDER, mlflow_database, state_dir, tracking_uri, uses_local_mlflow, write_json_atomic
+from flows.review.data_diff import DiffBase
 from flows.vcs.snapshot import Snapshot
-from flows.vcs.states import Past
+from flows.vcs.states import CommitState
 from pipeline.files import read_json
 
-ACCOUNT = "account.json"
+OUTBOX_FILE = "account.json"
 
 
 @dataclass(frozen=True)
-class Account:
+class RunRecord:
     """What is to be told of a run.
 
     Args:
@@ -38,59 +38,59 @@ class Account:
     change: Mapping[str, Any] | None = None
 
 
-def told_change(against: Base, compared: Mapping[str, Any]) -> dict[str, Any]:
+def diff_to_values(against: DiffBase, compared: Mapping[str, Any]) -> dict[str, Any]:
     """Put a comparison with a state of the past into plain values."""
     return {"whose": against.whose, "state": asdict(against.state), "compared": compared}
 
 
-def change_of(told: Mapping[str, Any]) -> tuple[Base, Mapping[str, Any]]:
+def diff_from_values(told: Mapping[str, Any]) -> tuple[DiffBase, Mapping[str, Any]]:
     """Give a comparison back as it was."""
-    return Base(Past(**told["state"]), told["whose"]), told["compared"]
+    return DiffBase(CommitState(**told["state"]), told["whose"]), told["compared"]
 
 
-def keep(folder: Path, account: Account) -> None:
+def write_record(folder: Path, account: RunRecord) -> None:
     """Keep what is to be told in the folder of its run, whole or not at all."""
-    write_whole(folder / ACCOUNT, asdict(account))
+    write_json_atomic(folder / OUTBOX_FILE, asdict(account))
 
 
-def read(folder: Path) -> Account:
+def read_record(folder: Path) -> RunRecord:
     """Read what is to be told of the run of a folder."""
-    values = read_json(folder / ACCOUNT)
+    values = read_json(folder / OUTBOX_FILE)
     state = values.pop("state")
-    return Account(**values, state=state and Snapshot(**state))
+    return RunRecord(**values, state=state and Snapshot(**state))
 
 
-def forget(folder: Path) -> None:
+def remove_record(folder: Path) -> None:
     """Note that it is told."""
-    (folder / ACCOUNT).unlink()
+    (folder / OUTBOX_FILE).unlink()
 
 
-def put_aside(folder: Path) -> Path:
+def park_record(folder: Path) -> Path:
     """Note that it cannot be told, and keep it to be looked at; give its place."""
-    return (folder / ACCOUNT).rename(folder / f"untold-{ACCOUNT}")
+    return (folder / OUTBOX_FILE).rename(folder / f"untold-{OUTBOX_FILE}")
 
 
-def untold(root: Path) -> list[Path]:
+def pending_runs(root: Path) -> list[Path]:
     """List the folders of the runs of which something is still to be told, the oldest first."""
-    return sorted(path.parent for path in (private(root) / RUNS).glob(f"*/{ACCOUNT}"))
+    return sorted(path.parent for path in (state_dir(root) / RUNS_FOLDER).glob(f"*/{OUTBOX_FILE}"))
 
 
-def sign(root: Path) -> str | None:
+def release_signature(root: Path) -> str | None:
     """What the marker says when the release of the files is recorded; None if it cannot be."""
     release = root / "data/register/release.json"
     uri = tracking_uri(root)
-    lost = keeps_records(root) and not database(root).exists()
+    lost = uses_local_mlflow(root) and not mlflow_database(root).exists()
     if lost or not release.exists():
         return None
     return f"{hashlib.sha256(release.read_bytes()).hexdigest()} in {uri}\n"
 
 
-def mark(root: Path) -> None:
+def mark_recorded(root: Path) -> None:
     """Note that the release of the files is recorded."""
-    (private(root) / "recorded").write_text(sign(root) or "", encoding="utf-8")
+    (state_dir(root) / "recorded").write_text(release_signature(root) or "", encoding="utf-8")
 
 
-def marked(root: Path) -> bool:
+def is_marked_recorded(root: Path) -> bool:
     """Say whether the release of the files is noted as recorded."""
-    marker, wanted = private(root) / "recorded", sign(root)
+    marker, wanted = state_dir(root) / "recorded", release_signature(root)
     return wanted is not None and marker.exists() and marker.read_text(encoding="utf-8") == wanted

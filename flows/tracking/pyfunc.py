@@ -10,7 +10,7 @@ from pipeline.files import read_json
 from pipeline.predict import Predictor
 
 
-class Tuned(PythonModel):  # type: ignore[misc]  # MLflow ships no types
+class FineTunedModel(PythonModel):  # type: ignore[misc]  # MLflow ships no types
     """A fine-tuned model: texts in, answers out."""
 
     def load_context(self, context: Any) -> None:
@@ -23,4 +23,4 @@ class Tuned(PythonModel):  # type: ignore[misc]  # MLflow ships no types
         return self.predictor.answers(model_input)
 
 
-mlflow.models.set_model(Tuned())
+mlflow.models.set_model(FineTunedModel())

@@ -11,18 +11,18 @@ import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
 
 from flows.champion import store
-from flows.tracking.aliases import show_moves
-from flows.tracking.client import client, experiment
-from flows.tracking.runs import Run, points_of, ship
-from flows.tracking.versions import CHALLENGER, Version, register_version, set_alias
-from flows.vcs.dvc_lock import outputs
-from flows.vcs.git import git
+from flows.tracking.aliases import sync_promotions
+from flows.tracking.client import experiment_id, mlflow_client
+from flows.tracking.runs import TrackingRun, read_points, ship_points
+from flows.tracking.versions import CHALLENGER_NAME, ModelVersion, register_version, set_alias
+from flows.vcs.dvc_lock import locked_outputs
+from flows.vcs.git import run_git
 from flows.vcs.snapshot import Snapshot
-from flows.vcs.states import ADAPTER, PAIRS, Past, written
+from flows.vcs.states import ADAPTER_PATH, PAIRS_PATH, CommitState, read_lock_state
 from pipeline.files import read_json
 from pipeline.params import Params
 
-FILES = {
+LOGGED_FILES = {
     "data/validate/report.html": "data",
     "data/validate/data_docs": "data/data_docs",
     "data/validate/report.json": "data",
@@ -41,19 +41,23 @@ FILES = {
     "data/register/README.md": "release",
     "data/register/report.html": "release",
 }
-EDITED = ("params.yaml", "dvc.lock")
-DIGESTS = {
-    "dvc.pairs": PAIRS,
+EDITED_FILES = ("params.yaml", "dvc.lock")
+DIGEST_TAGS = {
+    "dvc.pairs": PAIRS_PATH,
     "dvc.train": "data/validate/train.parquet",
     "dvc.test": "data/validate/test.parquet",
     "dvc.train_tokens": "data/tokenize/train.arrow",
-    "dvc.adapter": ADAPTER,
+    "dvc.adapter": ADAPTER_PATH,
 }
 """Tags, and the outputs whose digests they hold."""
 RELEASE_TAG = "tunesmith.release"
-SHOWN_ROWS = 5000
-VERDICTS = {"promote": "promoted to champion", "keep": "not promoted", "unchanged": "unchanged: already the champion"}
-CONTEXTS = {"train": "training", "validation": "validation", "test": "testing"}
+MAX_TABLE_ROWS = 5000
+VERDICT_PHRASES = {
+    "promote": "promoted to champion",
+    "keep": "not promoted",
+    "unchanged": "unchanged: already the champion",
+}
+DATASET_CONTEXTS = {"train": "training", "validation": "validation", "test": "testing"}
 
 
 def read_release(root: Path) -> dict[str, Any]:
@@ -67,45 +71,55 @@ def release_digest(root: Path) -> str:
     return hashlib.sha256((root / "data/register/release.json").read_bytes()).hexdigest()
 
 
-def record(run: Run, state: Snapshot) -> Version:
+def record_release(run: TrackingRun, state: Snapshot) -> ModelVersion:
     """Make the run, the model version and the aliases agree with the files; doing it twice changes nothing.
 
     The champion's alias moves only if the gate said so, and compared with the champion that is one now.
     """
     root, release = run.root, read_release(run.root)
-    tags = lineage(written(root, state.commit), release, state)
-    show(run, release, state)
-    run.tag({**tags, "tunesmith.verdict": release["verdict"], "mlflow.note.content": note(release)})
+    tags = lineage_tags(read_lock_state(root, state.commit), release, state)
+    log_release_files(run, release, state)
+    run.tag({**tags, "tunesmith.verdict": release["verdict"], "mlflow.note.content": run_description(release)})
     version = register_version(run, release, root / "data/finetune/adapter", tags)
-    set_alias(root, version, CHALLENGER)
-    store.accept(root, release, state.commit)
-    show_moves(root, release["name"])
+    set_alias(root, version, CHALLENGER_NAME)
+    store.accept_champion(root, release, state.commit)
+    sync_promotions(root, release["name"])
     run.tag({"tunesmith.version": version.number, RELEASE_TAG: release_digest(root)})
     return version
 
 
-def show(run: Run, release: Mapping[str, Any], state: Snapshot) -> None:
+def log_release_files(run: TrackingRun, release: Mapping[str, Any], state: Snapshot) -> None:
     """Put what people look at into the run: the files, and of those that people edit what they were in its state."""
-    root, connected = run.root, client(run.root)
-    ship(run, points_of(root / "data/finetune/history.jsonl"))
+    root, connected = run.root, mlflow_client(run.root)
+    ship_points(run, read_points(root / "data/finetune/history.jsonl"))
     cost = read_json(root / "data/register/cost.json")
-    told = [*results(release["metrics"]), *decisions(release), *expenses(cost), *lost(root)]
+    told = [
+        *result_metrics(release["metrics"]),
+        *holdout_metrics(release),
+        *cost_metrics(cost),
+        *forgetting_metrics(root),
+    ]
     connected.log_batch(run.id, metrics=told)
-    connected.log_inputs(run.id, datasets=datasets(root, release["rows"]))
-    for name, folder in FILES.items():
+    connected.log_inputs(run.id, datasets=log_datasets(root, release["rows"]))
+    for name, folder in LOGGED_FILES.items():
         path = root / name
         upload = connected.log_artifacts if path.is_dir() else connected.log_artifact
         upload(run.id, str(path), folder)
-    for name in EDITED:
-        connected.log_text(run.id, git(root, "show", f"{state.commit}:{name}") + "\n", f"release/{name}")
-    predictions = pd.read_parquet(root / "data/evaluate/predictions.parquet").head(SHOWN_ROWS)
-    for name, table in {"predictions": predictions, **tables(read_json(root / "data/evaluate/details.json"))}.items():
+    for name in EDITED_FILES:
+        connected.log_text(run.id, run_git(root, "show", f"{state.commit}:{name}") + "\n", f"release/{name}")
+    predictions = pd.read_parquet(root / "data/evaluate/predictions.parquet").head(MAX_TABLE_ROWS)
+    for name, table in {
+        "predictions": predictions,
+        **detail_tables_of(read_json(root / "data/evaluate/details.json")),
+    }.items():
         run.table(table, f"evaluation/{name}.json")
     run.table(pd.DataFrame(cost["lines"]), "release/costs.json")
-    run.table(pd.read_parquet(root / "data/baselines/label_errors.parquet").head(SHOWN_ROWS), "data/label_errors.json")
+    run.table(
+        pd.read_parquet(root / "data/baselines/label_errors.parquet").head(MAX_TABLE_ROWS), "data/label_errors.json"
+    )
 
 
-def tables(details: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def detail_tables_of(details: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Lay out what the numbers of each arm are made of: a line for each label, for each tenth, or for each field."""
     classes = [
         {"arm": arm, "label": label, "measure": measure, **metric}
@@ -133,7 +147,7 @@ def tables(details: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     return {name: pd.DataFrame(rows) for name, rows in found.items() if rows}
 
 
-def results(metrics: Mapping[str, Any]) -> list[Metric]:
+def result_metrics(metrics: Mapping[str, Any]) -> list[Metric]:
     """List the held-out results: each arm's measures, and each gain with the end of its interval that the gate reads.
 
     All intervals are in evaluation/metrics.json and in the picture beside it.
@@ -151,13 +165,13 @@ def results(metrics: Mapping[str, Any]) -> list[Metric]:
     return [Metric(name, float(value), now, 0) for name, value in found.items()]
 
 
-def decisions(release: Mapping[str, Any]) -> list[Metric]:
+def holdout_metrics(release: Mapping[str, Any]) -> list[Metric]:
     """Say how often the test rows have decided, this time too; releases of before that was counted do not tell."""
     counted = release.get("held_out")
     return [Metric("test set decisions", counted["decisions"], int(time.time() * 1000), 0)] if counted else []
 
 
-def expenses(cost: Mapping[str, Any]) -> list[Metric]:
+def cost_metrics(cost: Mapping[str, Any]) -> list[Metric]:
     """Say what the fine-tuned model costs, so that runs can be compared by it; what is not known is left out."""
     own, now = cost["lines"][0], int(time.time() * 1000)
     named = {"training": "upfront", "1000 requests": "per_1000", "request p50 seconds": "request_p50"}
@@ -165,7 +179,7 @@ def expenses(cost: Mapping[str, Any]) -> list[Metric]:
     return [Metric(name, float(value), now, 0) for name, value in told.items() if value is not None]
 
 
-def lost(root: Path) -> list[Metric]:
+def forgetting_metrics(root: Path) -> list[Metric]:
     """Say what the fine-tuned model forgot, as far as it was measured."""
     found, now = read_json(root / "data/evaluate/forgetting.json"), int(time.time() * 1000)
     told = {
@@ -175,11 +189,11 @@ def lost(root: Path) -> list[Metric]:
     return [Metric(name, float(value), now, 0) for name, value in told.items() if value is not None]
 
 
-def datasets(root: Path, rows: Mapping[str, int]) -> list[DatasetInput]:
+def log_datasets(root: Path, rows: Mapping[str, int]) -> list[DatasetInput]:
     """Name each split as a data set of the run, its digest the one that DVC keeps it under."""
-    locked = outputs(root)["validate"]
+    locked = locked_outputs(root)["validate"]
     found = []
-    for split, context in CONTEXTS.items():
+    for split, context in DATASET_CONTEXTS.items():
         path = f"data/validate/{split}.parquet"
         source = json.dumps({"uri": str(root / path)})
         dataset = Dataset(split, locked[path], "local", source, profile=json.dumps({"num_rows": rows[split]}))
@@ -187,7 +201,7 @@ def datasets(root: Path, rows: Mapping[str, int]) -> list[DatasetInput]:
     return found
 
 
-def lineage(made: Past, release: Mapping[str, Any], state: Snapshot) -> dict[str, object]:
+def lineage_tags(made: CommitState, release: Mapping[str, Any], state: Snapshot) -> dict[str, object]:
     """Say what made the model: commits, digests, packages, machine."""
     environment = release["environment"]
     return {
@@ -195,7 +209,7 @@ def lineage(made: Past, release: Mapping[str, Any], state: Snapshot) -> dict[str
         "git.snapshot": state.commit,
         "git.clean": state.clean,
         "dvc.sources": ", ".join(made.sources.values()),
-        **{tag: made.outputs[path] for tag, path in DIGESTS.items()},
+        **{tag: made.outputs[path] for tag, path in DIGEST_TAGS.items()},
         "base.source": release["model"]["source"],
         "base.digest": release["digests"]["base"],
         "packages": ", ".join(f"{name}=={number}" for name, number in environment["packages"].items()),
@@ -206,18 +220,18 @@ def lineage(made: Past, release: Mapping[str, Any], state: Snapshot) -> dict[str
     }
 
 
-def note(release: Mapping[str, Any]) -> str:
+def run_description(release: Mapping[str, Any]) -> str:
     """Write the description of a run, which the UI shows first."""
-    lines = [f"**{VERDICTS[release['verdict']]}**", *(f"- {reason}" for reason in release["reasons"])]
+    lines = [f"**{VERDICT_PHRASES[release['verdict']]}**", *(f"- {reason}" for reason in release["reasons"])]
     if "worth" in release:  # releases of before that was asked have none
         lines += ["", release["worth"]["text"]]
     return "\n".join(lines)
 
 
-def recorded(root: Path, params: Params) -> str | None:
+def find_recorded_run(root: Path, params: Params) -> str | None:
     """Find the run that shows the release of the files, complete; None if there is none."""
-    found = client(root).search_runs(
-        [experiment(root, params.register.name)],
+    found = mlflow_client(root).search_runs(
+        [experiment_id(root, params.register.name)],
         f"tags.`{RELEASE_TAG}` = '{release_digest(root)}'",
         max_results=1,
     )

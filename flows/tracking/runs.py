@@ -14,18 +14,18 @@ import pandas as pd
 from mlflow.entities import Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 
-from flows.tracking.client import client, experiment
+from flows.tracking.client import experiment_id, mlflow_client
 from pipeline.params import Params
 
-BATCH = 900
+METRICS_PER_CALL = 900
 """Metrics to a call; MLflow takes up to 1000."""
-EVERY_SECONDS = 2.0
-CUT = 5000
+SHIP_SECONDS = 2.0
+MAX_VALUE_LENGTH = 5000
 """Longest value of a tag or a parameter."""
 
 
 @dataclass(frozen=True)
-class Run:
+class TrackingRun:
     """A run in MLflow."""
 
     root: Path
@@ -33,30 +33,32 @@ class Run:
 
     def tag(self, tags: Mapping[str, object]) -> None:
         """Set tags."""
-        values = [RunTag(key, str(value)[:CUT]) for key, value in tags.items()]
-        client(self.root).log_batch(self.id, tags=values)
+        values = [RunTag(key, str(value)[:MAX_VALUE_LENGTH]) for key, value in tags.items()]
+        mlflow_client(self.root).log_batch(self.id, tags=values)
 
     def table(self, rows: pd.DataFrame, path: str) -> None:
         """Put a table into the run, once: MLflow would put the rows behind those that are there."""
-        connected = client(self.root)
+        connected = mlflow_client(self.root)
         if path not in {item.path for item in connected.list_artifacts(self.id, path.rpartition("/")[0])}:
             connected.log_table(self.id, rows, path)
 
     def end(self, status: str) -> None:
         """End the run as FINISHED or FAILED."""
-        client(self.root).set_terminated(self.id, status)
+        mlflow_client(self.root).set_terminated(self.id, status)
 
 
-def begin(root: Path, params: Params, name: str) -> Run:
+def begin_mlflow_run(root: Path, params: Params, name: str) -> TrackingRun:
     """Begin a run, with everything that params.yaml says."""
-    connected = client(root)
+    connected = mlflow_client(root)
     tags = {"mlflow.user": getpass.getuser(), "mlflow.source.name": "tunesmith", "tunesmith.checkout": str(root)}
-    run = connected.create_run(experiment(root, params.register.name), run_name=name, tags=tags)
-    connected.log_batch(run.info.run_id, params=[Param(key, value[:CUT]) for key, value in flat(params).items()])
-    return Run(root, run.info.run_id)
+    run = connected.create_run(experiment_id(root, params.register.name), run_name=name, tags=tags)
+    connected.log_batch(
+        run.info.run_id, params=[Param(key, value[:MAX_VALUE_LENGTH]) for key, value in flatten_params(params).items()]
+    )
+    return TrackingRun(root, run.info.run_id)
 
 
-def flat(params: Params) -> dict[str, str]:
+def flatten_params(params: Params) -> dict[str, str]:
     """Flatten params.yaml to dotted names."""
     found: dict[str, str] = {}
     for section in params.__dataclass_fields__:
@@ -65,19 +67,19 @@ def flat(params: Params) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
-def close_dead(root: Path, params: Params) -> int:
+def close_killed_runs(root: Path, params: Params) -> int:
     """End as KILLED what a killed process left running; called under the checkout's lock, so none is alive."""
-    connected = client(root)
-    running = connected.search_runs([experiment(root, params.register.name)], "attributes.status = 'RUNNING'")
+    connected = mlflow_client(root)
+    running = connected.search_runs([experiment_id(root, params.register.name)], "attributes.status = 'RUNNING'")
     left = [run for run in running if run.data.tags.get("tunesmith.checkout") == str(root)]
     for run in left:
         connected.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
     return len(left)
 
 
-def ship(run: Run, points: list[dict[str, Any]]) -> None:
+def ship_points(run: TrackingRun, points: list[dict[str, Any]]) -> None:
     """Send points of the curves, leaving out those that the run has already."""
-    connected, now = client(run.root), int(time.time() * 1000)
+    connected, now = mlflow_client(run.root), int(time.time() * 1000)
     metrics = [
         Metric(name.replace("_", "/", 1), float(value), now, int(point["step"]))  # "/" makes a group of charts
         for point in points
@@ -87,11 +89,11 @@ def ship(run: Run, points: list[dict[str, Any]]) -> None:
     names = {metric.key for metric in metrics}
     there = {(name, metric.step) for name in names for metric in connected.get_metric_history(run.id, name)}
     metrics = [metric for metric in metrics if (metric.key, metric.step) not in there]
-    for start in range(0, len(metrics), BATCH):
-        connected.log_batch(run.id, metrics=metrics[start : start + BATCH])
+    for start in range(0, len(metrics), METRICS_PER_CALL):
+        connected.log_batch(run.id, metrics=metrics[start : start + METRICS_PER_CALL])
 
 
-def points_of(history: Path) -> list[dict[str, Any]]:
+def read_points(history: Path) -> list[dict[str, Any]]:
     """Read the points of the curves; a line that is still being written is left for later."""
     if not history.exists():
         return []
@@ -103,7 +105,7 @@ def points_of(history: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def live(run: Run, history: Path) -> Iterator[None]:
+def stream_history(run: TrackingRun, history: Path) -> Iterator[None]:
     """Send the points of a growing file while the training writes it.
 
     A database that does not answer never stops the training: what was not sent is sent when the run is recorded.
@@ -112,11 +114,11 @@ def live(run: Run, history: Path) -> Iterator[None]:
 
     def follow() -> None:
         sent = 0
-        while not over.wait(EVERY_SECONDS):
-            points = points_of(history)
+        while not over.wait(SHIP_SECONDS):
+            points = read_points(history)
             try:
                 if points[sent:]:
-                    ship(run, points[sent:])
+                    ship_points(run, points[sent:])
             except (MlflowException, OSError):
                 continue
             sent = len(points)

@@ -10,15 +10,15 @@ from typing import Any
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from flows.tracking.client import client
-from flows.tracking.runs import Run
+from flows.tracking.client import mlflow_client
+from flows.tracking.runs import TrackingRun
 
-CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
+CHAMPION_NAME, PREVIOUS_NAME, CHALLENGER_NAME = "champion", "previous", "challenger"
 ADAPTER_TAG = "tunesmith.adapter"
 
 
 @dataclass(frozen=True)
-class Version:
+class ModelVersion:
     """A version of a registered model."""
 
     name: str
@@ -26,22 +26,24 @@ class Version:
 
     def state(self, root: Path) -> str | None:
         """The commit of the state that made it, as its tags name it."""
-        found = client(root).get_model_version(self.name, self.number).tags.get("git.snapshot")
+        found = mlflow_client(root).get_model_version(self.name, self.number).tags.get("git.snapshot")
         return None if found is None else str(found)
 
 
-def find_version(root: Path, name: str, adapter: str) -> Version | None:
+def find_version(root: Path, name: str, adapter: str) -> ModelVersion | None:
     """Find the version whose adapter has this digest."""
-    found = client(root).search_model_versions(f"name = '{name}' AND tags.`{ADAPTER_TAG}` = '{adapter}'")
-    return Version(name, str(found[0].version)) if found else None
+    found = mlflow_client(root).search_model_versions(f"name = '{name}' AND tags.`{ADAPTER_TAG}` = '{adapter}'")
+    return ModelVersion(name, str(found[0].version)) if found else None
 
 
-def register_version(run: Run, release: Mapping[str, Any], adapter: Path, tags: Mapping[str, object]) -> Version:
+def register_version(
+    run: TrackingRun, release: Mapping[str, Any], adapter: Path, tags: Mapping[str, object]
+) -> ModelVersion:
     """Register the model of a release, unless its version is there already.
 
     The model holds the adapter and the release; it finds the base by its digest when it is loaded.
     """
-    connected, name = client(run.root), str(release["name"])
+    connected, name = mlflow_client(run.root), str(release["name"])
     known = find_version(run.root, name, release["digests"]["adapter"])
     if known is not None:
         return known
@@ -56,10 +58,10 @@ def register_version(run: Run, release: Mapping[str, Any], adapter: Path, tags: 
         name, source.model_uri, run.id, tags={key: str(value) for key, value in values.items()},
         description="; ".join(release["reasons"]), model_id=source.model_id,
     )  # fmt: skip
-    return Version(name, str(made.version))
+    return ModelVersion(name, str(made.version))
 
 
-def log_model(run: Run, release: Mapping[str, Any], adapter: Path) -> Any:
+def log_model(run: TrackingRun, release: Mapping[str, Any], adapter: Path) -> Any:
     """Log the model: the adapter, the release, and the code that loads them."""
     packages = release["environment"]["packages"]
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
@@ -75,19 +77,19 @@ def log_model(run: Run, release: Mapping[str, Any], adapter: Path) -> Any:
             )
 
 
-def set_alias(root: Path, version: Version, alias: str) -> None:
+def set_alias(root: Path, version: ModelVersion, alias: str) -> None:
     """Point an alias at a version."""
-    client(root).set_registered_model_alias(version.name, alias, version.number)
+    mlflow_client(root).set_registered_model_alias(version.name, alias, version.number)
 
 
-def alias_of(root: Path, name: str, alias: str) -> Version | None:
+def version_of_alias(root: Path, name: str, alias: str) -> ModelVersion | None:
     """Find the version that an alias points at."""
     try:
-        return Version(name, str(client(root).get_model_version_by_alias(name, alias).version))
+        return ModelVersion(name, str(mlflow_client(root).get_model_version_by_alias(name, alias).version))
     except MlflowException:
         return None
 
 
 def drop_alias(root: Path, name: str, alias: str) -> None:
     """Take an alias away."""
-    client(root).delete_registered_model_alias(name, alias)
+    mlflow_client(root).delete_registered_model_alias(name, alias)

@@ -4,9 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 
-AUTHOR = {
+SNAPSHOT_AUTHOR = {
     "GIT_AUTHOR_NAME": "tunesmith",
     "GIT_AUTHOR_EMAIL": "tunesmith@localhost",
     "GIT_COMMITTER_NAME": "tunesmith",
@@ -18,11 +18,11 @@ NO_HOOKS = f"core.hooksPath={os.devnull}"
 """A setting for git: what people hook to their own commits and branches is not meant for ours."""
 
 
-def git(root: Path, *arguments: str, **more: str) -> str:
+def run_git(root: Path, *arguments: str, **more: str) -> str:
     """Run git and return what it prints.
 
     Raises:
-        Problem: With git's own words, if it fails.
+        UserError: With git's own words, if it fails.
     """
     done = subprocess.run(
         ["git", *arguments], cwd=root, env={**os.environ, **more}, check=False, capture_output=True,
@@ -30,19 +30,19 @@ def git(root: Path, *arguments: str, **more: str) -> str:
     )  # fmt: skip
     if done.returncode:
         verb = next(word for word in arguments if word != "-c" and "=" not in word)
-        raise Problem(f"git {verb}", done.stderr.strip() or "failed without a word")
+        raise UserError(f"git {verb}", done.stderr.strip() or "failed without a word")
     return done.stdout.rstrip("\n")
 
 
-def head(root: Path) -> str:
+def head_commit(root: Path) -> str:
     """The commit that is checked out.
 
     Raises:
-        Problem: If there is none: every run is kept as a state of a repository.
+        UserError: If there is none: every run is kept as a state of a repository.
     """
     try:
-        return git(root, "rev-parse", "--verify", "HEAD^{commit}")
-    except Problem as problem:
-        raise Problem(
+        return run_git(root, "rev-parse", "--verify", "HEAD^{commit}")
+    except UserError as problem:
+        raise UserError(
             str(root), "has no git commit", do="`git init` and make a first commit; each run is kept as one"
         ) from problem

@@ -9,20 +9,20 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows.paths import BYTECODE
-from flows.vcs.dvc import StageFailed, track_raw
-from flows.vcs.snapshot import CHAMPION, WRITTEN, Begun, begin
-from flows.vcs.states import cache
+from flows.paths import BYTECODE_FOLDER
+from flows.vcs.dvc import StageFailed, track_raw_data
+from flows.vcs.snapshot import CHAMPION_PATH, WRITTEN_BY_RUNS, TreeState, begin_snapshot
+from flows.vcs.states import dvc_cache
 from pipeline.hashing import file_sha256
 from pipeline.params import read_yaml
 
-PARAMS, STAGES, LOCK = "params.yaml", "dvc.yaml", "dvc.lock"
-FIELD = re.compile(r"\$\{([^}]+)\}")
+PARAMS_FILE, STAGES_FILE, LOCK_FILE = "params.yaml", "dvc.yaml", "dvc.lock"
+PARAM_REFERENCE = re.compile(r"\$\{([^}]+)\}")
 """A value of params in the name of a dependency."""
 
 
 @dataclass(frozen=True)
-class Met:
+class InputState:
     """What the stages read, as a run met it: SHA-256 of each file that none of them writes, by its path, and params."""
 
     files: Mapping[str, str]
@@ -30,43 +30,47 @@ class Met:
 
 
 @dataclass(frozen=True)
-class Held:
+class GuardedState:
     """The state that a run met: as git keeps it, and what the stages read of it."""
 
-    begun: Begun
-    met: Met
+    begun: TreeState
+    met: InputState
 
 
-def hold(root: Path) -> Held:
+def guard_inputs(root: Path) -> GuardedState:
     """Hold the state of now. What changes from here on is noticed, or has no part in the run."""
-    met = meet(root)
-    track_raw(root)
-    return Held(begin(root), met)
+    met = read_input_state(root)
+    track_raw_data(root)
+    return GuardedState(begin_snapshot(root), met)
 
 
-def meet(root: Path) -> Met:
+def read_input_state(root: Path) -> InputState:
     """Look at everything that the stages read."""
-    params = read_yaml(root / PARAMS)
-    return Met({path: digest for dep in sources(root, params) for path, digest in files(root, dep)}, params)
+    params = read_yaml(root / PARAMS_FILE)
+    return InputState(
+        {path: digest for dep in source_paths(root, params) for path, digest in file_digests_of(root, dep)}, params
+    )
 
 
-def sources(root: Path, params: Mapping[str, Any]) -> Iterator[str]:
+def source_paths(root: Path, params: Mapping[str, Any]) -> Iterator[str]:
     """List what stages depend on and neither they nor the run write, with values of params in its names."""
-    told = read_yaml(root / STAGES)["stages"].values()
-    written = {named(out) for stage in told for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])}
-    own = (*(name.rstrip("/") for name in WRITTEN), str(CHAMPION))
-    for dep in {named(dep) for stage in told for dep in stage.get("deps", [])}:
-        path = FIELD.sub(lambda field: str(value(params, field[1])), dep).rstrip("/")
+    told = read_yaml(root / STAGES_FILE)["stages"].values()
+    written = {
+        entry_path(out) for stage in told for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])
+    }
+    own = (*(name.rstrip("/") for name in WRITTEN_BY_RUNS), str(CHAMPION_PATH))
+    for dep in {entry_path(dep) for stage in told for dep in stage.get("deps", [])}:
+        path = PARAM_REFERENCE.sub(lambda field: str(lookup_param(params, field[1])), dep).rstrip("/")
         if path not in written and path not in own:
             yield path
 
 
-def named(entry: str | Mapping[str, Any]) -> str:
+def entry_path(entry: str | Mapping[str, Any]) -> str:
     """Give the path of an entry of dvc.yaml, which may come with settings."""
     return entry if isinstance(entry, str) else next(iter(entry))
 
 
-def value(params: Mapping[str, Any], name: str) -> Any:
+def lookup_param(params: Mapping[str, Any], name: str) -> Any:
     """Look up a section, or a value by its dotted name; None if there is none."""
     found: Any = params
     for part in name.split("."):
@@ -74,57 +78,57 @@ def value(params: Mapping[str, Any], name: str) -> Any:
     return found
 
 
-def files(root: Path, dep: str) -> Iterator[tuple[str, str]]:
+def file_digests_of(root: Path, dep: str) -> Iterator[tuple[str, str]]:
     """Give the SHA-256 of a file, or of each file in a folder, by its path."""
     path = root / dep
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
         with suppress(FileNotFoundError):  # removed at this very moment
-            if file.is_file() and BYTECODE not in file.parts:
+            if file.is_file() and BYTECODE_FOLDER not in file.parts:
                 yield str(file.relative_to(root)), file_sha256(file)
 
 
-def strayed(root: Path, met: Met, stage: str) -> list[str]:
+def changed_inputs(root: Path, met: InputState, stage: str) -> list[str]:
     """List what a stage reads, by what DVC noted of it, that is otherwise than the run met it: files, and params."""
-    entry = read_yaml(root / LOCK)["stages"][stage]
-    read = {dep["path"] for dep in entry.get("deps", [])} & set(sources(root, met.params))
-    then = {path: digest for path, digest in met.files.items() if within(path, read)}
-    now = {path: digest for dep in read for path, digest in files(root, dep)}
-    noted = entry.get("params", {}).get(PARAMS, {})
+    entry = read_yaml(root / LOCK_FILE)["stages"][stage]
+    read = {dep["path"] for dep in entry.get("deps", [])} & set(source_paths(root, met.params))
+    then = {path: digest for path, digest in met.files.items() if lies_within(path, read)}
+    now = {path: digest for dep in read for path, digest in file_digests_of(root, dep)}
+    noted = entry.get("params", {}).get(PARAMS_FILE, {})
     return [
         *sorted(path for path in {*then, *now} if then.get(path) != now.get(path)),
-        *(f"{PARAMS}: {name}" for name, found in noted.items() if found != value(met.params, name)),
+        *(f"{PARAMS_FILE}: {name}" for name, found in noted.items() if found != lookup_param(met.params, name)),
     ]
 
 
-def need_steady(root: Path, held: Held, stage: str) -> None:
+def require_unchanged(root: Path, held: GuardedState, stage: str) -> None:
     """Refuse what a stage made while somebody changed what it reads: nobody can say of what it was made.
 
     Raises:
         StageFailed: With what changed. DVC then knows nothing of the stage, so that the next run makes it anew.
     """
-    found = strayed(root, held.met, stage)
+    found = changed_inputs(root, held.met, stage)
     if found:
-        forget(root, stage)
+        forget_stage(root, stage)
         raise StageFailed(stage, f"changed while the run went on: {', '.join(found)}; run it again")
 
 
-def within(path: str, deps: set[str]) -> bool:
+def lies_within(path: str, deps: set[str]) -> bool:
     """Say whether a file is one of these, or lies in a folder that is."""
     return any(Path(path).is_relative_to(dep) for dep in deps)
 
 
-def forget(root: Path, stage: str) -> None:
+def forget_stage(root: Path, stage: str) -> None:
     """Take from DVC what it noted of a stage: from dvc.lock, and from the cache of runs that it would restore."""
     yaml = YAML()
-    lock = yaml.load((root / LOCK).read_text(encoding="utf-8"))
+    lock = yaml.load((root / LOCK_FILE).read_text(encoding="utf-8"))
     entry = lock["stages"].pop(stage)
     if lock["stages"]:
-        with (root / LOCK).open("w", encoding="utf-8") as out:
+        with (root / LOCK_FILE).open("w", encoding="utf-8") as out:
             yaml.dump(lock, out)
     else:
-        (root / LOCK).unlink()
+        (root / LOCK_FILE).unlink()
     noted = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
-    for run in (cache(root) / "runs").glob("*/*/*"):
+    for run in (dvc_cache(root) / "runs").glob("*/*/*"):
         known = read_yaml(run)
         if {dep["path"]: dep["md5"] for dep in known.get("deps", [])} == noted and known["cmd"] == entry["cmd"]:
             run.unlink()

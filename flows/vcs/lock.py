@@ -10,15 +10,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from flows.paths import private
-from pipeline.errors import Problem
+from flows.paths import state_dir
+from pipeline.errors import UserError
 
-WAIT_SECONDS = 1
+LOCK_WAIT_SECONDS = 1
 """For whoever holds the checkout only to look whether it is free."""
 
 
 @contextmanager
-def only_run(root: Path, what: str, name: str = "run") -> Iterator[None]:
+def checkout_lock(root: Path, what: str, name: str = "run") -> Iterator[None]:
     """Hold the checkout; the kernel lets go of it when the process ends, however it ends.
 
     Args:
@@ -27,15 +27,15 @@ def only_run(root: Path, what: str, name: str = "run") -> Iterator[None]:
         name: Of what there can be one at a time: runs, unless another kind is named.
 
     Raises:
-        Problem: If another process holds it, saying which.
+        UserError: If another process holds it, saying which.
     """
-    holder = private(root) / f"{name}.json"
-    lock = FileLock(private(root) / f"{name}.lock")
+    holder = state_dir(root) / f"{name}.json"
+    lock = FileLock(state_dir(root) / f"{name}.lock")
     try:
-        lock.acquire(timeout=WAIT_SECONDS)
+        lock.acquire(timeout=LOCK_WAIT_SECONDS)
     except Timeout as error:
-        raise Problem(
-            str(root), f"busy: {described(holder)}", do="wait for it to end, or stop it; nothing was changed"
+        raise UserError(
+            str(root), f"busy: {holder_text(holder)}", do="wait for it to end, or stop it; nothing was changed"
         ) from error
     with lock:
         holder.write_text(json.dumps({"what": what, "pid": os.getpid(), "since": time.time()}), encoding="utf-8")
@@ -43,16 +43,16 @@ def only_run(root: Path, what: str, name: str = "run") -> Iterator[None]:
     lock.release()
 
 
-def free(root: Path) -> bool:
+def is_free(root: Path) -> bool:
     """Say whether no run holds the checkout at this moment."""
-    with if_free(root) as held:
+    with lock_if_free(root) as held:
         return held
 
 
 @contextmanager
-def if_free(root: Path) -> Iterator[bool]:
+def lock_if_free(root: Path) -> Iterator[bool]:
     """Hold the checkout for as long as this lasts, unless a run holds it; say whether it is held now."""
-    lock = FileLock(private(root) / "run.lock")
+    lock = FileLock(state_dir(root) / "run.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -64,7 +64,7 @@ def if_free(root: Path) -> Iterator[bool]:
         lock.release()
 
 
-def described(holder: Path) -> str:
+def holder_text(holder: Path) -> str:
     """Say who holds the checkout."""
     try:
         held = json.loads(holder.read_text(encoding="utf-8"))

@@ -3,7 +3,10 @@
 import sys
 from collections.abc import Callable
 
-ADVICE = (
+PrintLine = Callable[[str], None]
+"""Shows people one line."""
+
+DVC_ADVICE = (
     b"Running stage ",
     b"> python -m ",
     b"Generating lock file",
@@ -20,17 +23,17 @@ ADVICE = (
     b"ERROR: failed to reproduce",
 )
 
-SAID_AT_THE_END = b"error: "
+ERROR_PREFIX = b"error: "
 """A stage's last word, which the command repeats when the run has ended; once is enough for people."""
 
 
-def show(seen: bytes) -> None:
+def print_output(seen: bytes) -> None:
     """Show people what a stage prints, as it comes."""
     sys.stderr.buffer.write(seen)
     sys.stderr.flush()
 
 
-class Screen:
+class OutputFilter:
     """Takes output in pieces as it comes, passes bars on at once and lines when they are whole.
 
     Args:
@@ -53,8 +56,8 @@ class Screen:
             self.write(seen + b"\r")
 
     def _line(self, line: bytes) -> None:
-        if not line.strip() or line.startswith(ADVICE):
+        if not line.strip() or line.startswith(DVC_ADVICE):
             return
-        if not line.startswith(SAID_AT_THE_END):
+        if not line.startswith(ERROR_PREFIX):
             self.write(line + b"\n")
         self.log(line.rpartition(b"\r")[2].decode(errors="replace").strip())

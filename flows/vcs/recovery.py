@@ -6,60 +6,60 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.paths import private
-from flows.vcs.dvc import RAW
-from flows.vcs.git import git
-from flows.vcs.lock import if_free, only_run
-from pipeline.errors import Problem
+from flows.paths import state_dir
+from flows.vcs.dvc import RAW_FOLDER
+from flows.vcs.git import run_git
+from flows.vcs.lock import checkout_lock, lock_if_free
+from pipeline.errors import UserError
 from pipeline.params import read_yaml
 
-LOCKS = Path(".dvc") / "tmp" / "rwlock"
+DVC_RWLOCK = Path(".dvc") / "tmp" / "rwlock"
 """Which process of DVC reads or writes what."""
-RECORDS = ("dvc.lock", f"{RAW}.dvc")
+DVC_RECORDS = ("dvc.lock", f"{RAW_FOLDER}.dvc")
 """What DVC writes down for git."""
-COPIES = "whole"
+COPIES_FOLDER = "whole"
 
 
 @contextmanager
-def whole(root: Path, what: str) -> Iterator[None]:
+def locked_and_recovered(root: Path, what: str) -> Iterator[None]:
     """Hold the checkout (see only_run), its files made whole first."""
-    with only_run(root, what):
-        mend(root)
+    with checkout_lock(root, what):
+        recover_files(root)
         yield
 
 
-def mend(root: Path) -> None:
+def recover_files(root: Path) -> None:
     """Make whole what a killed run left; a file that is whole is kept, for the next time. Called under the lock.
 
     What the copy lacks is no loss: the stages that it does not name are restored from DVC's cache.
 
     Raises:
-        Problem: If a file is cut off, and there is neither a copy of it nor a commit that has it; or a merge conflict
+        UserError: If a file is cut off, and there is neither a copy of it nor a commit that has it; or a merge conflict
             is to be settled in it.
     """
-    if not is_json(root / LOCKS):
-        (root / LOCKS).unlink()
-    for name in RECORDS:
-        path, copy = root / name, private(root) / COPIES / Path(name).name
+    if not is_intact_json(root / DVC_RWLOCK):
+        (root / DVC_RWLOCK).unlink()
+    for name in DVC_RECORDS:
+        path, copy = root / name, state_dir(root) / COPIES_FOLDER / Path(name).name
         if not path.exists():
             continue
-        if git(root, "ls-files", "--unmerged", "--", name):
-            raise Problem(name, "holds a merge conflict", do=f"settle it, and `git add {name}`")
-        if not is_whole(path):
-            path.write_text(before(root, name, copy), encoding="utf-8")
+        if run_git(root, "ls-files", "--unmerged", "--", name):
+            raise UserError(name, "holds a merge conflict", do=f"settle it, and `git add {name}`")
+        if not is_intact_yaml(path):
+            path.write_text(previous_content(root, name, copy), encoding="utf-8")
         copy.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, copy.with_suffix(".part"))
         copy.with_suffix(".part").rename(copy)
 
 
-def mend_if_free(root: Path) -> None:
+def recover_if_free(root: Path) -> None:
     """Do so for a command that only looks, unless a run is going on: that writes these files itself."""
-    with if_free(root) as held:
+    with lock_if_free(root) as held:
         if held:
-            mend(root)
+            recover_files(root)
 
 
-def is_json(path: Path) -> bool:
+def is_intact_json(path: Path) -> bool:
     """Say whether a file is JSON, or is not there."""
     try:
         json.loads(path.read_text(encoding="utf-8"))
@@ -70,30 +70,30 @@ def is_json(path: Path) -> bool:
     return True
 
 
-def is_whole(path: Path) -> bool:
+def is_intact_yaml(path: Path) -> bool:
     """Say whether DVC has written a file of YAML to its end, or to the end of an entry, so that it can read it."""
     try:
         found = read_yaml(path)
         entries = list(found["stages"].values()) if path.suffix == ".lock" else [found]
         named = [item for entry in entries for part in ("deps", "outs") for item in entry.get(part, [])]
-        return bool(named) and all(item["path"] and item["md5"] for item in named) and ends(path)
-    except (Problem, KeyError, TypeError, AttributeError):
+        return bool(named) and all(item["path"] and item["md5"] for item in named) and ends_with_newline(path)
+    except (UserError, KeyError, TypeError, AttributeError):
         return False
 
 
-def ends(path: Path) -> bool:
+def ends_with_newline(path: Path) -> bool:
     """Say whether the last line of a file is whole."""
     return path.read_bytes().endswith(b"\n")
 
 
-def before(root: Path, name: str, copy: Path) -> str:
+def previous_content(root: Path, name: str, copy: Path) -> str:
     """Give a file as it was before it was cut off: as the last run met it, else as the last commit has it."""
     if copy.exists():
         return copy.read_text(encoding="utf-8")
     try:
-        return git(root, "show", f"HEAD:{name}") + "\n"
-    except Problem as problem:
-        raise Problem(
+        return run_git(root, "show", f"HEAD:{name}") + "\n"
+    except UserError as problem:
+        raise UserError(
             name,
             "is cut off: DVC was killed while it wrote it",
             do="remove it; `dvc add data/raw` if it is data/raw.dvc",

@@ -8,20 +8,22 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline.process import RUNNER, die_with_parent
+from pipeline.process import RUNNER_VARIABLE, die_with_parent
 
 GRACE_SECONDS = 5
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 
-def environment(**more: str) -> dict[str, str]:
+def child_environment(**more: str) -> dict[str, str]:
     """Make the environment of a child: our Python first, so that `python` in a stage's command is this one."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", RUNNER: str(os.getpid()), **more}
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", RUNNER_VARIABLE: str(os.getpid()), **more}
 
 
-def follow(command: list[str], folder: Path, env: dict[str, str], show: Callable[[bytes], None]) -> tuple[int, bytes]:
+def run_streaming(
+    command: list[str], folder: Path, env: dict[str, str], show: Callable[[bytes], None]
+) -> tuple[int, bytes]:
     """Run a command in a process group of its own to its end: its exit code, and the end of what it printed.
 
     Whatever ends this early, ends the whole group.
@@ -32,15 +34,15 @@ def follow(command: list[str], folder: Path, env: dict[str, str], show: Callable
     )  # fmt: skip
     output = b""
     try:
-        for chunk in chunks(process):
+        for chunk in stream_output(process):
             output = (output + chunk)[-20_000:]
             show(chunk)
         return process.wait(), output
     finally:
-        end_group(process)
+        end_process_group(process)
 
 
-def chunks(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
+def stream_output(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
     """Give what a process prints as soon as it prints it, until it has ended.
 
     Not until its output ends: a stage whose DVC was killed still holds that open.
@@ -50,7 +52,7 @@ def chunks(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
     output = process.stdout.fileno()
     while True:
         ended = process.poll() is not None  # asked first: what it printed before it ended is still read
-        if select.select([output], [], [], 0 if ended else LOOK_SECONDS)[0]:
+        if select.select([output], [], [], 0 if ended else POLL_SECONDS)[0]:
             chunk = os.read(output, 65536)
             if not chunk:
                 return
@@ -59,7 +61,7 @@ def chunks(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
             return
 
 
-def end_group(process: "subprocess.Popen[bytes]") -> None:
+def end_process_group(process: "subprocess.Popen[bytes]") -> None:
     """End every process of the group; DVC is asked first, and whatever outlives it is killed."""
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         try:

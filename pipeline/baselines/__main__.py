@@ -1,7 +1,7 @@
 """Runs the stage as a process: `python -m pipeline.baselines`."""
 
 from pipeline import runner
-from pipeline.baselines.stage import Judged, run
+from pipeline.baselines.stage import ScoringParams, run
 
 if __name__ == "__main__":
     runner.main(
@@ -9,7 +9,7 @@ if __name__ == "__main__":
             params.model,
             params.prompt,
             params.baselines,
-            Judged(
+            ScoringParams(
                 params.register.metric,
                 params.evaluate.rules,
                 params.evaluate.max_new_tokens,

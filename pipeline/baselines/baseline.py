@@ -7,59 +7,59 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.generation.generate import Answer
-from pipeline.generation.predictions import Given
-from pipeline.metrics.rules import HouseRule
-from pipeline.metrics.scoring import marked
+from pipeline.generation.generate import Prediction
+from pipeline.generation.predictions import BaselinePrediction
+from pipeline.metrics.rules import LoadedRule
+from pipeline.metrics.scoring import score_predictions
 from pipeline.pairs import Message, Pair
 from pipeline.params import Task
 
-WORD = re.compile(r"\w+")
+WORD_PATTERN = re.compile(r"\w+")
 
-Question = tuple[Message, ...]
+PromptMessages = tuple[Message, ...]
 """A prompt. A baseline is never handed the completion of a row that it is to answer."""
-Report = dict[str, Any]
+BaselineReport = dict[str, Any]
 """What a baseline tells of itself in report.json: nothing in it may differ from run to run."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BaselineTask:
     """What is wanted of an answer: the task, the labels there are, and the measure that the gate goes by."""
 
     task: Task
     labels: Sequence[str]
     metric: str
-    rules: Sequence[HouseRule]
+    rules: Sequence[LoadedRule]
 
 
 class Baseline(Protocol):
     """A way to answer that no language model is trained for."""
 
-    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:
         """Learn from training rows, choose on validation rows alone, and tell what was chosen."""
         ...
 
-    def answer(self, questions: Sequence[Question]) -> list[Given]:
+    def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Answer questions, in their order."""
         ...
 
 
-def question_of(pair: Pair) -> Question:
+def prompt_messages(pair: Pair) -> PromptMessages:
     """Give a pair's prompt without its completion."""
     return pair.messages
 
 
-def text_of(question: Question) -> str:
+def prompt_text(question: PromptMessages) -> str:
     """Give a question in one text."""
     return "\n".join(message.content for message in question)
 
 
-def words_of(text: str) -> list[str]:
+def lowercase_words(text: str) -> list[str]:
     """Give the words of a text, without case."""
-    return WORD.findall(text.casefold())
+    return WORD_PATTERN.findall(text.casefold())
 
 
-def merit(wanted: Wanted, rows: Sequence[Pair], got: Sequence[str]) -> float:
+def mean_score(wanted: BaselineTask, rows: Sequence[Pair], got: Sequence[str]) -> float:
     """Mean over some rows of the measure that the gate goes by; what a baseline chooses by.
 
     Raises:
@@ -67,10 +67,10 @@ def merit(wanted: Wanted, rows: Sequence[Pair], got: Sequence[str]) -> float:
     """
     if not rows:
         raise ValueError("no rows to choose on")
-    answers = [Answer(text, free=True, held=True) for text in got]  # neither counts for this measure
-    return float(np.mean(marked(wanted.task, rows, answers, wanted.rules).scores[wanted.metric]))
+    answers = [Prediction(text, free=True, held=True) for text in got]  # neither counts for this measure
+    return float(np.mean(score_predictions(wanted.task, rows, answers, wanted.rules).scores[wanted.metric]))
 
 
-def best(merits: Sequence[float | None]) -> int:
+def index_of_best(merits: Sequence[float | None]) -> int:
     """Give the place of the greatest merit; of equals, and where nothing could be measured, the first."""
     return max(range(len(merits)), key=lambda place: (merits[place] or 0.0, -place))

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from bm25s import BM25
 
-from pipeline.baselines.baseline import Question, Report, text_of, words_of
-from pipeline.baselines.nearest_neighbour import first_places
+from pipeline.baselines.baseline import BaselineReport, PromptMessages, lowercase_words, prompt_text
+from pipeline.baselines.nearest_neighbour import top_indices
 from pipeline.pairs import Pair
 
 
-class WordIndex:
+class BM25Index:
     """BM25 (Robertson et al. 1994; by bm25s, as Lucene scores) of some texts, whose words are compared without case.
 
     Args:
@@ -18,7 +18,7 @@ class WordIndex:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        told = [words_of(text) for text in texts]
+        told = [lowercase_words(text) for text in texts]
         # Sorted, since a set's order is another in every process.
         self.words = {word: number for number, word in enumerate(sorted({word for words in told for word in words}))}
         self.many = len(texts)
@@ -30,27 +30,27 @@ class WordIndex:
 
     def places(self, text: str, many: int) -> list[int]:
         """Give the places of the texts that score highest, the highest first; of equals the first."""
-        known = [self.words[word] for word in words_of(text) if word in self.words]
+        known = [self.words[word] for word in lowercase_words(text) if word in self.words]
         if not known:
             return list(range(min(many, self.many)))
-        return first_places(np.asarray(self.scores.get_scores_from_ids(known)), many)
+        return top_indices(np.asarray(self.scores.get_scores_from_ids(known)), many)
 
 
-class ByWords:
+class BM25Retriever:
     """Finds the training rows whose prompts have the words of a question."""
 
     def __init__(self) -> None:
-        self.index = WordIndex([])
+        self.index = BM25Index([])
 
-    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:  # noqa: ARG002 -- nothing to choose
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- nothing to choose
         """Learn the words of the training rows."""
-        self.index = WordIndex([pair.prompt for pair in train])
+        self.index = BM25Index([pair.prompt for pair in train])
         return {"words": len(self.index.words)}
 
-    def places(self, questions: Sequence[Question], many: int) -> list[list[int]]:
+    def places(self, questions: Sequence[PromptMessages], many: int) -> list[list[int]]:
         """Give the places of the training rows nearest to each question, the nearest first."""
-        return [self.index.places(text_of(question), many) for question in questions]
+        return [self.index.places(prompt_text(question), many) for question in questions]
 
-    def tokens(self, question: Question) -> int:  # noqa: ARG002 -- as every search
+    def tokens(self, question: PromptMessages) -> int:  # noqa: ARG002 -- as every search
         """Count nothing: no language model reads."""
         return 0

@@ -6,31 +6,31 @@ from dataclasses import replace
 from itertools import chain, zip_longest
 from typing import Protocol
 
-from pipeline.baselines.baseline import Question, Report
-from pipeline.baselines.few_shot_prompt import asked_after
-from pipeline.baselines.language_model import Speaker
-from pipeline.generation.predictions import Given
-from pipeline.model.chat_template import Renderer
+from pipeline.baselines.baseline import BaselineReport, PromptMessages
+from pipeline.baselines.few_shot_prompt import render_with_examples
+from pipeline.baselines.language_model import BaselineLanguageModel
+from pipeline.generation.predictions import BaselinePrediction
+from pipeline.model.chat_template import PromptEncoder
 from pipeline.pairs import Pair
 
 
-class Search(Protocol):
+class ExampleRetriever(Protocol):
     """Finds training rows for a question."""
 
-    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:
         """Learn the training rows."""
         ...
 
-    def places(self, questions: Sequence[Question], many: int) -> list[list[int]]:
+    def places(self, questions: Sequence[PromptMessages], many: int) -> list[list[int]]:
         """Give the places of the training rows nearest to each question, the nearest first."""
         ...
 
-    def tokens(self, question: Question) -> int:
+    def tokens(self, question: PromptMessages) -> int:
         """Count the tokens that a language model reads to find them."""
         ...
 
 
-class Shots:
+class FewShot:
     """Answers behind examples (few-shot, Brown et al. 2020).
 
     Prompts with as many examples are answered together: they share what they begin with.
@@ -42,26 +42,26 @@ class Shots:
         seed: Of their choice.
     """
 
-    def __init__(self, speaker: Speaker, system: str, *, many: int, seed: int) -> None:
+    def __init__(self, speaker: BaselineLanguageModel, system: str, *, many: int, seed: int) -> None:
         self.speaker = speaker
         self.renderer = speaker.renderer(system)
         self.many = many
         self.seed = seed
         self.examples: list[Pair] = []
 
-    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:  # noqa: ARG002 -- nothing to choose
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- nothing to choose
         """Draw the examples."""
-        self.examples = spread(train, self.many, self.seed)
+        self.examples = sample_examples(train, self.many, self.seed)
         told = {"examples": [pair.id for pair in self.examples], "examples_wanted": len(self.examples)}
         return {**told, "prompt_tokens_at_most": self.speaker.room}
 
-    def answer(self, questions: Sequence[Question]) -> list[Given]:
+    def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Answer questions behind the examples that fit."""
-        prompts = [asked_after(self.renderer, q, self.examples, self.speaker.room) for q in questions]
-        return say_alike(self.speaker, self.renderer, prompts)
+        prompts = [render_with_examples(self.renderer, q, self.examples, self.speaker.room) for q in questions]
+        return answer_by_example_count(self.speaker, self.renderer, prompts)
 
 
-class Retrieved:
+class RetrievedFewShot:
     """Answers behind the training rows that are nearest to each question (retrieval-augmented generation over pairs).
 
     The nearest one stands next to the question.
@@ -73,30 +73,32 @@ class Retrieved:
         many: How many.
     """
 
-    def __init__(self, speaker: Speaker, system: str, search: Search, *, many: int) -> None:
+    def __init__(self, speaker: BaselineLanguageModel, system: str, search: ExampleRetriever, *, many: int) -> None:
         self.speaker = speaker
         self.renderer = speaker.renderer(system)
         self.search = search
         self.many = many
         self.train: Sequence[Pair] = ()
 
-    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:
         """Learn the training rows."""
         self.train = train
         told = {"examples_wanted": min(self.many, len(train)), "prompt_tokens_at_most": self.speaker.room}
         return {**self.search.fit(train, validation), **told}
 
-    def answer(self, questions: Sequence[Question]) -> list[Given]:
+    def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Answer questions behind the nearest training rows that fit."""
         prompts = [
-            asked_after(self.renderer, q, [self.train[place] for place in near], self.speaker.room, best_last=True)
+            render_with_examples(
+                self.renderer, q, [self.train[place] for place in near], self.speaker.room, best_last=True
+            )
             for q, near in zip(questions, self.search.places(questions, self.many), strict=True)
         ]
         read = [self.search.tokens(question) for question in questions]
-        return say_alike(self.speaker, self.renderer, prompts, read)
+        return answer_by_example_count(self.speaker, self.renderer, prompts, read)
 
 
-def spread(train: Sequence[Pair], many: int, seed: int) -> list[Pair]:
+def sample_examples(train: Sequence[Pair], many: int, seed: int) -> list[Pair]:
     """Draw pairs by chance, one of each completion before a second of any."""
     shuffled = random.Random(seed).sample(list(train), len(train))  # noqa: S311 -- no secret
     by_completion: dict[str, list[Pair]] = {}
@@ -106,9 +108,12 @@ def spread(train: Sequence[Pair], many: int, seed: int) -> list[Pair]:
     return [pair for pair in rounds if pair is not None][:many]
 
 
-def say_alike(
-    speaker: Speaker, renderer: Renderer, prompts: Sequence[tuple[list[int], int]], read: Sequence[int] = ()
-) -> list[Given]:
+def answer_by_example_count(
+    speaker: BaselineLanguageModel,
+    renderer: PromptEncoder,
+    prompts: Sequence[tuple[list[int], int]],
+    read: Sequence[int] = (),
+) -> list[BaselinePrediction]:
     """Answer prompts, those with as many examples together.
 
     Args:
@@ -117,7 +122,7 @@ def say_alike(
         prompts: Each with the number of its examples.
         read: Tokens that were read besides, for each.
     """
-    found: dict[int, Given] = {}
+    found: dict[int, BaselinePrediction] = {}
     for many in sorted({many for _, many in prompts}):
         places = [place for place, (_, has) in enumerate(prompts) if has == many]
         given = speaker.say(renderer, [prompts[place][0] for place in places])

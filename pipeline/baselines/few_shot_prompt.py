@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 
-from pipeline.baselines.baseline import Question
-from pipeline.errors import Problem
-from pipeline.model.chat_template import Renderer
+from pipeline.baselines.baseline import PromptMessages
+from pipeline.errors import UserError
+from pipeline.model.chat_template import PromptEncoder
 from pipeline.pairs import Message, Pair
 
 
-def asked(renderer: Renderer, question: Question, room: int) -> list[int]:
+def render_prompt(renderer: PromptEncoder, question: PromptMessages, room: int) -> list[int]:
     """Render a question.
 
     Raises:
-        Problem: If it has more tokens than there is room for.
+        UserError: If it has more tokens than there is room for.
     """
     prompt = renderer.prompt(question)
     if len(prompt) > room:
-        raise Problem(
+        raise UserError(
             "params.yaml: baselines.max_seq_length",
             "a test or validation row does not fit, not even without examples",
             expected=f"at most {room} tokens beside the answer",
@@ -26,8 +26,8 @@ def asked(renderer: Renderer, question: Question, room: int) -> list[int]:
     return prompt
 
 
-def asked_after(
-    renderer: Renderer, question: Question, examples: Sequence[Pair], room: int, *, best_last: bool = False
+def render_with_examples(
+    renderer: PromptEncoder, question: PromptMessages, examples: Sequence[Pair], room: int, *, best_last: bool = False
 ) -> tuple[list[int], int]:
     """Render a question behind as many examples as there is room for; the last ones go first.
 
@@ -42,27 +42,27 @@ def asked_after(
         The prompt, and how many examples it has.
 
     Raises:
-        Problem: If there is no room for the question alone.
+        UserError: If there is no room for the question alone.
     """
     for many in range(len(examples), 0, -1):
         chosen = examples[:many][::-1] if best_last else examples[:many]
-        prompt = renderer.prompt(behind(question, chosen))
+        prompt = renderer.prompt(with_examples(question, chosen))
         if len(prompt) <= room:
             return prompt, many
-    return asked(renderer, question, room), 0
+    return render_prompt(renderer, question, room), 0
 
 
-def behind(question: Question, examples: Sequence[Pair]) -> Question:
+def with_examples(question: PromptMessages, examples: Sequence[Pair]) -> PromptMessages:
     """Put examples before a question as turns of one conversation, behind the system message that it may bring."""
     systems = tuple(message for message in question[:1] if message.role == "system")
     turns = tuple(
         message
         for pair in examples
-        for message in (*spoken(pair.messages), Message("assistant", pair.completion))
+        for message in (*without_system_message(pair.messages), Message("assistant", pair.completion))
     )  # fmt: skip
-    return (*systems, *turns, *spoken(question))
+    return (*systems, *turns, *without_system_message(question))
 
 
-def spoken(messages: Question) -> Question:
+def without_system_message(messages: PromptMessages) -> PromptMessages:
     """Leave out the system message."""
     return messages[1:] if messages and messages[0].role == "system" else messages

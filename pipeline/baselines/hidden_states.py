@@ -7,22 +7,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.baselines.baseline import Question, Report
-from pipeline.baselines.language_model import Speaker
-from pipeline.baselines.tfidf import Views
-from pipeline.generation.generate import bar
-from pipeline.model.prefix_cache import lend, read, shared_beginning
+from pipeline.baselines.baseline import BaselineReport, PromptMessages
+from pipeline.baselines.language_model import BaselineLanguageModel
+from pipeline.baselines.tfidf import FeatureViews
+from pipeline.generation.generate import progress_bar
+from pipeline.model.prefix_cache import common_prefix, compute_prefix, expand_prefix
 
-DEPTHS = (0.25, 0.5, 0.75, 1.0)
+LAYER_DEPTHS = (0.25, 0.5, 0.75, 1.0)
 """How far up the model its states are looked at: what tells meanings apart best is seldom its last layer."""
-PASS_TOKENS = 2048
+STATE_BATCH_TOKENS = 2048
 """Token places that go through the model at once."""
 
-Means = NDArray[np.float32]
+LayerMeans = NDArray[np.float32]
 """Of shape (rows, depths, size of a state)."""
 
 
-class States:
+class HiddenStates:
     """Mean states of the rendered prompt, without what all prompts begin with; scaled as the training rows want it.
 
     The states of questions that it learnt from are kept, so that two baselines read the training rows once.
@@ -32,64 +32,64 @@ class States:
         system: Its system message.
     """
 
-    def __init__(self, speaker: Speaker, system: str) -> None:
+    def __init__(self, speaker: BaselineLanguageModel, system: str) -> None:
         self.speaker = speaker
         self.renderer = speaker.renderer(system)
         self.prefix: list[int] = []
         self.centre = self.spread = np.zeros(0, np.float32)
-        self.learnt: tuple[list[Question], Means] | None = None
+        self.learnt: tuple[list[PromptMessages], LayerMeans] | None = None
 
-    def learn(self, questions: Sequence[Question]) -> Views:
+    def learn(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """Read the training questions, and scale each place of their states to mean 0 and deviation 1."""
         if self.learnt is None or self.learnt[0] != list(questions):
             prompts = self._prompts(questions)
-            self.prefix = shared_beginning(prompts)
+            self.prefix = common_prefix(prompts)
             self.learnt = list(questions), self._means(prompts, progress="baselines embedding")
         means = self.learnt[1]
         self.centre, self.spread = means.mean(0), np.maximum(means.std(0), 1e-6)
         return self._scaled(means)
 
-    def views(self, questions: Sequence[Question]) -> Views:
+    def views(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """Read questions."""
         return self._scaled(self._means(self._prompts(questions)))
 
-    def tokens(self, question: Question) -> int:
+    def tokens(self, question: PromptMessages) -> int:
         """Count the tokens of the rendered prompt."""
         return len(self.renderer.prompt(question))
 
-    def report(self) -> Report:
+    def report(self) -> BaselineReport:
         """Tell the size of a state."""
         return {"features": int(self.centre.shape[-1])}
 
-    def _prompts(self, questions: Sequence[Question]) -> list[list[int]]:
+    def _prompts(self, questions: Sequence[PromptMessages]) -> list[list[int]]:
         return [self.renderer.prompt(question) for question in questions]
 
-    def _scaled(self, means: Means) -> Views:
+    def _scaled(self, means: LayerMeans) -> FeatureViews:
         scaled = (means - self.centre) / self.spread
         return {f"layer {layer}": scaled[:, place] for place, layer in enumerate(self._layers())}
 
     def _layers(self) -> list[int]:
         layers = self.speaker.base.config.get_text_config().num_hidden_layers
-        return list(dict.fromkeys(max(1, round(depth * layers)) for depth in DEPTHS))
+        return list(dict.fromkeys(max(1, round(depth * layers)) for depth in LAYER_DEPTHS))
 
-    def _means(self, prompts: Sequence[Sequence[int]], progress: str = "") -> Means:
+    def _means(self, prompts: Sequence[Sequence[int]], progress: str = "") -> LayerMeans:
         """Read prompts, those of like length together, and average the states of each behind the prefix it has."""
         found: list[Any] = [None] * len(prompts)
         begins, base = len(self.prefix), self.speaker.base
         order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place]), place))
         sharing = [p for p in order if begins < len(prompts[p]) and list(prompts[p][:begins]) == self.prefix]
         others = [place for place in order if place not in set(sharing)]
-        with torch.inference_mode(), bar(len(prompts), progress) as shown:
-            memory = read(base, self.prefix, base.device) if begins else None
+        with torch.inference_mode(), progress_bar(len(prompts), progress) as shown:
+            memory = compute_prefix(base, self.prefix, base.device) if begins else None
             for places, lent, start in ((sharing, memory, begins), (others, None, 0)):
-                for batch in batched(places, [len(prompts[place]) for place in places]):
+                for batch in batches_by_tokens(places, [len(prompts[place]) for place in places]):
                     means = self._read([list(prompts[place]) for place in batch], lent, start)
                     for place, mean in zip(batch, means, strict=True):
                         found[place] = mean
                     shown.update(len(batch))
         return np.stack(found)
 
-    def _read(self, rows: Sequence[list[int]], memory: Any, begins: int) -> Means:
+    def _read(self, rows: Sequence[list[int]], memory: Any, begins: int) -> LayerMeans:
         """Average the states of some rows over their tokens behind the prefix.
 
         Args:
@@ -102,7 +102,7 @@ class States:
         width = max(map(len, behind))
         ids = torch.tensor([row + [0] * (width - len(row)) for row in behind], device=model.device)
         real = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in behind], device=model.device)
-        past = {"past_key_values": lend(memory, len(rows))} if memory else {}
+        past = {"past_key_values": expand_prefix(memory, len(rows))} if memory else {}
         states = model.base_model(
             input_ids=ids,
             attention_mask=torch.cat([real.new_ones(len(rows), skipped), real], 1),
@@ -116,11 +116,11 @@ class States:
         return np.asarray(torch.stack(chosen, 1).cpu().numpy(), np.float32)
 
 
-def batched(order: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+def batches_by_tokens(order: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
     """Put rows that are sorted by length into batches of at most PASS_TOKENS token places, or of one row."""
     batches: list[list[int]] = []
     for place, length in zip(order, lengths, strict=True):
-        if batches and length * (len(batches[-1]) + 1) <= PASS_TOKENS:
+        if batches and length * (len(batches[-1]) + 1) <= STATE_BATCH_TOKENS:
             batches[-1].append(place)
         else:
             batches.append([place])

@@ -8,24 +8,24 @@ from typing import Any
 
 import httpx
 
-from pipeline.baselines.baseline import Question, Report, Wanted
-from pipeline.baselines.few_shot_prompt import spoken
-from pipeline.errors import Problem
-from pipeline.generation.predictions import Given
+from pipeline.baselines.baseline import BaselineReport, BaselineTask, PromptMessages
+from pipeline.baselines.few_shot_prompt import without_system_message
+from pipeline.errors import UserError
+from pipeline.generation.predictions import BaselinePrediction
 from pipeline.pairs import Pair
-from pipeline.params import Endpoint
+from pipeline.params import HostedEndpoint
 
-KEY = "TUNESMITH_ENDPOINT_KEY"
+API_KEY_VARIABLE = "TUNESMITH_ENDPOINT_KEY"
 """Environment: the key; none is sent if it is not set."""
-BUSY = (429, 502, 503, 504)
+RETRIED_STATUSES = (429, 502, 503, 504)
 """Answers of a server, or of what stands before it, that say no more than: later."""
-WAIT_SECONDS = 1.0
+FIRST_RETRY_SECONDS = 1.0
 """Before the second try; doubled before each further one."""
-AMONG = "Answer with one of these labels and nothing else: "
-QUOTES = " \t\n.\"'`*"
+LABEL_INSTRUCTION = "Answer with one of these labels and nothing else: "
+ANSWER_MARKUP = " \t\n.\"'`*"
 
 
-class Hosted:
+class HostedModel:
     """A hosted model with a system message; with labels it is told them, and what it says is no label stays as it is.
 
     Args:
@@ -35,25 +35,25 @@ class Hosted:
         max_new_tokens: The longest answer.
     """
 
-    def __init__(self, endpoint: Endpoint, system: str, wanted: Wanted, *, max_new_tokens: int) -> None:
+    def __init__(self, endpoint: HostedEndpoint, system: str, wanted: BaselineTask, *, max_new_tokens: int) -> None:
         self.endpoint = endpoint
-        among = [AMONG + ", ".join(wanted.labels)] if wanted.labels else []
+        among = [LABEL_INSTRUCTION + ", ".join(wanted.labels)] if wanted.labels else []
         self.system = "\n\n".join([*([system] if system else []), *among])
         self.labels = {label.casefold(): label for label in wanted.labels}
         self.max_new_tokens = max_new_tokens
 
-    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:  # noqa: ARG002 -- nothing to learn
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- nothing to learn
         """Learn nothing."""
         told = {"url": self.endpoint.url, "model": self.endpoint.model, "system": self.system}
         return {**told, "reproducible": False, "why": "a hosted model may answer otherwise at any time"}
 
-    def answer(self, questions: Sequence[Question]) -> list[Given]:
+    def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Ask, several requests at once.
 
         Raises:
-            Problem: If the endpoint cannot be reached, refuses, or answers otherwise than the protocol says.
+            UserError: If the endpoint cannot be reached, refuses, or answers otherwise than the protocol says.
         """
-        key = os.environ.get(KEY, "")
+        key = os.environ.get(API_KEY_VARIABLE, "")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         with (
             httpx.Client(headers=headers, timeout=self.endpoint.timeout_seconds) as client,
@@ -61,7 +61,7 @@ class Hosted:
         ):
             return list(pool.map(lambda question: self._given(client, question), questions))
 
-    def _given(self, client: httpx.Client, question: Question) -> Given:
+    def _given(self, client: httpx.Client, question: PromptMessages) -> BaselinePrediction:
         body = {
             "model": self.endpoint.model,
             "messages": self._turns(question),
@@ -73,15 +73,15 @@ class Hosted:
             text, usage = said["choices"][0]["message"]["content"] or "", said.get("usage") or {}
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise self._problem("did not answer as the protocol says", got=str(said)[:200]) from error
-        label = self.labels.get(text.strip(QUOTES).casefold(), text)
+        label = self.labels.get(text.strip(ANSWER_MARKUP).casefold(), text)
         free = text in self.labels.values() if self.labels else None
-        return Given(label, free, None, usage.get("prompt_tokens"), usage.get("completion_tokens"))
+        return BaselinePrediction(label, free, None, usage.get("prompt_tokens"), usage.get("completion_tokens"))
 
-    def _turns(self, question: Question) -> list[dict[str, str]]:
+    def _turns(self, question: PromptMessages) -> list[dict[str, str]]:
         """Lay out a question as the protocol wants it; its own system message, if any, stands before ours."""
         own = [message.content for message in question[:1] if message.role == "system"]
         system = "\n\n".join([*own, *([self.system] if self.system else [])])
-        turns = [{"role": message.role, "content": message.content} for message in spoken(question)]
+        turns = [{"role": message.role, "content": message.content} for message in without_system_message(question)]
         return [*([{"role": "system", "content": system}] if system else []), *turns]
 
     def _posted(self, client: httpx.Client, body: dict[str, Any]) -> Any:
@@ -89,13 +89,13 @@ class Hosted:
         url, wrong = f"{self.endpoint.url.rstrip('/')}/chat/completions", ""
         for number in range(self.endpoint.tries):
             if number:
-                time.sleep(WAIT_SECONDS * 2 ** (number - 1))
+                time.sleep(FIRST_RETRY_SECONDS * 2 ** (number - 1))
             try:
                 answered = client.post(url, json=body)
             except httpx.TransportError as error:
                 wrong = f"{type(error).__name__}: {error}"
                 continue
-            if answered.status_code not in BUSY:
+            if answered.status_code not in RETRIED_STATUSES:
                 return self._read(answered)
             wrong = f"HTTP {answered.status_code}"
         raise self._problem(f"could not be reached in {self.endpoint.tries} tries", got=wrong)
@@ -108,6 +108,6 @@ class Hosted:
         except ValueError as error:
             raise self._problem("did not answer with JSON", got=answered.text[:200]) from error
 
-    def _problem(self, what: str, *, got: str) -> Problem:
-        do = f"check baselines.hosted and {KEY}, or take endpoint out of baselines.enabled"
-        return Problem(self.endpoint.url, what, got=got, do=do)
+    def _problem(self, what: str, *, got: str) -> UserError:
+        do = f"check baselines.hosted and {API_KEY_VARIABLE}, or take endpoint out of baselines.enabled"
+        return UserError(self.endpoint.url, what, got=got, do=do)

@@ -15,14 +15,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from pipeline.baselines.logistic_regression import fitted
+from pipeline.baselines.logistic_regression import fit_classifier
 from pipeline.baselines.tfidf import Matrix
-from pipeline.dedup.normalize import folded
+from pipeline.dedup.normalize import normalize
 from pipeline.files import write_table
 from pipeline.pairs import Pair
 
-SUSPECTS = "label_errors.parquet"
-COLUMNS = pa.schema(
+LABEL_ERRORS_FILE = "label_errors.parquet"
+LABEL_ERROR_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("prompt", pa.string()),
@@ -32,15 +32,15 @@ COLUMNS = pa.schema(
     ]
 )
 """The last: of the suggested label, the least that a classifier gave it."""
-FOLDS = 5
-DIGITS = 6
+CV_FOLDS = 5
+PROBABILITY_DECIMALS = 6
 
-Likelihood = NDArray[np.float64]
+LabelProbabilities = NDArray[np.float64]
 """Of each label for each row, shape (rows, labels)."""
 Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
-def folds_of(train: Sequence[Pair], seed: int) -> list[Fold]:
+def stratified_group_folds(train: Sequence[Pair], seed: int) -> list[Fold]:
     """Cut the training rows into folds with like shares of each label; rows with one prompt stay together.
 
     Else a copy with the same wrong label would vouch for it.
@@ -49,22 +49,24 @@ def folds_of(train: Sequence[Pair], seed: int) -> list[Fold]:
         Of each fold the places of the other rows, and of its own; none if there are too few rows, or one label alone.
     """
     labels = [pair.completion for pair in train]
-    groups = [folded(pair.prompt) for pair in train]
-    if len(set(labels)) < 2 or len(set(groups)) < FOLDS or max(map(labels.count, set(labels))) < FOLDS:
+    groups = [normalize(pair.prompt) for pair in train]
+    if len(set(labels)) < 2 or len(set(groups)) < CV_FOLDS or max(map(labels.count, set(labels))) < CV_FOLDS:
         return []
-    cut = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    cut = StratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # A label with fewer rows than there are folds is missing from some of them, which `crossed` allows for.
+        # A label with fewer rows than there are folds is missing from some, as `cross_fit_probabilities` allows.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         return list(cut.split(np.zeros(len(labels)), labels, groups))
 
 
-def crossed(rows: Matrix, labels: Sequence[str], strength: float, folds: Sequence[Fold]) -> Likelihood:
+def cross_fit_probabilities(
+    rows: Matrix, labels: Sequence[str], strength: float, folds: Sequence[Fold]
+) -> LabelProbabilities:
     """Answer each row by a classifier of the other folds; a label that those do not have has no likelihood there."""
     names = sorted(set(labels))
     found = np.zeros((len(labels), len(names)))
     for others, own in folds:
-        model = fitted(rows[others], [labels[row] for row in others], strength)
+        model = fit_classifier(rows[others], [labels[row] for row in others], strength)
         if isinstance(model, str):
             found[own, names.index(model)] = 1
             continue
@@ -72,36 +74,36 @@ def crossed(rows: Matrix, labels: Sequence[str], strength: float, folds: Sequenc
     return found
 
 
-def suspects(train: Sequence[Pair], likelihoods: Mapping[str, Likelihood]) -> list[dict[str, object]]:
+def find_label_errors(train: Sequence[Pair], likelihoods: Mapping[str, LabelProbabilities]) -> list[dict[str, object]]:
     """List the rows that every classifier has another label for, the surest first.
 
     Args:
         train: The rows.
-        likelihoods: By the name of each classifier, as `crossed` gives them; none of them, none suspected.
+        likelihoods: By the name of each classifier, as `cross_fit_probabilities` gives them; empty: nothing is listed.
     """
     if not likelihoods:
         return []
     labels = np.array([pair.completion for pair in train])
     names = np.unique(labels)
     own = np.searchsorted(names, labels)
-    believed = np.array([beliefs(of_one, own) for of_one in likelihoods.values()])  # (classifiers, rows)
+    believed = np.array([confident_labels(of_one, own) for of_one in likelihoods.values()])  # (classifiers, rows)
     agreed = (believed == believed[0]).all(0) & (believed[0] >= 0) & (believed[0] != own)
     least = np.min([of_one[np.arange(len(own)), believed[0]] for of_one in likelihoods.values()], axis=0)
     places = sorted(np.flatnonzero(agreed).tolist(), key=lambda row: (-least[row], train[row].id))
     return [
         {"id": train[row].id, "prompt": train[row].prompt, "label": labels[row],
-         "suggested": names[believed[0][row]], "probability": round(float(least[row]), DIGITS)}
+         "suggested": names[believed[0][row]], "probability": round(float(least[row]), PROBABILITY_DECIMALS)}
         for row in places
     ]  # fmt: skip
 
 
-def beliefs(likelihood: Likelihood, own: NDArray[np.intp]) -> NDArray[np.intp]:
+def confident_labels(likelihood: LabelProbabilities, own: NDArray[np.intp]) -> NDArray[np.intp]:
     """Give the label that a classifier believes of each row the most, by its place; -1 where it believes none."""
     usual = np.array([likelihood[own == label, label].mean() for label in range(likelihood.shape[1])])
     held = np.where(likelihood >= usual, likelihood, -1.0)
     return np.where(held.max(1) >= 0, held.argmax(1), -1)
 
 
-def write_suspects(path: Path, rows: Sequence[dict[str, object]]) -> None:
+def write_label_errors(path: Path, rows: Sequence[dict[str, object]]) -> None:
     """Write the list; the same rows give the same bytes."""
-    write_table(path, list(rows), COLUMNS)
+    write_table(path, list(rows), LABEL_ERROR_SCHEMA)

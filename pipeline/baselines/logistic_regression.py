@@ -5,18 +5,25 @@ from typing import Any
 
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.baselines.baseline import Question, Report, Wanted, best, merit, question_of
-from pipeline.baselines.tfidf import Features, Matrix, one_thread
+from pipeline.baselines.baseline import (
+    BaselineReport,
+    BaselineTask,
+    PromptMessages,
+    index_of_best,
+    mean_score,
+    prompt_messages,
+)
+from pipeline.baselines.tfidf import FeatureExtractor, Matrix, single_threaded
 from pipeline.generation.generate import PROBABILITY_DIGITS
-from pipeline.generation.predictions import Given
+from pipeline.generation.predictions import BaselinePrediction
 from pipeline.pairs import Pair
 
-STRENGTHS = (1.0, 10.0, 100.0, 0.1, 0.01)
+INVERSE_REGULARIZATIONS = (1.0, 10.0, 100.0, 0.1, 0.01)
 """Values of C, the inverse of the regularisation, to choose among; the first if nothing can be chosen."""
-STEPS = 1000
+MAX_ITERATIONS = 1000
 
 
-class Linear:
+class LogisticRegressionBaseline:
     """Multinomial logistic regression (by scikit-learn) on the view and with the C that do best on validation rows.
 
     Args:
@@ -24,7 +31,7 @@ class Linear:
         wanted: What is wanted of an answer.
     """
 
-    def __init__(self, features: Features, wanted: Wanted) -> None:
+    def __init__(self, features: FeatureExtractor, wanted: BaselineTask) -> None:
         self.features = features
         self.wanted = wanted
         self.view = ""
@@ -32,18 +39,22 @@ class Linear:
         self.rows: Matrix = None
         self.model: Any = None
 
-    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:
         """Fit each candidate on the training rows, and keep the one that answers most validation rows rightly."""
-        views, labels = self.features.learn([*map(question_of, train)]), [pair.completion for pair in train]
-        held = self.features.views([*map(question_of, validation)]) if validation else {}
-        tried = [(view, strength) for view in views for strength in STRENGTHS][: None if validation else 1]
+        views, labels = self.features.learn([*map(prompt_messages, train)]), [pair.completion for pair in train]
+        held = self.features.views([*map(prompt_messages, validation)]) if validation else {}
+        tried = [(view, strength) for view in views for strength in INVERSE_REGULARIZATIONS][
+            : None if validation else 1
+        ]
         kept, merits = None, list[float | None]()
         for view, strength in tried:
-            model = fitted(views[view], labels, strength)
-            merits.append(merit(self.wanted, validation, said(model, held[view])[0]) if validation else None)
-            if best(merits) == len(merits) - 1:
+            model = fit_classifier(views[view], labels, strength)
+            merits.append(
+                mean_score(self.wanted, validation, predict_labels(model, held[view])[0]) if validation else None
+            )
+            if index_of_best(merits) == len(merits) - 1:
                 kept = model
-        self.model, (self.view, self.strength) = kept, tried[best(merits)]
+        self.model, (self.view, self.strength) = kept, tried[index_of_best(merits)]
         self.rows = views[self.view]
         told = [
             {"view": view, "C": c, self.wanted.metric: found} for (view, c), found in zip(tried, merits, strict=True)
@@ -53,28 +64,28 @@ class Linear:
             "labels": len(set(labels)), **self.features.report(),
         }  # fmt: skip
 
-    def answer(self, questions: Sequence[Question]) -> list[Given]:
+    def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Say the likeliest label of each question."""
-        labels, probabilities = said(self.model, self.features.views(questions)[self.view])
+        labels, probabilities = predict_labels(self.model, self.features.views(questions)[self.view])
         return [
-            Given(label, tokens_in=self.features.tokens(question), probability=probability)
+            BaselinePrediction(label, tokens_in=self.features.tokens(question), probability=probability)
             for label, probability, question in zip(labels, probabilities, questions, strict=True)
         ]
 
 
-def fitted(rows: Matrix, labels: Sequence[str], strength: float) -> Any:
+def fit_classifier(rows: Matrix, labels: Sequence[str], strength: float) -> Any:
     """Fit one classifier; where there is one label only, that label is it."""
     if len(set(labels)) == 1:
         return labels[0]
-    with one_thread():
-        return LogisticRegression(C=strength, max_iter=STEPS).fit(rows, labels)
+    with single_threaded():
+        return LogisticRegression(C=strength, max_iter=MAX_ITERATIONS).fit(rows, labels)
 
 
-def said(model: Any, rows: Matrix) -> tuple[list[str], list[float]]:
+def predict_labels(model: Any, rows: Matrix) -> tuple[list[str], list[float]]:
     """Say the likeliest label of each row, and how likely it is."""
     if isinstance(model, str):
         return [model] * rows.shape[0], [1.0] * rows.shape[0]
-    with one_thread():
+    with single_threaded():
         likelihood = model.predict_proba(rows)
     labels = [str(label) for label in model.classes_[likelihood.argmax(axis=1)]]
     return labels, [round(float(most), PROBABILITY_DIGITS) for most in likelihood.max(axis=1)]

@@ -2,23 +2,23 @@
 
 from collections.abc import Sequence
 
-from pipeline.baselines.baseline import Question, Report
-from pipeline.files import counts
-from pipeline.generation.predictions import Given
+from pipeline.baselines.baseline import BaselineReport, PromptMessages
+from pipeline.files import count_values
+from pipeline.generation.predictions import BaselinePrediction
 from pipeline.pairs import Pair
 
 
-class Majority:
+class MajorityBaseline:
     """Says the commonest completion; of equally common ones the first by name."""
 
     def __init__(self) -> None:
         self.completion = ""
 
-    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:  # noqa: ARG002 -- nothing to choose
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- nothing to choose
         """Count."""
-        self.completion, rows = next(iter(counts(pair.completion for pair in train).items()))
+        self.completion, rows = next(iter(count_values(pair.completion for pair in train).items()))
         return {"completion": self.completion, "rows": rows, "of": len(train)}
 
-    def answer(self, questions: Sequence[Question]) -> list[Given]:
+    def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Say it."""
-        return [Given(self.completion) for _ in questions]
+        return [BaselinePrediction(self.completion) for _ in questions]

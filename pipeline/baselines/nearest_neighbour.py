@@ -6,16 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
-from pipeline.baselines.baseline import Question, Report, Wanted, best, merit, question_of
-from pipeline.baselines.tfidf import Features, Matrix, one_thread
-from pipeline.generation.predictions import Given
+from pipeline.baselines.baseline import (
+    BaselineReport,
+    BaselineTask,
+    PromptMessages,
+    index_of_best,
+    mean_score,
+    prompt_messages,
+)
+from pipeline.baselines.tfidf import FeatureExtractor, Matrix, single_threaded
+from pipeline.generation.predictions import BaselinePrediction
 from pipeline.pairs import Pair
 
-BLOCK = 256
+QUERY_BLOCK_ROWS = 256
 """Questions compared with all training rows at once."""
 
 
-class Nearest:
+class NearestNeighbours:
     """Finds training rows by the cosine of their features, in the view whose nearest rows answer validation rows best.
 
     Args:
@@ -23,49 +30,52 @@ class Nearest:
         wanted: What is wanted of an answer.
     """
 
-    def __init__(self, features: Features, wanted: Wanted) -> None:
+    def __init__(self, features: FeatureExtractor, wanted: BaselineTask) -> None:
         self.features = features
         self.wanted = wanted
         self.completions: list[str] = []
         self.view = ""
         self.rows: Matrix = None
 
-    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:
         """See the training rows, and choose the view."""
         self.completions = [pair.completion for pair in train]
-        views = {view: normalize(rows) for view, rows in self.features.learn([*map(question_of, train)]).items()}
-        held = self.features.views([*map(question_of, validation)]) if validation else {}
+        views = {view: normalize(rows) for view, rows in self.features.learn([*map(prompt_messages, train)]).items()}
+        held = self.features.views([*map(prompt_messages, validation)]) if validation else {}
         merits = [
-            merit(self.wanted, validation, self._completions(nearest(rows, held[view], 1))) if validation else None
+            mean_score(self.wanted, validation, self._completions(nearest_by_cosine(rows, held[view], 1)))
+            if validation
+            else None
             for view, rows in views.items()
         ]
-        self.view = list(views)[best(merits)]
+        self.view = list(views)[index_of_best(merits)]
         self.rows = views[self.view]
         told = [{"view": view, self.wanted.metric: found} for view, found in zip(views, merits, strict=True)]
         return {
             "chosen": {"view": self.view}, "tried": told, "chosen_on": len(validation), **self.features.report(),
         }  # fmt: skip
 
-    def places(self, questions: Sequence[Question], many: int) -> list[list[int]]:
+    def places(self, questions: Sequence[PromptMessages], many: int) -> list[list[int]]:
         """Give the places of the training rows nearest to each question, the nearest first."""
-        return nearest(self.rows, self.features.views(questions)[self.view], many)
+        return nearest_by_cosine(self.rows, self.features.views(questions)[self.view], many)
 
-    def tokens(self, question: Question) -> int:
+    def tokens(self, question: PromptMessages) -> int:
         """Count the tokens that a language model reads to find them."""
         return self.features.tokens(question)
 
-    def answer(self, questions: Sequence[Question]) -> list[Given]:
+    def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Say what the nearest training row says."""
         completions = self._completions(self.places(questions, 1))
         return [
-            Given(text, tokens_in=self.tokens(question)) for text, question in zip(completions, questions, strict=True)
+            BaselinePrediction(text, tokens_in=self.tokens(question))
+            for text, question in zip(completions, questions, strict=True)
         ]
 
     def _completions(self, places: Sequence[Sequence[int]]) -> list[str]:
         return [self.completions[first] for first, *_ in places]
 
 
-def nearest(rows: Matrix, questions: Matrix, many: int) -> list[list[int]]:
+def nearest_by_cosine(rows: Matrix, questions: Matrix, many: int) -> list[list[int]]:
     """Give the places of the rows with the greatest cosine to each question; of equals the first.
 
     Args:
@@ -74,14 +84,14 @@ def nearest(rows: Matrix, questions: Matrix, many: int) -> list[list[int]]:
         many: How many places, at most, for each question.
     """
     found = []
-    for start in range(0, questions.shape[0], BLOCK):
-        with one_thread():
-            likeness = rows @ normalize(questions[start : start + BLOCK]).T
+    for start in range(0, questions.shape[0], QUERY_BLOCK_ROWS):
+        with single_threaded():
+            likeness = rows @ normalize(questions[start : start + QUERY_BLOCK_ROWS]).T
         dense = likeness.toarray() if hasattr(likeness, "toarray") else likeness
-        found += [first_places(dense[:, column], many) for column in range(dense.shape[1])]
+        found += [top_indices(dense[:, column], many) for column in range(dense.shape[1])]
     return found
 
 
-def first_places(scores: NDArray[np.floating], many: int) -> list[int]:
+def top_indices(scores: NDArray[np.floating], many: int) -> list[int]:
     """Give the places of the greatest scores, the greatest first, equals in their order."""
     return [int(place) for place in np.argsort(-scores, kind="stable")[:many]]

@@ -3,25 +3,25 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.baselines.baseline import Question, Report, text_of
-from pipeline.baselines.bm25 import WordIndex
-from pipeline.baselines.few_shot import say_alike
-from pipeline.baselines.few_shot_prompt import asked, spoken
-from pipeline.baselines.language_model import Speaker
-from pipeline.errors import Problem
-from pipeline.generation.predictions import Given
-from pipeline.model.chat_template import Renderer
+from pipeline.baselines.baseline import BaselineReport, PromptMessages, prompt_text
+from pipeline.baselines.bm25 import BM25Index
+from pipeline.baselines.few_shot import answer_by_example_count
+from pipeline.baselines.few_shot_prompt import render_prompt, without_system_message
+from pipeline.baselines.language_model import BaselineLanguageModel
+from pipeline.errors import UserError
+from pipeline.generation.predictions import BaselinePrediction
+from pipeline.model.chat_template import PromptEncoder
 from pipeline.pairs import Message, Pair
 
-ENDINGS = (".md", ".txt")
-NOT_READ = "README.md"
+DOCUMENT_SUFFIXES = (".md", ".txt")
+FOLDER_NOTE = "README.md"
 """Of such a folder: it tells people what the folder is for."""
 PASSAGE_WORDS = 120
 """Paragraphs are put together up to so many words; a longer one is a passage by itself."""
-HEAD = "What may help to answer:"
+PASSAGES_HEADING = "What may help to answer:"
 
 
-class Knowledge:
+class RetrievalAugmented:
     """Answers with the passages that have the words of each question in its system message.
 
     Args:
@@ -31,79 +31,83 @@ class Knowledge:
         many: How many passages.
     """
 
-    def __init__(self, speaker: Speaker, system: str, source: Path, *, many: int) -> None:
+    def __init__(self, speaker: BaselineLanguageModel, system: str, source: Path, *, many: int) -> None:
         self.speaker = speaker
         self.system = system
         self.source = source
         self.many = many
         self.passages: list[str] = []
-        self.index = WordIndex([])
+        self.index = BM25Index([])
 
-    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:  # noqa: ARG002 -- it reads the folder
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- it reads the folder
         """Read the texts and learn their words."""
-        files = texts_in(self.source)
-        self.passages = [passage for file in files for passage in passages_of(read_text(file))]
-        self.index = WordIndex(self.passages)
+        files = read_documents(self.source)
+        self.passages = [passage for file in files for passage in split_passages(read_document(file))]
+        self.index = BM25Index(self.passages)
         told = {"files": [file.name for file in files], "passages": len(self.passages)}
         wanted = min(self.many, len(self.passages))
         return {**told, "examples_wanted": wanted, "prompt_tokens_at_most": self.speaker.room}
 
-    def answer(self, questions: Sequence[Question]) -> list[Given]:
+    def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Answer questions, each with the passages that fit."""
         renderer = self.speaker.renderer(self.system)
-        return say_alike(self.speaker, renderer, [self._asked(renderer, question) for question in questions])
+        return answer_by_example_count(
+            self.speaker, renderer, [self._asked(renderer, question) for question in questions]
+        )
 
-    def _asked(self, renderer: Renderer, question: Question) -> tuple[list[int], int]:
+    def _asked(self, renderer: PromptEncoder, question: PromptMessages) -> tuple[list[int], int]:
         """Render a question with as many of its passages as there is room for."""
-        found = [self.passages[place] for place in self.index.places(text_of(question), self.many)]
+        found = [self.passages[place] for place in self.index.places(prompt_text(question), self.many)]
         own = question[0].content if question and question[0].role == "system" else self.system
         for many in range(len(found), 0, -1):
-            system = "\n\n".join([*([own] if own else []), HEAD, *found[:many]])
-            prompt = renderer.prompt(with_system(question, system))
+            system = "\n\n".join([*([own] if own else []), PASSAGES_HEADING, *found[:many]])
+            prompt = renderer.prompt(with_system_message(question, system))
             if len(prompt) <= self.speaker.room:
                 return prompt, many
-        return asked(renderer, question, self.speaker.room), 0
+        return render_prompt(renderer, question, self.speaker.room), 0
 
 
-def with_system(question: Question, system: str) -> Question:
+def with_system_message(question: PromptMessages, system: str) -> PromptMessages:
     """Give a question this system message instead of what it has."""
-    return (Message("system", system), *spoken(question))
+    return (Message("system", system), *without_system_message(question))
 
 
-def texts_in(source: Path) -> list[Path]:
+def read_documents(source: Path) -> list[Path]:
     """List the texts of a folder and of those in it, in the order of their names; or the one text.
 
     Raises:
-        Problem: If there are none.
+        UserError: If there are none.
     """
     found = (
-        [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.suffix in ENDINGS and p.is_file())
+        [source]
+        if source.is_file()
+        else sorted(p for p in source.rglob("*") if p.suffix in DOCUMENT_SUFFIXES and p.is_file())
     )
-    texts = [path for path in found if path.name != NOT_READ or path == source]
+    texts = [path for path in found if path.name != FOLDER_NOTE or path == source]
     if not texts:
-        raise Problem(
+        raise UserError(
             "params.yaml: baselines.rag_folder",
             "holds no texts",
-            expected=f"files that end in {' or '.join(ENDINGS)}; {NOT_READ} is not read",
+            expected=f"files that end in {' or '.join(DOCUMENT_SUFFIXES)}; {FOLDER_NOTE} is not read",
             got=str(source),
             do="put some there, or take knowledge out of baselines.enabled",
         )
     return texts
 
 
-def read_text(file: Path) -> str:
+def read_document(file: Path) -> str:
     """Read a text.
 
     Raises:
-        Problem: If it is not UTF-8.
+        UserError: If it is not UTF-8.
     """
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise Problem(str(file), "is not UTF-8", got=f"byte {error.start}", do="save it as UTF-8") from error
+        raise UserError(str(file), "is not UTF-8", got=f"byte {error.start}", do="save it as UTF-8") from error
 
 
-def passages_of(text: str) -> list[str]:
+def split_passages(text: str) -> list[str]:
     """Cut a text into passages: whole paragraphs, as many as PASSAGE_WORDS allow."""
     passages: list[str] = []
     words = PASSAGE_WORDS

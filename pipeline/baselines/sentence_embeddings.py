@@ -10,35 +10,35 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.baselines.baseline import Question, Report, text_of
-from pipeline.baselines.tfidf import Views
-from pipeline.errors import Problem
+from pipeline.baselines.baseline import BaselineReport, PromptMessages, prompt_text
+from pipeline.baselines.tfidf import FeatureViews
+from pipeline.errors import UserError
 from pipeline.hashing import file_digests, tree_digest
-from pipeline.model.adapters import device
+from pipeline.model.adapters import training_device
 
-PACKAGE = "sentence_transformers"
+SENTENCE_PACKAGE = "sentence_transformers"
 
 
-class Sentences:
+class SentenceEmbeddings:
     """Vectors of a sentence model from a local folder (Reimers and Gurevych 2019).
 
     Args:
         folder: The model, as sentence-transformers writes it.
 
     Raises:
-        Problem: If the package or the folder is not there.
+        UserError: If the package or the folder is not there.
     """
 
     def __init__(self, folder: Path) -> None:
-        if find_spec(PACKAGE) is None:
-            raise Problem(
+        if find_spec(SENTENCE_PACKAGE) is None:
+            raise UserError(
                 "params.yaml: baselines.sentence_model",
                 "the package sentence-transformers is not installed",
                 do="pip install --constraint constraints.txt --editable '.[sentences]', or take sentences out of "
                 "baselines.enabled",
             )
         if not (folder / "modules.json").is_file():
-            raise Problem(
+            raise UserError(
                 "params.yaml: baselines.sentence_model",
                 "is no folder of a sentence model",
                 expected="modules.json in it",
@@ -51,24 +51,24 @@ class Sentences:
     @cached_property
     def model(self) -> Any:
         """The model, loaded without the network and without code of its own."""
-        package = import_module(PACKAGE)  # at this place: nothing else needs it, and many do not have it
+        package = import_module(SENTENCE_PACKAGE)  # at this place: nothing else needs it, and many do not have it
         return package.SentenceTransformer(
-            str(self.folder), device=str(device()), local_files_only=True, trust_remote_code=False
+            str(self.folder), device=str(training_device()), local_files_only=True, trust_remote_code=False
         )
 
-    def learn(self, questions: Sequence[Question]) -> Views:
+    def learn(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """See the training questions; there is nothing to learn."""
         return self.views(questions)
 
-    def views(self, questions: Sequence[Question]) -> Views:
+    def views(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """See questions."""
-        texts = [text_of(question) for question in questions]
+        texts = [prompt_text(question) for question in questions]
         return {"sentence_embedding": np.asarray(self.model.encode(texts, show_progress_bar=False), np.float32)}
 
-    def tokens(self, question: Question) -> int:
+    def tokens(self, question: PromptMessages) -> int:
         """Count the tokens that the sentence model reads."""
-        return len(self.model.tokenizer(text_of(question))["input_ids"])
+        return len(self.model.tokenizer(prompt_text(question))["input_ids"])
 
-    def report(self) -> Report:
+    def report(self) -> BaselineReport:
         """Tell which model it is."""
         return {"model": self.digest, "sentence-transformers": version("sentence-transformers")}

@@ -16,28 +16,35 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import runner
-from pipeline.baselines.baseline import Baseline, Report, Wanted, question_of
-from pipeline.baselines.label_errors import SUSPECTS, Likelihood, crossed, folds_of, suspects, write_suspects
-from pipeline.baselines.logistic_regression import Linear
-from pipeline.baselines.registry import baselines_of
+from pipeline.baselines.baseline import Baseline, BaselineReport, BaselineTask, prompt_messages
+from pipeline.baselines.label_errors import (
+    LABEL_ERRORS_FILE,
+    LabelProbabilities,
+    cross_fit_probabilities,
+    find_label_errors,
+    stratified_group_folds,
+    write_label_errors,
+)
+from pipeline.baselines.logistic_regression import LogisticRegressionBaseline
+from pipeline.baselines.registry import make_baselines
 from pipeline.files import read_json, write_json
-from pipeline.generation.generate import Manner
-from pipeline.generation.latency import costs, seconds_of
-from pipeline.generation.predictions import ANSWERS, Given, write_answers
-from pipeline.metrics.rules import FOLDER, load_rules
-from pipeline.model.adapters import settle
+from pipeline.generation.generate import GenerationConfig
+from pipeline.generation.latency import elapsed_seconds, measure_latency
+from pipeline.generation.predictions import BASELINE_PREDICTIONS, BaselinePrediction, write_baseline_predictions
+from pipeline.metrics.rules import RULES_FOLDER, load_rules
+from pipeline.model.adapters import seed_everything
 from pipeline.model.tokenized import read_ids
 from pipeline.pairs import SPLITS, Pair, read_pairs
 from pipeline.params import Baselines, Model, Prompt, Rule
 
-PACKAGES = ("bm25s", "numpy", "scikit-learn", "torch", "transformers")
+REPORTED_PACKAGES = ("bm25s", "numpy", "scikit-learn", "torch", "transformers")
 """What answers may depend on."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoringParams:
     """What of other sections the baselines go by: how answers are judged, and how long they may be."""
 
     metric: str
@@ -47,15 +54,15 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Done:
+class BaselineRun:
     """What came of a baseline: its answers, what it tells of itself, and the seconds that it took."""
 
-    answers: list[Given]
-    report: Report
+    answers: list[BaselinePrediction]
+    report: BaselineReport
     cost: dict[str, Any]
 
 
-def played(baseline: Baseline, rows: Mapping[str, Sequence[Pair]], timed: int) -> Done:
+def run_baseline(baseline: Baseline, rows: Mapping[str, Sequence[Pair]], timed: int) -> BaselineRun:
     """Fit a baseline, let it answer the test rows, and time it.
 
     Args:
@@ -66,32 +73,32 @@ def played(baseline: Baseline, rows: Mapping[str, Sequence[Pair]], timed: int) -
     started = time.perf_counter()
     report = baseline.fit(rows["train"], rows["validation"])
     fitted = time.perf_counter()
-    questions = [question_of(pair) for pair in rows["test"]]
+    questions = [prompt_messages(pair) for pair in rows["test"]]
     answers = baseline.answer(questions)
     answered = time.perf_counter()
-    requests = [seconds_of(partial(baseline.answer, [question])) for question in questions[:timed]]
-    took = {"fit_seconds": fitted - started, **costs(answered - fitted, len(answers), requests)}
-    return Done(answers, report | summed(answers), took)
+    requests = [elapsed_seconds(partial(baseline.answer, [question])) for question in questions[:timed]]
+    took = {"fit_seconds": fitted - started, **measure_latency(answered - fitted, len(answers), requests)}
+    return BaselineRun(answers, report | summarize_predictions(answers), took)
 
 
-def summed(answers: Sequence[Given]) -> Report:
+def summarize_predictions(answers: Sequence[BaselinePrediction]) -> BaselineReport:
     """Sum up what the answers took, and how many rows were given how many examples."""
     examples = Counter(given.examples for given in answers if given.examples is not None)
     return {
         "rows": len(answers),
-        "tokens_in": total([given.tokens_in for given in answers]),
-        "tokens_out": total([given.tokens_out for given in answers]),
+        "tokens_in": sum_known([given.tokens_in for given in answers]),
+        "tokens_out": sum_known([given.tokens_out for given in answers]),
         **({"rows_by_examples": {str(many): examples[many] for many in sorted(examples)}} if examples else {}),
     }
 
 
-def total(numbers: Sequence[int | None]) -> int | None:
+def sum_known(numbers: Sequence[int | None]) -> int | None:
     """Add up numbers; None if one of them is not known."""
     known = [number for number in numbers if number is not None]
     return sum(known) if len(known) == len(numbers) else None
 
 
-def kept_rows(data: Path) -> dict[str, list[Pair]]:
+def tokenized_pairs(data: Path) -> dict[str, list[Pair]]:
     """Read the rows of each split that tokenize kept."""
     found = {}
     for split in SPLITS:
@@ -100,7 +107,7 @@ def kept_rows(data: Path) -> dict[str, list[Pair]]:
     return found
 
 
-def told(name: str, done: Done) -> None:
+def log_baseline(name: str, done: BaselineRun) -> None:
     """Log what a baseline took, and who was given less than the others."""
     cost, report = done.cost, done.report
     log.info(
@@ -114,41 +121,45 @@ def told(name: str, done: Done) -> None:
         log.warning("baselines: %s: not all %d examples fit: %s", name, report["examples_wanted"], rows)
 
 
-def summary(done: Mapping[str, Done], looked_at: int, suspected: int) -> None:
+def log_summary(done: Mapping[str, BaselineRun], looked_at: int, suspected: int) -> None:
     """Log what all baselines took, which of them the most, and how many labels may be wrong."""
     took = {name: sum(of.cost[part] for part in ("fit_seconds", "answer_seconds")) for name, of in done.items()}
     most = max(took, key=took.__getitem__)
     log.info("baselines: %.0f s in all, of which %s took %.0f s", sum(took.values()), most, took[most])
     if looked_at:
-        log.info("baselines: %d of %d training rows may have a wrong label: `tunesmith data`", suspected, looked_at)
+        log.info(
+            "baselines: %d of %d training rows may have a wrong label: `tunesmith check-data`", suspected, looked_at
+        )
 
 
-def run(model: Model, prompt: Prompt, baselines: Baselines, judged: Judged, data: Path) -> None:
+def run(model: Model, prompt: Prompt, baselines: Baselines, judged: ScoringParams, data: Path) -> None:
     """Let each baseline answer the test rows, and write all of it."""
-    rows, labels = kept_rows(data), read_json(data / "validate" / "labels.json")
-    wanted = Wanted(prompt.task, labels, judged.metric, load_rules(judged.rules, data.parent / FOLDER))
-    manner = Manner(labels, judged.max_new_tokens, judged.batch_size)
-    settle(model, baselines.seed)
-    done, looked = dict[str, Done](), dict[str, Likelihood]()
-    folds = folds_of(rows["train"], baselines.seed) if prompt.task == "labels" else []
+    rows, labels = tokenized_pairs(data), read_json(data / "validate" / "labels.json")
+    wanted = BaselineTask(prompt.task, labels, judged.metric, load_rules(judged.rules, data.parent / RULES_FOLDER))
+    manner = GenerationConfig(labels, judged.max_new_tokens, judged.batch_size)
+    seed_everything(model, baselines.seed)
+    done, looked = dict[str, BaselineRun](), dict[str, LabelProbabilities]()
+    folds = stratified_group_folds(rows["train"], baselines.seed) if prompt.task == "labels" else []
     given = [pair.completion for pair in rows["train"]]
-    for name, baseline in baselines_of(baselines, model, prompt.system, wanted, manner):
-        done[name] = played(baseline, rows, baselines.latency_rows)
-        told(name, done[name])
-        if folds and isinstance(baseline, Linear):
-            looked[name] = crossed(baseline.rows, given, baseline.strength, folds)
-    suspected = suspects(rows["train"], looked)
-    summary(done, len(given) if looked else 0, len(suspected))
+    for name, baseline in make_baselines(baselines, model, prompt.system, wanted, manner):
+        done[name] = run_baseline(baseline, rows, baselines.latency_rows)
+        log_baseline(name, done[name])
+        if folds and isinstance(baseline, LogisticRegressionBaseline):
+            looked[name] = cross_fit_probabilities(baseline.rows, given, baseline.strength, folds)
+    suspected = find_label_errors(rows["train"], looked)
+    log_summary(done, len(given) if looked else 0, len(suspected))
     report = {
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in REPORTED_PACKAGES},
         "baselines": {name: of_baseline.report for name, of_baseline in done.items()},
         "label_errors": {
             "looked_at": len(given) if looked else 0, "suspected": len(suspected), "by": [*looked],
         },
     }  # fmt: skip
-    with runner.whole(data / "baselines") as folder:
+    with runner.atomic_folder(data / "baselines") as folder:
         ids = [pair.id for pair in rows["test"]]
-        write_answers(folder / ANSWERS, ids, {name: of_baseline.answers for name, of_baseline in done.items()})
+        write_baseline_predictions(
+            folder / BASELINE_PREDICTIONS, ids, {name: of_baseline.answers for name, of_baseline in done.items()}
+        )
         write_json(folder / "report.json", report)
-        write_suspects(folder / SUSPECTS, suspected)
+        write_label_errors(folder / LABEL_ERRORS_FILE, suspected)
         write_json(folder / "cost.json", {name: of_baseline.cost for name, of_baseline in done.items()})

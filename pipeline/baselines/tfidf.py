@@ -8,64 +8,72 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion
 from threadpoolctl import threadpool_limits
 
-from pipeline.baselines.baseline import Question, Report, text_of, words_of
+from pipeline.baselines.baseline import BaselineReport, PromptMessages, lowercase_words, prompt_text
 
 Matrix = Any
 """Of NumPy, or sparse: a row for each question."""
-Views = Mapping[str, Matrix]
+FeatureViews = Mapping[str, Matrix]
 """Several ways to see the same questions; which one serves best is chosen on validation rows."""
 
-WORDS, LETTERS = 30_000, 50_000
+WORD_FEATURES, CHARACTER_FEATURES = 30_000, 50_000
 """Features at most, the commonest. A classifier has a weight for each of them and each label: memory."""
 
-USUAL: dict[str, Any] = {"sublinear_tf": True, "dtype": np.float32}
+VECTORIZER_SETTINGS: dict[str, Any] = {"sublinear_tf": True, "dtype": np.float32}
 
 
-def one_thread() -> threadpool_limits:
+def single_threaded() -> threadpool_limits:
     """Have NumPy and scikit-learn compute on one thread: others would only wait at products as small as theirs."""
     return threadpool_limits(1, user_api="blas")
 
 
-class Features(Protocol):
+class FeatureExtractor(Protocol):
     """A way to see questions as numbers."""
 
-    def learn(self, questions: Sequence[Question]) -> Views:
+    def learn(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """Learn what there is to learn from training questions, and see them."""
         ...
 
-    def views(self, questions: Sequence[Question]) -> Views:
+    def views(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """See questions as the training questions were seen."""
         ...
 
-    def tokens(self, question: Question) -> int:
+    def tokens(self, question: PromptMessages) -> int:
         """Count the tokens that a language model reads for it."""
         ...
 
-    def report(self) -> Report:
+    def report(self) -> BaselineReport:
         """Tell what it is made with."""
         ...
 
 
-class WordsAndLetters:
+class TfidfFeatures:
     """TF-IDF (Sparck Jones 1972) of single words and pairs of them, and of two to five letters within a word."""
 
     def __init__(self) -> None:
-        words = TfidfVectorizer(tokenizer=words_of, token_pattern=None, ngram_range=(1, 2), **USUAL, max_features=WORDS)
-        letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **USUAL, max_features=LETTERS)
+        words = TfidfVectorizer(
+            tokenizer=lowercase_words,
+            token_pattern=None,
+            ngram_range=(1, 2),
+            **VECTORIZER_SETTINGS,
+            max_features=WORD_FEATURES,
+        )
+        letters = TfidfVectorizer(
+            analyzer="char_wb", ngram_range=(2, 5), **VECTORIZER_SETTINGS, max_features=CHARACTER_FEATURES
+        )
         self.union = FeatureUnion([("words", words), ("letters", letters)])
 
-    def learn(self, questions: Sequence[Question]) -> Views:
+    def learn(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """Learn the words and letters of the training questions, and how common they are."""
-        return {"words and letters": self.union.fit_transform([text_of(question) for question in questions])}
+        return {"words and letters": self.union.fit_transform([prompt_text(question) for question in questions])}
 
-    def views(self, questions: Sequence[Question]) -> Views:
+    def views(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """Weigh the words and letters that the training questions have too."""
-        return {"words and letters": self.union.transform([text_of(question) for question in questions])}
+        return {"words and letters": self.union.transform([prompt_text(question) for question in questions])}
 
-    def tokens(self, question: Question) -> int:  # noqa: ARG002 -- as every kind of features
+    def tokens(self, question: PromptMessages) -> int:  # noqa: ARG002 -- as every kind of features
         """Count nothing: no language model reads."""
         return 0
 
-    def report(self) -> Report:
+    def report(self) -> BaselineReport:
         """Tell how many features were learnt."""
         return {"features": len(self.union.get_feature_names_out())}

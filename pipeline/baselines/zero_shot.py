@@ -3,14 +3,21 @@
 import random
 from collections.abc import Sequence
 
-from pipeline.baselines.baseline import Question, Report, Wanted, best, merit, question_of
-from pipeline.baselines.few_shot_prompt import asked
-from pipeline.baselines.language_model import Speaker
-from pipeline.generation.predictions import Given
+from pipeline.baselines.baseline import (
+    BaselineReport,
+    BaselineTask,
+    PromptMessages,
+    index_of_best,
+    mean_score,
+    prompt_messages,
+)
+from pipeline.baselines.few_shot_prompt import render_prompt
+from pipeline.baselines.language_model import BaselineLanguageModel
+from pipeline.generation.predictions import BaselinePrediction
 from pipeline.pairs import Pair
 
 
-class Plain:
+class ZeroShot:
     """The base model with the system message of the params and nothing more (zero-shot).
 
     Args:
@@ -18,17 +25,17 @@ class Plain:
         system: Its system message.
     """
 
-    def __init__(self, speaker: Speaker, system: str) -> None:
+    def __init__(self, speaker: BaselineLanguageModel, system: str) -> None:
         self.speaker = speaker
         self.renderer = speaker.renderer(system)
 
-    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:  # noqa: ARG002 -- nothing to learn
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- nothing to learn
         """Learn nothing, but load the model, so that no answer waits for that."""
         return {"system": self.renderer.system, "prompt_tokens_at_most": self.speaker.room}
 
-    def answer(self, questions: Sequence[Question], progress: str = "") -> list[Given]:
+    def answer(self, questions: Sequence[PromptMessages], progress: str = "") -> list[BaselinePrediction]:
         """Answer questions."""
-        prompts = [asked(self.renderer, question, self.speaker.room) for question in questions]
+        prompts = [render_prompt(self.renderer, question, self.speaker.room) for question in questions]
         return self.speaker.say(self.renderer, prompts, progress)
 
 
@@ -43,32 +50,34 @@ class BestPrompt:
         seed: Of their sample.
     """
 
-    def __init__(self, speaker: Speaker, systems: Sequence[str], wanted: Wanted, *, rows: int, seed: int) -> None:
+    def __init__(
+        self, speaker: BaselineLanguageModel, systems: Sequence[str], wanted: BaselineTask, *, rows: int, seed: int
+    ) -> None:
         self.speaker = speaker
         self.systems = [system.replace("{labels}", ", ".join(wanted.labels)) for system in systems]
         self.wanted = wanted
         self.rows = rows
         self.seed = seed
-        self.chosen = Plain(speaker, self.systems[0])
+        self.chosen = ZeroShot(speaker, self.systems[0])
 
-    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> Report:  # noqa: ARG002 -- it only chooses
+    def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- it only chooses
         """Answer validation rows with each system message; of equally good ones the first is taken."""
         sample = validation
         if len(sample) > self.rows:
             sample = random.Random(self.seed).sample(list(validation), self.rows)  # noqa: S311 -- no secret
-        merits = [self._merit(Plain(self.speaker, system), sample) for system in self.systems]
-        self.chosen = Plain(self.speaker, self.systems[best(merits)])
+        merits = [self._merit(ZeroShot(self.speaker, system), sample) for system in self.systems]
+        self.chosen = ZeroShot(self.speaker, self.systems[index_of_best(merits)])
         told = [
             {"system": system, self.wanted.metric: found} for system, found in zip(self.systems, merits, strict=True)
         ]
         return {"chosen": {"system": self.chosen.renderer.system}, "tried": told, "chosen_on": len(sample)}
 
-    def _merit(self, plain: Plain, rows: Sequence[Pair]) -> float | None:
+    def _merit(self, plain: ZeroShot, rows: Sequence[Pair]) -> float | None:
         if not rows:
             return None
-        answers = plain.answer([*map(question_of, rows)], progress="prompts, choosing")
-        return merit(self.wanted, rows, [given.text for given in answers])
+        answers = plain.answer([*map(prompt_messages, rows)], progress="prompts, choosing")
+        return mean_score(self.wanted, rows, [given.text for given in answers])
 
-    def answer(self, questions: Sequence[Question]) -> list[Given]:
+    def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Answer questions with the system message that was chosen."""
         return self.chosen.answer(questions)

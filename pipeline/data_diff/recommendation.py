@@ -6,11 +6,11 @@ from typing import Literal
 
 from pipeline.params import Retrain
 
-Outcome = Literal["skip", "evaluate", "retrain", "ask"]
+Action = Literal["skip", "evaluate", "retrain", "ask"]
 
 
 @dataclass(frozen=True)
-class Change:
+class DataChange:
     """How much changed, in numbers.
 
     Args:
@@ -35,14 +35,14 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Decision:
+class Recommendation:
     """What to do, and why."""
 
-    outcome: Outcome
+    outcome: Action
     reasons: tuple[str, ...]
 
 
-def decide(change: Change, rules: Retrain) -> Decision:
+def recommend(change: DataChange, rules: Retrain) -> Recommendation:
     """Decide by the rules: what a person must look at comes first, then what must be learnt, then what is tested.
 
     `skip`: nothing that counts changed. `evaluate`: what is learnt is as good as the same, the champion is to be
@@ -51,25 +51,26 @@ def decide(change: Change, rules: Retrain) -> Decision:
     ignored = {"spelling"} if rules.spelling == "skip" else set()
     learnt = {kind: rows for kind, rows in change.learnt.items() if rows and kind not in ignored}
     tested = {kind: rows for kind, rows in change.tested.items() if rows and kind not in ignored}
-    if doubts := (*too_much(change, rules), *of_labels(change, rules, "ask")):
-        return Decision("ask", doubts)
-    needs = tuple(of_labels(change, rules, "retrain"))
+    if doubts := (*exceeded_limits(change, rules), *label_changes(change, rules, "ask")):
+        return Recommendation("ask", doubts)
+    needs = tuple(label_changes(change, rules, "retrain"))
     if sum(learnt.values()) >= rules.min_changed_rows:
-        needs = (f"{counted(learnt)} of the rows that training sees; {rules.min_changed_rows} are enough", *needs)
+        needs = (f"{count_phrase(learnt)} of the rows that training sees; {rules.min_changed_rows} are enough", *needs)
     if needs:
-        return Decision("retrain", needs)
+        return Recommendation("retrain", needs)
     if learnt:
-        return Decision(
-            "evaluate", (f"only {counted(learnt)} of the rows that training sees; fewer than {rules.min_changed_rows}",)
+        return Recommendation(
+            "evaluate",
+            (f"only {count_phrase(learnt)} of the rows that training sees; fewer than {rules.min_changed_rows}",),
         )
     if tested:
-        return Decision("evaluate", (f"{counted(tested)}, all in the test set",))
+        return Recommendation("evaluate", (f"{count_phrase(tested)}, all in the test set",))
     if spelt := change.rows("spelling"):
-        return Decision("skip", (f"{spelt} rows differ by blanks or case alone",))
-    return Decision("skip", ("the pairs are the same",))
+        return Recommendation("skip", (f"{spelt} rows differ by blanks or case alone",))
+    return Recommendation("skip", ("the pairs are the same",))
 
 
-def too_much(change: Change, rules: Retrain) -> Iterator[str]:
+def exceeded_limits(change: DataChange, rules: Retrain) -> Iterator[str]:
     """Say which limits the change exceeds."""
     limits = {"relabelled": rules.max_relabelled_share, "removed": rules.max_removed_share}
     for kind, limit in limits.items():
@@ -81,7 +82,7 @@ def too_much(change: Change, rules: Retrain) -> Iterator[str]:
             yield f"{name} drifted by {moved:.2f}; more than {rules.max_drift}"
 
 
-def of_labels(change: Change, rules: Retrain, outcome: str) -> Iterator[str]:
+def label_changes(change: DataChange, rules: Retrain, outcome: str) -> Iterator[str]:
     """Say which labels came or went, where the rule for it asks for this outcome."""
     for word, labels, wanted in (
         ("new", change.new_labels, rules.new_labels),
@@ -91,6 +92,6 @@ def of_labels(change: Change, rules: Retrain, outcome: str) -> Iterator[str]:
             yield f"{word} labels: {', '.join(f'{label} ({rows} rows)' for label, rows in labels.items())}"
 
 
-def counted(kinds: Mapping[str, int]) -> str:
+def count_phrase(kinds: Mapping[str, int]) -> str:
     """Put numbers of rows into words."""
     return ", ".join(f"{rows} {kind}" for kind, rows in kinds.items())

@@ -12,31 +12,30 @@ import numpy as np
 import numpy.typing as npt
 from rensa import RMinHash
 
-from pipeline.dedup.normalize import Hashes
+from pipeline.arrays import Ints, UInts
 
-Ints = npt.NDArray[np.int64]
-Number = TypeVar("Number", np.int64, np.uint64)
+IntegerType = TypeVar("IntegerType", np.int64, np.uint64)
 
-GRAM = 4
+NGRAM_SIZE = 4
 """Characters of a gram."""
-BANDS, BAND = 16, 4
+BAND_COUNT, BAND_MINIMA = 16, 4
 """Pairs alike by 0.8 share a band of the 64 minima all but 2 times in 10,000, by 0.7 all but 1 in 80."""
-TOGETHER = 1_000_000
+BATCH_NGRAMS = 1_000_000
 """Letters whose grams are computed at once, and grams of which minima and marks are."""
-CROWD = 40
+CROWD_SIZE = 40
 """Of many different texts that share a band, each is compared with so many that come after it, and with the first."""
-COMPARED = 4_000_000
+COMPARED_NGRAMS = 4_000_000
 """Grams compared at once."""
-MARKS = 8
+SIGNATURE_WORDS = 8
 """Words of 64 bits, of which each gram of a text sets one bit."""
-ROUNDING = 1e-9
+THRESHOLD_ROUNDING = 1e-9
 """So that a pair right at the threshold is looked at."""
-BOUNDED = 500_000
+BOUNDED_PAIRS = 500_000
 """Pairs whose marks are compared at once."""
 
 
 @dataclass(frozen=True)
-class Grams:
+class NGramSets:
     """The different grams of each text as hashes: those of text i are hashes[starts[i]:starts[i + 1]], sorted."""
 
     hashes: npt.NDArray[np.uint32]
@@ -49,22 +48,22 @@ class Grams:
         """How many each text has."""
         return np.diff(self.starts)
 
-    def of(self, start: int, end: int) -> "Grams":
+    def of(self, start: int, end: int) -> "NGramSets":
         """Those of some texts that follow each other."""
         first, last = self.starts[start], self.starts[end]
-        return Grams(self.hashes[first:last], self.starts[start : end + 1] - first)
+        return NGramSets(self.hashes[first:last], self.starts[start : end + 1] - first)
 
 
-def joined(parts: Sequence[Grams]) -> Grams:
+def concat_ngrams(parts: Sequence[NGramSets]) -> NGramSets:
     """Put the grams of texts behind those of others."""
     sizes = [np.zeros(1, np.int64), *(part.sizes() for part in parts)]
-    return Grams(
+    return NGramSets(
         np.concatenate([np.zeros(0, np.uint32), *(part.hashes for part in parts)]), np.cumsum(np.concatenate(sizes))
     )
 
 
 @dataclass(frozen=True)
-class Near:
+class NearDuplicates:
     """Pairs of texts, by their places (first < second, in order), and how alike they are."""
 
     first: Ints
@@ -72,7 +71,7 @@ class Near:
     jaccard: npt.NDArray[np.float64]
 
 
-def near_duplicates(texts: Iterable[str], threshold: float, others: Grams | None = None) -> Near:
+def near_duplicates(texts: Iterable[str], threshold: float, others: NGramSets | None = None) -> NearDuplicates:
     """Find the pairs of texts whose sets of character grams overlap by at least a threshold.
 
     Args:
@@ -83,35 +82,37 @@ def near_duplicates(texts: Iterable[str], threshold: float, others: Grams | None
     Returns:
         All such pairs but those that share no band (see BANDS) or meet only in a crowd (see CROWD); none that is not.
     """
-    parts = [grams_of(some) for some in some_at_a_time(texts)]
+    parts = [hash_ngrams(some) for some in ngram_batches(texts)]
     number = sum(map(len, parts))
-    grams = joined([*parts, others] if others else parts)
+    grams = concat_ngrams([*parts, others] if others else parts)
     del parts
-    first, second = candidates(bands_of(grams))
+    first, second = candidate_pairs(minhash_bands(grams))
     first, second = first[first < number], second[first < number]
-    likely = possible(grams, first, second, threshold)
+    likely = may_reach_threshold(grams, first, second, threshold)
     first, second = first[likely], second[likely]
     both = grams.sizes()[first] + grams.sizes()[second]
-    jaccard = np.concatenate([np.zeros(0), *(compared(grams, first[at], second[at]) for at in slices(both, COMPARED))])
+    jaccard = np.concatenate(
+        [np.zeros(0), *(exact_jaccard(grams, first[at], second[at]) for at in slices_by_size(both, COMPARED_NGRAMS))]
+    )
     kept = jaccard >= threshold
-    return Near(first[kept], second[kept], jaccard[kept])
+    return NearDuplicates(first[kept], second[kept], jaccard[kept])
 
 
-def some_at_a_time(texts: Iterable[str]) -> Iterator[list[str]]:
+def ngram_batches(texts: Iterable[str]) -> Iterator[list[str]]:
     """Take texts together whose grams are computed at once, so that only they are ever held twice."""
     some: list[str] = []
     letters = 0
     for text in texts:
         some.append(text)
         letters += len(text)
-        if letters >= TOGETHER:
+        if letters >= BATCH_NGRAMS:
             yield some
             some, letters = [], 0
     if some:
         yield some
 
 
-def slices(sizes: Ints, most: int) -> Iterator[slice]:
+def slices_by_size(sizes: Ints, most: int) -> Iterator[slice]:
     """Cut what has so many grams each into slices of at most so many; one at least."""
     behind = np.cumsum(sizes)
     start = 0
@@ -122,40 +123,40 @@ def slices(sizes: Ints, most: int) -> Iterator[slice]:
         start = end
 
 
-def bands_of(grams: Grams) -> Hashes:
+def minhash_bands(grams: NGramSets) -> UInts:
     """Hash the minima of each band of each text, some texts at a time."""
-    found = np.empty((len(grams), BANDS), np.uint64)
-    for at in slices(grams.sizes(), TOGETHER):
+    found = np.empty((len(grams), BAND_COUNT), np.uint64)
+    for at in slices_by_size(grams.sizes(), BATCH_NGRAMS):
         some = grams.of(at.start, at.stop)
         digests = RMinHash.digest_matrix_from_flat_token_hashes(
-            some.hashes.astype(np.uint64), some.starts.astype(np.uint64), BANDS * BAND, 1
+            some.hashes.astype(np.uint64), some.starts.astype(np.uint64), BAND_COUNT * BAND_MINIMA, 1
         )
-        minima = np.array(digests.to_rows(), np.uint32).reshape(-1, BAND)
-        keys = mixed(minima) << np.uint64(32) | mixed(minima[:, ::-1])
-        found[at] = keys.reshape(-1, BANDS)
+        minima = np.array(digests.to_rows(), np.uint32).reshape(-1, BAND_MINIMA)
+        keys = mix_hash(minima) << np.uint64(32) | mix_hash(minima[:, ::-1])
+        found[at] = keys.reshape(-1, BAND_COUNT)
     return found
 
 
-def grams_of(texts: Sequence[str]) -> Grams:
+def hash_ngrams(texts: Sequence[str]) -> NGramSets:
     """Hash the grams of folded texts, all at once; a text shorter than a gram is one gram."""
-    together = "\0".join(text.replace("\0", " ").ljust(GRAM, "\x01") for text in texts) + "\0"
+    together = "\0".join(text.replace("\0", " ").ljust(NGRAM_SIZE, "\x01") for text in texts) + "\0"
     letters = np.frombuffer(together.encode("utf-32-le", errors="surrogatepass"), np.uint32)
     ends = np.equal(letters, 0)
-    windows = np.lib.stride_tricks.sliding_window_view(letters, GRAM)
-    whole: npt.NDArray[np.bool_] = np.asarray(~np.lib.stride_tricks.sliding_window_view(ends, GRAM).any(axis=1))
+    windows = np.lib.stride_tricks.sliding_window_view(letters, NGRAM_SIZE)
+    whole: npt.NDArray[np.bool_] = np.asarray(~np.lib.stride_tricks.sliding_window_view(ends, NGRAM_SIZE).any(axis=1))
     rows: Ints = (np.cumsum(ends) - ends)[: len(whole)][whole]
-    keys = different(rows.astype(np.uint64) << np.uint64(32) | mixed(windows[whole]))
+    keys = sorted_unique(rows.astype(np.uint64) << np.uint64(32) | mix_hash(windows[whole]))
     starts = np.searchsorted(keys, np.arange(len(texts) + 1, dtype=np.uint64) << np.uint64(32))
-    return Grams(keys.astype(np.uint32), starts.astype(np.int64))
+    return NGramSets(keys.astype(np.uint32), starts.astype(np.int64))
 
 
-def different(numbers: npt.NDArray[Number]) -> npt.NDArray[Number]:
+def sorted_unique(numbers: npt.NDArray[IntegerType]) -> npt.NDArray[IntegerType]:
     """Sort numbers and leave out repeated ones; a fifth of the time of np.unique, which hashes them first."""
     ordered = np.sort(numbers)
     return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
 
 
-def mixed(letters: npt.NDArray[np.uint32]) -> Hashes:
+def mix_hash(letters: npt.NDArray[np.uint32]) -> UInts:
     """Hash each row of letters to 32 bits (the steps and factors of FNV-1a and MurmurHash3's last mixing)."""
     found = np.full(len(letters), 0xCBF29CE484222325, np.uint64)
     for column in letters.T:
@@ -165,22 +166,22 @@ def mixed(letters: npt.NDArray[np.uint32]) -> Hashes:
     return found >> np.uint64(32)
 
 
-def candidates(bands: Hashes) -> tuple[Ints, Ints]:
+def candidate_pairs(bands: UInts) -> tuple[Ints, Ints]:
     """Find the pairs of rows that have some band in common."""
     found = np.zeros(0, np.int64)
     for keys in bands.T:
         order = np.argsort(keys, kind="stable")
-        found = different(np.concatenate([found, met(keys[order], order, len(keys))]))
+        found = sorted_unique(np.concatenate([found, pairs_with_equal_keys(keys[order], order, len(keys))]))
     return np.divmod(found, max(len(bands), 1))
 
 
-def met(keys: Hashes, order: Ints, rows: int) -> Ints:
+def pairs_with_equal_keys(keys: UInts, order: Ints, rows: int) -> Ints:
     """Pair rows whose keys are equal and stand in an order: first place times all rows, plus second place."""
     places = np.arange(len(keys))
     opens = np.maximum.accumulate(np.where(np.diff(keys, prepend=~keys[:1]) != 0, places, 0))
     pairs = [np.stack([opens, places])]
     alike = places
-    for apart in range(1, CROWD + 1):
+    for apart in range(1, CROWD_SIZE + 1):
         alike = alike[alike + apart < len(keys)]
         alike = alike[keys[alike] == keys[alike + apart]]
         if not len(alike):
@@ -191,39 +192,41 @@ def met(keys: Hashes, order: Ints, rows: int) -> Ints:
     return found
 
 
-def possible(grams: Grams, first: Ints, second: Ints, threshold: float) -> npt.NDArray[np.bool_]:
+def may_reach_threshold(grams: NGramSets, first: Ints, second: Ints, threshold: float) -> npt.NDArray[np.bool_]:
     """Say of which pairs the Jaccard index may reach a threshold; most are told apart without looking at their grams.
 
     Each bit that one text has marked and the other has not stands for a gram of its own at least, so what is left is as
     much as they can share. Long texts mark nearly every bit and all pass.
     """
-    sizes, marks = grams.sizes(), marks_of(grams)
+    sizes, marks = grams.sizes(), bit_signatures(grams)
     found = np.empty(len(first), bool)
-    for start in range(0, len(first), BOUNDED):
-        one, two = first[start : start + BOUNDED], second[start : start + BOUNDED]
-        shared = np.minimum(own(marks, sizes, one, two), own(marks, sizes, two, one))
-        found[start : start + BOUNDED] = shared >= threshold * (sizes[one] + sizes[two] - shared) * (1 - ROUNDING)
+    for start in range(0, len(first), BOUNDED_PAIRS):
+        one, two = first[start : start + BOUNDED_PAIRS], second[start : start + BOUNDED_PAIRS]
+        shared = np.minimum(overlap_bound(marks, sizes, one, two), overlap_bound(marks, sizes, two, one))
+        found[start : start + BOUNDED_PAIRS] = shared >= threshold * (sizes[one] + sizes[two] - shared) * (
+            1 - THRESHOLD_ROUNDING
+        )
     return found
 
 
-def own(marks: Hashes, sizes: Ints, one: Ints, two: Ints) -> Ints:
+def overlap_bound(marks: UInts, sizes: Ints, one: Ints, two: Ints) -> Ints:
     """Say how many grams of a text another one can have at most."""
     alone: Ints = np.bitwise_count(marks[one] & ~marks[two]).sum(axis=1, dtype=np.int64)
     return sizes[one] - alone
 
 
-def marks_of(grams: Grams) -> Hashes:
+def bit_signatures(grams: NGramSets) -> UInts:
     """Set, for each text, a bit for each of its grams."""
-    found = np.zeros((len(grams), MARKS), np.uint64)
-    for at in slices(grams.sizes(), TOGETHER):
+    found = np.zeros((len(grams), SIGNATURE_WORDS), np.uint64)
+    for at in slices_by_size(grams.sizes(), BATCH_NGRAMS):
         some = grams.of(at.start, at.stop)
         texts = np.repeat(np.arange(at.start, at.stop), some.sizes())
         bits = np.uint64(1) << (some.hashes & np.uint32(63)).astype(np.uint64)
-        np.bitwise_or.at(found, (texts, (some.hashes >> np.uint32(6)) % MARKS), bits)
+        np.bitwise_or.at(found, (texts, (some.hashes >> np.uint32(6)) % SIGNATURE_WORDS), bits)
     return found
 
 
-def compared(grams: Grams, first: Ints, second: Ints) -> npt.NDArray[np.float64]:
+def exact_jaccard(grams: NGramSets, first: Ints, second: Ints) -> npt.NDArray[np.float64]:
     """Compute the Jaccard index of pairs: what occurs twice among the grams of both is shared."""
     sizes = grams.sizes()
     places = np.stack([first, second], axis=1).ravel()

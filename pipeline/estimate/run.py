@@ -1,6 +1,6 @@
 """What a run will cost, before it starts: counted from its tokens, measured on a few of its own steps.
 
-Reads what tokenize wrote; keeps nothing. Asked for by `tunesmith plan`; belongs to no stage.
+Reads what tokenize wrote; keeps nothing. Asked for by `tunesmith estimate`; belongs to no stage.
 """
 
 import resource
@@ -15,34 +15,34 @@ import numpy as np
 import psutil
 import torch
 
-from pipeline.errors import Problem
-from pipeline.estimate.token_counts import Counts, Step, count
+from pipeline.errors import UserError
+from pipeline.estimate.token_counts import EpochTokens, StepTokens, count_tokens
 from pipeline.files import read_json
-from pipeline.finetune.callbacks import mean_loss
+from pipeline.finetune.callbacks import validation_loss
 from pipeline.finetune.loss import PairLoss
-from pipeline.finetune.trainer import Share, passes
-from pipeline.finetune.training import loss_of, need
-from pipeline.generation.generate import Manner, answer
-from pipeline.model.adapters import device, settle, to_train
-from pipeline.model.base_model import Base, fetch
-from pipeline.model.chat_template import Encoded, Renderer, load_tokenizer
+from pipeline.finetune.trainer import RankSlice, micro_batches
+from pipeline.finetune.training import make_loss, require_hardware
+from pipeline.generation.generate import GenerationConfig, answer_prompts
+from pipeline.model.adapters import load_trainable, seed_everything, training_device
+from pipeline.model.base_model import BaseModel, fetch_base_model
+from pipeline.model.chat_template import Encoded, PromptEncoder, load_tokenizer
 from pipeline.model.tokenized import read_tokens
 from pipeline.params import Finetune, Params, load_params
 
 GIB = 2**30
 MIB = 2**20
-MEASURED = (0.1, 0.5, 0.9, 1.0)
+MEASURED_QUANTILES = (0.1, 0.5, 0.9, 1.0)
 """Which steps of an epoch are measured, by their place in the order of their tokens."""
-LONG = 1200
+COMPILE_PAYS_SECONDS = 1200
 """Seconds of training from which on compiling is worth its minute without a doubt."""
-SAMPLE = 64
+SAMPLE_ROWS = 64
 """Validation and test rows that are measured, at most."""
-LIMITS = Path("/sys/fs/cgroup")
+CGROUP = Path("/sys/fs/cgroup")
 """Where Linux tells what a container may have."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class StepMeasurements:
     """What was measured.
 
     Args:
@@ -74,15 +74,18 @@ class Measured:
         return likely * float((took / line).min()), likely * float((took / line).max())
 
 
-def take(step: Step, loss: PairLoss, optimizer: torch.optim.Optimizer, finetune: Finetune) -> float:
+def timed_step(step: StepTokens, loss: PairLoss, optimizer: torch.optim.Optimizer, finetune: Finetune) -> float:
     """Take an optimizer step and return its seconds."""
     started = time.perf_counter()
-    laid_out = [passes(loss, finetune.micro_batch_tokens, Share(0, finetune.processes))(rows) for rows in step.batches]
+    laid_out = [
+        micro_batches(loss, finetune.micro_batch_tokens, RankSlice(0, finetune.processes))(rows)
+        for rows in step.batches
+    ]
     items = sum(len(batch["labels"]) - 1 for batch in laid_out)
     for one in (one for batch in laid_out for one in batch["passes"]):
-        there = {name: tensor.to(device()) for name, tensor in one.items()}
+        there = {name: tensor.to(training_device()) for name, tensor in one.items()}
         loss(**there, num_items_in_batch=items)["loss"].backward()
-    torch.nn.utils.clip_grad_norm_(trained(loss), finetune.max_grad_norm)
+    torch.nn.utils.clip_grad_norm_(trainable_parameters(loss), finetune.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()
     if torch.cuda.is_available():
@@ -90,30 +93,30 @@ def take(step: Step, loss: PairLoss, optimizer: torch.optim.Optimizer, finetune:
     return time.perf_counter() - started
 
 
-def trained(loss: PairLoss) -> list[torch.nn.Parameter]:
+def trainable_parameters(loss: PairLoss) -> list[torch.nn.Parameter]:
     """List the parameters that train."""
     return [parameter for parameter in loss.parameters() if parameter.requires_grad]
 
 
-def measure(loss: PairLoss, steps: Sequence[Step], finetune: Finetune, free: int) -> Measured:
+def measure_steps(loss: PairLoss, steps: Sequence[StepTokens], finetune: Finetune, free: int) -> StepMeasurements:
     """Take a few steps, from a short one to the longest, as long as they can be expected to fit into memory."""
     loss.train()
-    optimizer = torch.optim.AdamW(trained(loss), lr=finetune.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(trainable_parameters(loss), lr=finetune.learning_rate, fused=True)
     order = sorted(steps, key=lambda step: (max(step.passes), step.places))
-    chosen = [order[round(share * (len(order) - 1))] for share in MEASURED]
-    first = take(chosen[0], loss, optimizer, finetune)
+    chosen = [order[round(share * (len(order) - 1))] for share in MEASURED_QUANTILES]
+    first = timed_step(chosen[0], loss, optimizer, finetune)
     found: list[tuple[int, float]] = []
     memory: list[tuple[int, int]] = []
     for step in chosen:
-        expected = extrapolated(memory, max(step.passes))
+        expected = extrapolate_memory(memory, max(step.passes))
         if expected > free:
-            return Measured(first - found[0][1], found, expected, tried=False)
-        found.append((step.places, take(step, loss, optimizer, finetune)))
-        memory.append((max(step.passes), peak()))
-    return Measured(first - found[0][1], found, memory[-1][1], tried=True)
+            return StepMeasurements(first - found[0][1], found, expected, tried=False)
+        found.append((step.places, timed_step(step, loss, optimizer, finetune)))
+        memory.append((max(step.passes), peak_memory()))
+    return StepMeasurements(first - found[0][1], found, memory[-1][1], tried=True)
 
 
-def extrapolated(memory: Sequence[tuple[int, int]], places: int) -> int:
+def extrapolate_memory(memory: Sequence[tuple[int, int]], places: int) -> int:
     """Guess the memory of a pass of so many token places from that of shorter ones; 0 where there are none."""
     if not memory:
         return 0
@@ -122,7 +125,7 @@ def extrapolated(memory: Sequence[tuple[int, int]], places: int) -> int:
     return round(high + slope * (places - many))
 
 
-def peak() -> int:
+def peak_memory() -> int:
     """Bytes of memory that this process has held at most: of the GPU if there is one, else of the machine."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
@@ -135,52 +138,54 @@ def free_memory() -> int:
     if torch.cuda.is_available():
         return int(torch.cuda.mem_get_info()[0]) + torch.cuda.memory_reserved()
     free = psutil.virtual_memory().available
-    if (LIMITS / "memory.max").exists() and (limit := (LIMITS / "memory.max").read_text().strip()).isdecimal():
-        told = dict(line.split() for line in (LIMITS / "memory.stat").read_text().splitlines())
-        held = int((LIMITS / "memory.current").read_text()) - int(told["inactive_file"])  # of files, given back at need
+    if (CGROUP / "memory.max").exists() and (limit := (CGROUP / "memory.max").read_text().strip()).isdecimal():
+        told = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        held = int((CGROUP / "memory.current").read_text()) - int(told["inactive_file"])  # of files, given back at need
         free = min(free, int(limit) - held)
     return free + psutil.Process().memory_info().rss
 
 
-def validating(loss: PairLoss, rows: Sequence[Encoded], finetune: Finetune) -> float:
+def validation_seconds(loss: PairLoss, rows: Sequence[Encoded], finetune: Finetune) -> float:
     """Estimate the seconds of one look at the validation rows, shared by the processes."""
     if not rows:
         return 0.0
-    sample = rows[:: -(-len(rows) // SAMPLE)]
+    sample = rows[:: -(-len(rows) // SAMPLE_ROWS)]
     started = time.perf_counter()
-    mean_loss(loss, sample, finetune.micro_batch_tokens)
+    validation_loss(loss, sample, finetune.micro_batch_tokens)
     return (time.perf_counter() - started) * len(rows) / len(sample) / finetune.processes
 
 
-def answering(loss: PairLoss, base: Base, rows: Sequence[Encoded], labels: Sequence[str], params: Params) -> float:
+def answer_seconds(
+    loss: PairLoss, base: BaseModel, rows: Sequence[Encoded], labels: Sequence[str], params: Params
+) -> float:
     """Estimate the seconds in which one arm answers the test rows."""
-    sample = rows[:: -(-len(rows) // SAMPLE)]
-    renderer = Renderer(load_tokenizer(base.folder), params.prompt.system)
-    manner = Manner(labels, params.evaluate.max_new_tokens, params.evaluate.batch_size)
+    sample = rows[:: -(-len(rows) // SAMPLE_ROWS)]
+    renderer = PromptEncoder(load_tokenizer(base.folder), params.prompt.system)
+    manner = GenerationConfig(labels, params.evaluate.max_new_tokens, params.evaluate.batch_size)
     started = time.perf_counter()
     with torch.compiler.set_stance("force_eager"):
-        answer(loss.model.eval(), renderer, [row.prompt_ids for row in sample], manner)
+        answer_prompts(loss.model.eval(), renderer, [row.prompt_ids for row in sample], manner)
     return (time.perf_counter() - started) * len(rows) / len(sample)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Put seconds into words of two digits."""
     if seconds >= 7200:
         return f"{seconds / 3600:.{1 if seconds < 36_000 else 0}f} h"
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
 
-def between(low: float, high: float) -> str:
+def format_range(low: float, high: float) -> str:
     """Put two ends into words, or one word if they are as good as equal."""
-    return " to ".join(dict.fromkeys([duration(low), duration(high)]))
+    return " to ".join(dict.fromkeys([format_duration(low), format_duration(high)]))
 
 
-def size(byte: float) -> str:
+def format_bytes(byte: float) -> str:
     """Put bytes into words."""
     return f"{byte / GIB:.1f} GiB" if byte >= GIB else f"{byte / MIB:.0f} MiB"
 
 
-def counted_lines(counts: Counts, rows: int, held_out: int, test: int, epochs: int) -> list[str]:
+def count_lines(counts: EpochTokens, rows: int, held_out: int, test: int, epochs: int) -> list[str]:
     """Say what was counted."""
     alone = f", {counts.prefix} of them shared by all prompts" if counts.prefix else ""
     return [
@@ -197,77 +202,84 @@ def counted_lines(counts: Counts, rows: int, held_out: int, test: int, epochs: i
     ]
 
 
-def hints(seconds: float, finetune: Finetune) -> list[str]:
+def speed_hints(seconds: float, finetune: Finetune) -> list[str]:
     """Say what would save time."""
-    if finetune.compile or seconds < LONG:
+    if finetune.compile or seconds < COMPILE_PAYS_SECONDS:
         return []
     return ["hint: finetune.compile: true makes a training as long as this one a tenth to a quarter shorter"]
 
 
-def disk(loss: PairLoss) -> tuple[int, int]:
+def disk_bytes(loss: PairLoss) -> tuple[int, int]:
     """Give the bytes of what is trained, and of its checkpoints: two at once, each with the optimizer and the best."""
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in trained(loss))
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in trainable_parameters(loss))
     return weights, 2 * 4 * weights
 
 
-def warnings(memory: int, free: int, checkpoints: int, space: int) -> list[str]:
+def resource_warnings(memory: int, free: int, checkpoints: int, space: int) -> list[str]:
     """Say what will not fit."""
     found = []
     if memory > free:
         found.append(
-            f"warning: finetune.micro_batch_tokens: training needs too much memory; expected at most {size(free)}, got "
-            f"{size(memory)}; lower it, or set finetune.activation_checkpointing to true"
+            "warning: finetune.micro_batch_tokens: training needs too much memory; expected at most "
+            f"{format_bytes(free)}, got {format_bytes(memory)}; lower it, or set "
+            "finetune.activation_checkpointing to true"
         )
     if checkpoints > space:
-        found.append(f"warning: the disk: checkpoints need {size(checkpoints)}, {size(space)} are free; make room")
+        found.append(
+            f"warning: the disk: checkpoints need {format_bytes(checkpoints)}, {format_bytes(space)} are free; "
+            "make room"
+        )
     return found
 
 
-def forecast(params: Params, data: Path) -> list[str]:
+def estimate_run(params: Params, data: Path) -> list[str]:
     """Count, measure, and put it into lines; what will not fit is a line that begins with `warning:`.
 
     Raises:
-        Problem: If nothing was tokenized to train on, or the training could not begin.
+        UserError: If nothing was tokenized to train on, or the training could not begin.
     """
     finetune, model = params.finetune, params.model
     rows, held_out, test = (
         [encoded for _, encoded in read_tokens(data / "tokenize" / f"{split}.arrow")]
         for split in ("train", "validation", "test")
     )
-    need(finetune)
-    base = fetch(model)
-    settle(model, finetune.seed)
-    adapted = to_train(base.folder, model, finetune)
-    loss = loss_of(adapted, [*rows, *held_out], finetune)
-    counts, free = count(rows, loss, finetune), free_memory()
-    measured = measure(loss, counts.steps, finetune, free)
-    validation = finetune.epochs * validating(loss, held_out, finetune)
-    answers = answering(loss, base, test, read_json(data / "validate" / "labels.json"), params)
+    require_hardware(finetune)
+    base = fetch_base_model(model)
+    seed_everything(model, finetune.seed)
+    adapted = load_trainable(base.folder, model, finetune)
+    loss = make_loss(adapted, [*rows, *held_out], finetune)
+    counts, free = count_tokens(rows, loss, finetune), free_memory()
+    measured = measure_steps(loss, counts.steps, finetune, free)
+    validation = finetune.epochs * validation_seconds(loss, held_out, finetune)
+    answers = answer_seconds(loss, base, test, read_json(data / "validate" / "labels.json"), params)
     low, high = (
         finetune.epochs * seconds + measured.start_up + validation
         for seconds in measured.seconds([step.places for step in counts.steps])
     )
-    weights, checkpoints = disk(loss)
+    weights, checkpoints = disk_bytes(loss)
     space = shutil.disk_usage(data).free
     most = "at most " if params.prompt.task == "text" else ""
     return [
-        *counted_lines(counts, len(rows), len(held_out), len(test), finetune.epochs),
-        f"training  {between(low, high)}, of it {duration(validation)} on validation; {measured.told}",
-        f"answers   {most}{duration(answers)} for each arm that a model answers; longer behind examples",
-        f"memory    {size(measured.memory)} at most{'' if measured.tried else ', guessed'}; {size(free)} can be had",
+        *count_lines(counts, len(rows), len(held_out), len(test), finetune.epochs),
+        f"training  {format_range(low, high)}, of it {format_duration(validation)} on validation; {measured.told}",
+        f"answers   {most}{format_duration(answers)} for each arm that a model answers; longer behind examples",
         (
-            f"disk      {size(weights)} for what is trained, {size(checkpoints)} for checkpoints meanwhile; "
-            f"{size(space)} are free"
+            f"memory    {format_bytes(measured.memory)} at most{'' if measured.tried else ', guessed'}; "
+            f"{format_bytes(free)} can be had"
         ),
-        *hints(low, finetune),
-        *warnings(measured.memory, free, checkpoints, space),
+        (
+            f"disk      {format_bytes(weights)} for what is trained, {format_bytes(checkpoints)} for checkpoints "
+            f"meanwhile; {format_bytes(space)} are free"
+        ),
+        *speed_hints(low, finetune),
+        *resource_warnings(measured.memory, free, checkpoints, space),
     ]
 
 
 def main() -> None:
     """Print the forecast for the project in the current folder."""
     try:
-        lines = forecast(load_params(Path("params.yaml")), Path("data"))
-    except Problem as problem:
+        lines = estimate_run(load_params(Path("params.yaml")), Path("data"))
+    except UserError as problem:
         sys.exit(f"error: {problem}")
     sys.stdout.write("\n".join(lines) + "\n")

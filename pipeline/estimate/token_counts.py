@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from pipeline.finetune.loss import PairLoss
 from pipeline.finetune.sampler import WindowedSampler
-from pipeline.finetune.trainer import Share, passes
+from pipeline.finetune.trainer import RankSlice, micro_batches
 from pipeline.model.chat_template import Encoded
 from pipeline.params import Finetune
 
 
 @dataclass(frozen=True)
-class Step:
+class StepTokens:
     """An optimizer step: the rows of its batches, the token places of their passes, and how many of these are padded.
 
     The passes are those of one process; of several, each has as many or fewer.
@@ -28,7 +28,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Counts:
+class EpochTokens:
     """What an epoch holds.
 
     Args:
@@ -43,7 +43,7 @@ class Counts:
     supervised: int
     prefix: int
     plain: int
-    steps: Sequence[Step]
+    steps: Sequence[StepTokens]
 
     @property
     def places(self) -> int:
@@ -56,7 +56,7 @@ class Counts:
         return sum(step.padded for step in self.steps)
 
 
-def batches_of(rows: Sequence[Encoded], finetune: Finetune, window: int) -> Iterator[list[Encoded]]:
+def first_epoch_batches(rows: Sequence[Encoded], finetune: Finetune, window: int) -> Iterator[list[Encoded]]:
     """Give the rows of each batch of the first epoch."""
     lengths = [len(row.input_ids) for row in rows]
     order = list(WindowedSampler(lengths, batch_size=finetune.batch_size, window=window, seed=finetune.seed))
@@ -64,26 +64,28 @@ def batches_of(rows: Sequence[Encoded], finetune: Finetune, window: int) -> Iter
         yield [rows[place] for place in order[start : start + finetune.batch_size]]
 
 
-def count(rows: Sequence[Encoded], loss: PairLoss, finetune: Finetune) -> Counts:
+def count_tokens(rows: Sequence[Encoded], loss: PairLoss, finetune: Finetune) -> EpochTokens:
     """Count the tokens of an epoch as its training lays them out."""
     prefix = int(loss.prefix.shape[1])
-    batches = list(batches_of(rows, finetune, finetune.length_window))
-    return Counts(
+    batches = list(first_epoch_batches(rows, finetune, finetune.length_window))
+    return EpochTokens(
         tokens=sum(len(row.input_ids) for row in rows),
         supervised=sum(len(row.supervised_ids) for row in rows),
         prefix=prefix,
-        plain=sum(len(batch) * max(len(row.input_ids) for row in batch) for batch in batches_of(rows, finetune, 1)),
+        plain=sum(
+            len(batch) * max(len(row.input_ids) for row in batch) for batch in first_epoch_batches(rows, finetune, 1)
+        ),
         steps=[
-            step_of(batches[start : start + finetune.gradient_accumulation_steps], loss, finetune)
+            step_tokens(batches[start : start + finetune.gradient_accumulation_steps], loss, finetune)
             for start in range(0, len(batches), finetune.gradient_accumulation_steps)
         ],
     )
 
 
-def step_of(batches: Sequence[Sequence[Encoded]], loss: PairLoss, finetune: Finetune) -> Step:
+def step_tokens(batches: Sequence[Sequence[Encoded]], loss: PairLoss, finetune: Finetune) -> StepTokens:
     """Count the token places of one optimizer step."""
-    cut = passes(loss, finetune.micro_batch_tokens, Share(0, finetune.processes))
+    cut = micro_batches(loss, finetune.micro_batch_tokens, RankSlice(0, finetune.processes))
     laid_out = [one for batch in batches for one in cut(batch)["passes"]]
     beside = 0 if finetune.packing else int(loss.prefix.shape[1])  # in a packed pass the prefix is among its tokens
     padded = 0 if finetune.packing else sum(int((one["attention_mask"] == 0).sum()) for one in laid_out)
-    return Step(batches, [int(one["input_ids"].numel()) + beside for one in laid_out], padded)
+    return StepTokens(batches, [int(one["input_ids"].numel()) + beside for one in laid_out], padded)

@@ -7,17 +7,22 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
-from pipeline.evaluate.general_knowledge import General, Known, known
-from pipeline.metrics.metric import share
-from pipeline.stats.bootstrap import CONFIDENCE, Scores, interval, resampled
-from pipeline.stats.paired_comparison import Terms, compare
+from pipeline.arrays import Floats
+from pipeline.evaluate.general_knowledge import ForgettingProbe, ProbeResult, run_probe
+from pipeline.metrics.metric import proportion
+from pipeline.stats.bootstrap import SHOWN_CONFIDENCE, bootstrap_draws, percentile_interval
+from pipeline.stats.paired_comparison import ComparisonSettings, compare_scores
 
-FEW = 20
+FEW_TEXTS = 20
 """Texts below which the bootstrap alone has too short an interval."""
 
 
-def forgetting(
-    general: General, before: Callable[[], Any], after: Callable[[], Any], tokenizer: Any, terms: Terms
+def measure_forgetting(
+    general: ForgettingProbe,
+    before: Callable[[], Any],
+    after: Callable[[], Any],
+    tokenizer: Any,
+    terms: ComparisonSettings,
 ) -> dict[str, Any]:
     """Measure what was forgotten.
 
@@ -35,30 +40,30 @@ def forgetting(
     told: dict[str, Any] = {"texts": None, "questions": None}
     texts, questions = general.texts, general.questions
     if texts or questions:
-        first, second = (known(model(), tokenizer, texts, questions) for model in (before, after))
-        told["texts"] = rise(first, second, terms) if texts else None
-        told["questions"] = change(first, second, terms) if questions else None
+        first, second = (run_probe(model(), tokenizer, texts, questions) for model in (before, after))
+        told["texts"] = loss_increase(first, second, terms) if texts else None
+        told["questions"] = accuracy_change(first, second, terms) if questions else None
     return told | {"digests": dict(general.digests)}
 
 
-def rise(before: Known, after: Known, terms: Terms) -> dict[str, Any]:
+def loss_increase(before: ProbeResult, after: ProbeResult, terms: ComparisonSettings) -> dict[str, Any]:
     """Compare the loss of the same texts, in nats a token; the same texts are drawn for both (paired bootstrap)."""
     tokens = before.tokens
 
-    def mean(losses: Scores) -> dict[str, Any]:
-        draws = resampled(
+    def mean(losses: Floats) -> dict[str, Any]:
+        draws = bootstrap_draws(
             lambda rows: losses[rows].sum(1) / tokens[rows].sum(1), len(tokens), terms.resamples, terms.seed
         )
-        low, high = interval(draws, CONFIDENCE)
+        low, high = percentile_interval(draws, SHOWN_CONFIDENCE)
         value = float(losses.sum() / tokens.sum())
-        reach = around(losses, tokens) if len(tokens) < FEW else 0.0
+        reach = student_margin(losses, tokens) if len(tokens) < FEW_TEXTS else 0.0
         return {"value": value, "n": len(tokens), "low": min(low, value - reach), "high": max(high, value + reach)}
 
     losses = {"before": before.losses, "after": after.losses, "rise": after.losses - before.losses}
     return {"n": len(tokens), "tokens": int(tokens.sum()), **{name: mean(values) for name, values in losses.items()}}
 
 
-def around(losses: Scores, tokens: Scores) -> float:
+def student_margin(losses: Floats, tokens: Floats) -> float:
     """Give how far the interval of a ratio reaches to either side by Student's t; so few draws alone reach too short.
 
     Args:
@@ -67,14 +72,14 @@ def around(losses: Scores, tokens: Scores) -> float:
     """
     n, ratio = len(tokens), losses.sum() / tokens.sum()
     error = np.sqrt(n / (n - 1) * ((losses - ratio * tokens) ** 2).sum()) / tokens.sum()
-    return float(t.ppf((1 + CONFIDENCE) / 2, n - 1) * error)
+    return float(t.ppf((1 + SHOWN_CONFIDENCE) / 2, n - 1) * error)
 
 
-def change(before: Known, after: Known, terms: Terms) -> dict[str, Any]:
+def accuracy_change(before: ProbeResult, after: ProbeResult, terms: ComparisonSettings) -> dict[str, Any]:
     """Compare the right answers to the same questions; the change is that of the fine-tuned model against its base."""
     return {
         "n": len(before.right),
-        "before": asdict(share(before.right)),
-        "after": asdict(share(after.right)),
-        "change": asdict(compare("questions", after.right, before.right, terms)),
+        "before": asdict(proportion(before.right)),
+        "after": asdict(proportion(after.right)),
+        "change": asdict(compare_scores("questions", after.right, before.right, terms)),
     }

@@ -9,52 +9,52 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.errors import Problem
+from pipeline.arrays import Floats
+from pipeline.errors import UserError
 from pipeline.hashing import file_sha256
-from pipeline.stats.bootstrap import Scores
 
-TEXTS, QUESTIONS = "texts.jsonl", "questions.jsonl"
-PASS_TOKENS = 1024
+TEXTS_FILE, QUESTIONS_FILE = "texts.jsonl", "questions.jsonl"
+PROBE_BATCH_TOKENS = 1024
 """Token places that go through the model at once; each has the likelihood of every word of the vocabulary."""
 
-Words = Annotated[str, Field(min_length=1)]
+NonEmptyText = Annotated[str, Field(min_length=1)]
 
 
-class Line(BaseModel):
+class ProbeLine(BaseModel):
     """A line of a file: no unknown fields, no conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Text(Line):
+class ProbeText(ProbeLine):
     """Some sentences."""
 
-    text: Words
+    text: NonEmptyText
 
 
-class Question(Line):
+class ProbeQuestion(ProbeLine):
     """The beginning of a sentence, ways to go on, and the place of the right one."""
 
-    question: Words
-    options: Annotated[tuple[Words, ...], Field(min_length=2)]
+    question: NonEmptyText
+    options: Annotated[tuple[NonEmptyText, ...], Field(min_length=2)]
     answer: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
-    def has_its_answer(self) -> "Question":
+    def has_its_answer(self) -> "ProbeQuestion":
         """The right option is one of them."""
         if self.answer >= len(self.options):
             raise ValueError(f"answer is {self.answer}, and there are {len(self.options)} options, counted from 0")
         return self
 
 
-Kind = TypeVar("Kind", bound=Line)
+ProbeType = TypeVar("ProbeType", bound=ProbeLine)
 
 
-def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
+def read_probe_lines(path: Path, kind: type[ProbeType]) -> list[ProbeType]:
     """Read a file; one that is not there, or has nothing in it, has no lines.
 
     Raises:
-        Problem: With the line that is not as it should be.
+        UserError: With the line that is not as it should be.
     """
     if not path.exists():
         return []
@@ -62,7 +62,7 @@ def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
     try:
         text = path.read_text(encoding="utf-8").rstrip()
     except UnicodeDecodeError as error:
-        raise Problem(str(path), "is not UTF-8", got=f"byte {error.start}", do="save it as UTF-8") from error
+        raise UserError(str(path), "is not UTF-8", got=f"byte {error.start}", do="save it as UTF-8") from error
     lines = text.split("\n")  # not at the breaks that JSON has within texts
     for number, line in enumerate(lines if text else (), 1):
         try:
@@ -71,34 +71,39 @@ def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
             fault = error.errors()[0]
             where = ".".join(map(str, fault["loc"]))
             what = f"{where}: {fault['msg']}" if where else fault["msg"]
-            raise Problem(f"{path}, line {number}", what, expected=f"fields {', '.join(kind.model_fields)}") from error
+            raise UserError(
+                f"{path}, line {number}", what, expected=f"fields {', '.join(kind.model_fields)}"
+            ) from error
     return found
 
 
 @dataclass(frozen=True)
-class General:
+class ForgettingProbe:
     """What a model should know whatever it is fine-tuned for, and the SHA-256 of each file that there is."""
 
-    texts: Sequence[Text]
-    questions: Sequence[Question]
+    texts: Sequence[ProbeText]
+    questions: Sequence[ProbeQuestion]
     digests: Mapping[str, str]
 
 
-def read_general(folder: Path) -> General:
+def read_probe(folder: Path) -> ForgettingProbe:
     """Read a folder; what is not there is not measured.
 
     Raises:
-        Problem: If a file is not as it should be.
+        UserError: If a file is not as it should be.
     """
-    texts, questions = read_lines(folder / TEXTS, Text), read_lines(folder / QUESTIONS, Question)
+    texts, questions = (
+        read_probe_lines(folder / TEXTS_FILE, ProbeText),
+        read_probe_lines(folder / QUESTIONS_FILE, ProbeQuestion),
+    )
     if len(texts) == 1:
-        raise Problem(str(folder / TEXTS), "one text alone tells nothing surely", expected="dozens, or none")
-    there = [name for name in (TEXTS, QUESTIONS) if (folder / name).exists()]
-    return General(texts, questions, {name: file_sha256(folder / name) for name in there})
+        raise UserError(str(folder / TEXTS_FILE), "one text alone tells nothing surely", expected="dozens, or none")
+    there = [name for name in (TEXTS_FILE, QUESTIONS_FILE) if (folder / name).exists()]
+    return ForgettingProbe(texts, questions, {name: file_sha256(folder / name) for name in there})
 
 
 @dataclass(frozen=True)
-class Known:
+class ProbeResult:
     """What a model makes of texts and questions.
 
     Args:
@@ -107,41 +112,43 @@ class Known:
         right: Whether each question was answered rightly, 1 or 0; shape (questions,).
     """
 
-    losses: Scores
-    tokens: Scores
-    right: Scores
+    losses: Floats
+    tokens: Floats
+    right: Floats
 
 
-def known(model: Any, tokenizer: Any, texts: Sequence[Text], questions: Sequence[Question]) -> Known:
+def run_probe(
+    model: Any, tokenizer: Any, texts: Sequence[ProbeText], questions: Sequence[ProbeQuestion]
+) -> ProbeResult:
     """Ask a model.
 
     A question is answered with the option that is likeliest for its length: the log-likelihood of its tokens by its
     length in bytes, much as `acc_norm` of the Language Model Evaluation Harness has it (Gao et al. 2021).
     """
-    ids = [encoded(tokenizer, text.text) for text in texts]
+    ids = [encode_plain(tokenizer, text.text) for text in texts]
     for text, row in zip(texts, ids, strict=True):
         if len(row) < 2:
-            raise Problem(TEXTS, "a single token, which nothing foretells", got=repr(text.text), do="write more")
-    found = likelihoods(model, [(row[:1], row[1:]) for row in ids])
+            raise UserError(TEXTS_FILE, "a single token, which nothing foretells", got=repr(text.text), do="write more")
+    found = continuation_log_likelihoods(model, [(row[:1], row[1:]) for row in ids])
     asked = [
-        (encoded(tokenizer, one.question), encoded(tokenizer, f" {option}"))
+        (encode_plain(tokenizer, one.question), encode_plain(tokenizer, f" {option}"))
         for one in questions
         for option in one.options
     ]
-    options, right = iter(likelihoods(model, asked)), []
+    options, right = iter(continuation_log_likelihoods(model, asked)), []
     for one in questions:
         likely = [next(options) / len(option.encode()) for option in one.options]
         right.append(float(int(np.argmax(likely)) == one.answer))
-    return Known(-np.array(found), np.array([len(row) - 1 for row in ids], float), np.array(right))
+    return ProbeResult(-np.array(found), np.array([len(row) - 1 for row in ids], float), np.array(right))
 
 
-def encoded(tokenizer: Any, text: str) -> list[int]:
+def encode_plain(tokenizer: Any, text: str) -> list[int]:
     """Give the tokens of a text, without any that begin or end one."""
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 
 
-def likelihoods(model: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
+def continuation_log_likelihoods(model: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
     """Give the log-likelihood, in nats, of what follows a beginning; rows of like length go through together.
 
     Args:
@@ -152,13 +159,15 @@ def likelihoods(model: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]])
     order = sorted(range(len(rows)), key=lambda place: sum(map(len, rows[place])))
     while order:
         width = sum(map(len, rows[order[-1]]))
-        batch = [order.pop() for _ in range(min(len(order), max(1, PASS_TOKENS // width)))]
-        for place, likelihood in zip(batch, together(model, [rows[place] for place in batch]), strict=True):
+        batch = [order.pop() for _ in range(min(len(order), max(1, PROBE_BATCH_TOKENS // width)))]
+        for place, likelihood in zip(
+            batch, batch_log_likelihoods(model, [rows[place] for place in batch]), strict=True
+        ):
             found[place] = likelihood
     return found
 
 
-def together(model: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
+def batch_log_likelihoods(model: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
     """Give the log-likelihoods of a batch, padded behind: no token sees what comes after it."""
     whole = [[*before, *after] for before, after in rows]
     width = max(map(len, whole))

@@ -17,64 +17,79 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import runner
-from pipeline.errors import Problem
-from pipeline.evaluate.general_knowledge import read_general
-from pipeline.evaluate.models import TUNED, answers_of, arms_of, forgotten
-from pipeline.evaluate.plots import draw_arms, draw_confusion, draw_reliability
+from pipeline.arms import FINETUNED
+from pipeline.arrays import Bools
+from pipeline.errors import UserError
+from pipeline.evaluate.general_knowledge import read_probe
+from pipeline.evaluate.models import answer_with, forgetting_of, trained_models
+from pipeline.evaluate.plots import plot_arms, plot_confusion, plot_reliability
 from pipeline.files import read_json, write_json
-from pipeline.generation.generate import Answer
-from pipeline.generation.predictions import ANSWERS, read_answers
-from pipeline.metrics.classification import macro_f1_of
-from pipeline.metrics.rules import FOLDER, load_rules
-from pipeline.metrics.scoring import Flags, Marked, clean_metrics, details_of, marked, metrics_of
+from pipeline.generation.generate import Prediction
+from pipeline.generation.predictions import BASELINE_PREDICTIONS, read_baseline_predictions
+from pipeline.metrics.classification import macro_f1_statistic
+from pipeline.metrics.rules import RULES_FOLDER, load_rules
+from pipeline.metrics.scoring import (
+    ScoredPredictions,
+    decontaminated_metrics,
+    score_details,
+    score_predictions,
+    summarize_scores,
+)
 from pipeline.model.tokenized import read_tokens
 from pipeline.pairs import Pair, read_pairs
 from pipeline.params import Evaluate, Model, Prompt, Register
-from pipeline.stats.label_counts import counts
-from pipeline.stats.paired_comparison import Terms, compare, compare_sets
+from pipeline.stats.label_counts import count_labels
+from pipeline.stats.paired_comparison import ComparisonSettings, compare_scores, compare_statistics
 
 log = logging.getLogger(__name__)
 
 
-def baseline_answers(data: Path, test: Sequence[Pair]) -> dict[str, list[Answer]]:
+def baseline_answers(data: Path, test: Sequence[Pair]) -> dict[str, list[Prediction]]:
     """Read the answers of the baselines; what has no other answers than labels says them by itself.
 
     Raises:
-        Problem: If they answered other rows.
+        UserError: If they answered other rows.
     """
-    found = read_answers(data / "baselines" / ANSWERS, [pair.id for pair in test])
+    found = read_baseline_predictions(data / "baselines" / BASELINE_PREDICTIONS, [pair.id for pair in test])
     return {
         name: [
-            Answer(given.text, given.free is not False, given.held is not False, given.probability)
+            Prediction(given.text, given.free is not False, given.held is not False, given.probability)
             for given in of_baseline
         ]
         for name, of_baseline in found.items()
     }
 
 
-def terms_of(evaluate: Evaluate, register: Register) -> Terms:
+def comparison_settings(evaluate: Evaluate, register: Register) -> ComparisonSettings:
     """On which terms params want arms compared."""
-    return Terms(evaluate.bootstrap_resamples, evaluate.seed, register.confidence, register.non_inferiority_margin)
+    return ComparisonSettings(
+        evaluate.bootstrap_resamples, evaluate.seed, register.confidence, register.non_inferiority_margin
+    )
 
 
-def compared(arms: Mapping[str, Marked], terms: Terms, measure: str) -> dict[str, dict[str, Any]]:
+def compare_arms(
+    arms: Mapping[str, ScoredPredictions], terms: ComparisonSettings, measure: str
+) -> dict[str, dict[str, Any]]:
     """Compare the fine-tuned arm with each other one, on the measure that the gate goes by; labels one by one too."""
-    tuned, found = arms[TUNED], {}
+    tuned, found = arms[FINETUNED], {}
     for name, other in arms.items():
-        if name == TUNED:
+        if name == FINETUNED:
             continue
-        found[name] = {**asdict(compare(measure, tuned.scores[measure], other.scores[measure], terms)), "classes": {}}
+        found[name] = {
+            **asdict(compare_scores(measure, tuned.scores[measure], other.scores[measure], terms)),
+            "classes": {},
+        }
         if tuned.task == "labels":
-            of_labels = counts(tuned.expected, tuned.got, other.got)
-            of_tuned, of_other = (macro_f1_of(tuned.expected, arm.got) for arm in (tuned, other))
+            of_labels = count_labels(tuned.expected, tuned.got, other.got)
+            of_tuned, of_other = (macro_f1_statistic(tuned.expected, arm.got) for arm in (tuned, other))
             found[name] |= {
                 "classes": {label: asdict(one) for label, one in of_labels.items()},
-                "macro_f1": asdict(compare_sets("macro_f1", of_tuned, of_other, len(tuned.test), terms)),
+                "macro_f1": asdict(compare_statistics("macro_f1", of_tuned, of_other, len(tuned.test), terms)),
             }
     return found
 
 
-def write_predictions(path: Path, test: Sequence[Pair], arms: Mapping[str, Marked]) -> None:
+def write_predictions(path: Path, test: Sequence[Pair], arms: Mapping[str, ScoredPredictions]) -> None:
     """Write, row by row, what was asked, what was wanted, and what each arm said and scored.
 
     Labels have the probability that the arm gave to what it said; null where an arm has none.
@@ -93,7 +108,7 @@ def write_predictions(path: Path, test: Sequence[Pair], arms: Mapping[str, Marke
     pq.write_table(pa.table(arrays), path, compression="zstd")
 
 
-def clean_rows(data: Path, test: Sequence[Pair]) -> Flags:
+def decontaminated_rows(data: Path, test: Sequence[Pair]) -> Bools:
     """Say which test rows have no near-duplicate that was trained on."""
     found = pq.read_table(data / "validate" / "overlaps.parquet", columns=["test_id", "trained"]).to_pylist()
     known = {row["test_id"] for row in found if row["trained"]}
@@ -107,68 +122,78 @@ def test_rows(data: Path) -> tuple[list[Pair], list[list[int]]]:
     return [by_id[pair_id] for pair_id, _ in tokens], [encoded.prompt_ids for _, encoded in tokens]
 
 
-def measured(arms: Mapping[str, Marked], clean: Flags, evaluate: Evaluate, register: Register) -> dict[str, Any]:
+def measure_arms(
+    arms: Mapping[str, ScoredPredictions], clean: Bools, evaluate: Evaluate, register: Register
+) -> dict[str, Any]:
     """Measure every arm, over all test rows and over the clean ones, and compare them."""
     return {
         "arms": {
             name: {
                 measure: asdict(metric)
-                for measure, metric in (metrics_of(arm, evaluate) | clean_metrics(arm, clean, evaluate)).items()
+                for measure, metric in (
+                    summarize_scores(arm, evaluate) | decontaminated_metrics(arm, clean, evaluate)
+                ).items()
             }
             for name, arm in arms.items()
         },
         "metric": register.metric,
-        "comparisons": compared(arms, terms_of(evaluate, register), register.metric),
+        "comparisons": compare_arms(arms, comparison_settings(evaluate, register), register.metric),
         "confidence": register.confidence,
     }
 
 
-def draw(tuned: Marked, metrics: dict[str, Any], details: dict[str, Any], labels: Sequence[str], folder: Path) -> None:
+def write_plots(
+    tuned: ScoredPredictions, metrics: dict[str, Any], details: dict[str, Any], labels: Sequence[str], folder: Path
+) -> None:
     """Draw the pictures of an evaluation: all arms, and for labels what the fine-tuned one takes for what."""
     folder.mkdir()
-    draw_arms(metrics, folder / "arms.png")
+    plot_arms(metrics, folder / "arms.png")
     if labels:
-        draw_confusion(tuned.expected, tuned.got, labels, folder / "confusion.png")
+        plot_confusion(tuned.expected, tuned.got, labels, folder / "confusion.png")
     if details.get("reliability"):
-        draw_reliability(details["reliability"], folder / "reliability.png")
+        plot_reliability(details["reliability"], folder / "reliability.png")
 
 
 def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, data: Path, *, timed: int) -> None:
     """Answer the held-out rows with every arm, score them, and write all of it.
 
     Raises:
-        Problem: Before anything is answered, if a house rule or a general text cannot be read, or no label is that for
+        UserError: Before anything is answered, if a house rule or a general text cannot be read, or no label is for
             out of scope.
     """
     test, prompts = test_rows(data)
-    labels, rules = read_json(data / "validate" / "labels.json"), load_rules(evaluate.rules, data.parent / FOLDER)
-    need_label(evaluate.out_of_scope_label, labels)
-    general = read_general(data.parent / evaluate.forgetting_probe)
+    labels, rules = read_json(data / "validate" / "labels.json"), load_rules(evaluate.rules, data.parent / RULES_FOLDER)
+    require_label(evaluate.out_of_scope_label, labels)
+    general = read_probe(data.parent / evaluate.forgetting_probe)
     found = baseline_answers(data, test)
-    trained = arms_of(model, prompt, labels, test, prompts, data)
-    done = {arm.name: answers_of(arm, evaluate, timed) for arm in trained}
+    trained = trained_models(model, prompt, labels, test, prompts, data)
+    done = {arm.name: answer_with(arm, evaluate, timed) for arm in trained}
     found |= {name: of_arm.answers for name, of_arm in done.items()}
-    arms = {name: marked(prompt.task, test, answers, rules) for name, answers in found.items()}
-    metrics = {"task": prompt.task, "n": len(test), **measured(arms, clean_rows(data, test), evaluate, register)}
+    arms = {name: score_predictions(prompt.task, test, answers, rules) for name, answers in found.items()}
+    metrics = {
+        "task": prompt.task,
+        "n": len(test),
+        **measure_arms(arms, decontaminated_rows(data, test), evaluate, register),
+    }
     for name, of_arm in metrics["arms"].items():
         metric = of_arm[register.metric]
         told = f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f}), n={metric['n']}"
         log.info("evaluate: %s: %s %s", name, register.metric, told)
-    lost = forgotten(trained[0], evaluate, terms_of(evaluate, register), general)
-    details = {name: details_of(arm, evaluate) for name, arm in arms.items()}
-    with runner.whole(data / "evaluate") as folder:
+    lost = forgetting_of(trained[0], evaluate, comparison_settings(evaluate, register), general)
+    details = {name: score_details(arm, evaluate) for name, arm in arms.items()}
+    with runner.atomic_folder(data / "evaluate") as folder:
         write_json(folder / "metrics.json", metrics)
         write_json(folder / "details.json", details)
         write_json(folder / "forgetting.json", lost)
         write_json(folder / "cost.json", {name: of_arm.cost for name, of_arm in done.items()})
         write_predictions(folder / "predictions.parquet", test, arms)
-        draw(arms[TUNED], metrics, details[TUNED], labels, folder / "pictures")
+        write_plots(arms[FINETUNED], metrics, details[FINETUNED], labels, folder / "pictures")
 
 
-def need_label(out_of_scope: str | None, labels: Sequence[str]) -> None:
+def require_label(out_of_scope: str | None, labels: Sequence[str]) -> None:
     """Refuse a label for what is out of scope that no pair has."""
     if out_of_scope is not None and out_of_scope not in labels:
-        raise Problem(
+        raise UserError(
             "evaluate.out_of_scope_label",
             "no pair has this label",
             expected=f"null, or one of {', '.join(labels)}",

@@ -10,18 +10,18 @@ from tqdm import tqdm
 from transformers import TrainerCallback
 
 from pipeline.finetune.loss import PairLoss
-from pipeline.finetune.trainer import WHOLE, PairTrainer, Point, Share, passes
-from pipeline.model.adapters import device
+from pipeline.finetune.trainer import SINGLE_PROCESS, HistoryPoint, PairTrainer, RankSlice, micro_batches
+from pipeline.model.adapters import training_device
 from pipeline.model.chat_template import Encoded
 
-Emit = Callable[[Point], None]
+PointSink = Callable[[HistoryPoint], None]
 
 
-class Curves(TrainerCallback):
+class TrainingCallback(TrainerCallback):
     """Collects the points of the curves, shows the progress, keeps the best weights, and says when to save or stop."""
 
     def __init__(
-        self, trainer: PairTrainer, validation: Callable[[], float] | None, emit: Emit, patience: int | None
+        self, trainer: PairTrainer, validation: Callable[[], float] | None, emit: PointSink, patience: int | None
     ) -> None:
         self.trainer = trainer
         self.validation = validation
@@ -29,7 +29,7 @@ class Curves(TrainerCallback):
         self.patience = patience
         self.bar: tqdm[Any] | None = None
 
-    def point(self, point: Point) -> None:
+    def point(self, point: HistoryPoint) -> None:
         """Add a point to the curves."""
         self.trainer.progress.points.append(point)
         self.emit(point)
@@ -82,7 +82,7 @@ class Curves(TrainerCallback):
             self.bar.close()
 
 
-def mean_loss(loss: PairLoss, rows: Sequence[Encoded], tokens: int, mine: Share = WHOLE) -> float:
+def validation_loss(loss: PairLoss, rows: Sequence[Encoded], tokens: int, mine: RankSlice = SINGLE_PROCESS) -> float:
     """Mean loss over every supervised token of some rows, in evaluation mode, in passes of so many tokens.
 
     Several processes compute a share of the rows each, and all return the mean of all rows.
@@ -92,6 +92,6 @@ def mean_loss(loss: PairLoss, rows: Sequence[Encoded], tokens: int, mine: Share 
     loss.eval()
     # Compiled layers would be compiled once more for it, which takes longer than they save.
     with torch.compiler.set_stance("force_eager"):
-        total = sum(loss.value(one, 1) for one in passes(loss, tokens, mine)(rows)["passes"])
+        total = sum(loss.value(one, 1) for one in micro_batches(loss, tokens, mine)(rows)["passes"])
     loss.train(was_training)
-    return float(reduce(torch.tensor(total, dtype=torch.float64, device=device()), "sum")) / items
+    return float(reduce(torch.tensor(total, dtype=torch.float64, device=training_device()), "sum")) / items

@@ -15,11 +15,11 @@ import pipeline
 from pipeline.files import read_json, write_json
 from pipeline.hashing import MANIFEST, file_digests, file_sha256
 
-PLACE = "TUNESMITH_CHECKPOINTS"
+CHECKPOINTS_VARIABLE = "TUNESMITH_CHECKPOINTS"
 """Environment: folder of the checkpoints; without it none are written."""
-SECONDS = "TUNESMITH_CHECKPOINT_SECONDS"
+CHECKPOINT_SECONDS_VARIABLE = "TUNESMITH_CHECKPOINT_SECONDS"
 """Environment: seconds of training that a crash may cost at most; 60 if it is not set, 0 for each step."""
-CODE = Path(pipeline.__file__).parent
+PIPELINE_CODE = Path(pipeline.__file__).parent
 FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
 
@@ -57,7 +57,7 @@ class Checkpoints:
             fill(part)
             write_json(part / MANIFEST, file_digests(part))
             for path in [*part.iterdir(), part]:
-                flush(path)
+                fsync_path(path)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)  # on a full disk what was begun stands in the way of the next
             raise
@@ -65,7 +65,7 @@ class Checkpoints:
             self.tried = time.monotonic()
         before = self._all()
         part.rename(self.folder / str(step))
-        flush(self.folder)
+        fsync_path(self.folder)
         for old in before:
             shutil.rmtree(old)
 
@@ -73,7 +73,7 @@ class Checkpoints:
         """Find the newest checkpoint that is whole: every byte as its manifest says. Others are removed."""
         for folder in reversed(self._all()):
             manifest = folder / MANIFEST
-            if manifest.exists() and is_json(manifest) and read_json(manifest) == file_digests(folder):
+            if manifest.exists() and is_json_file(manifest) and read_json(manifest) == file_digests(folder):
                 return folder
             shutil.rmtree(folder)
         return None
@@ -93,22 +93,24 @@ class Checkpoints:
         )
 
 
-def checkpoints_of(recipe: Mapping[str, Any]) -> Checkpoints:
+def open_checkpoints(recipe: Mapping[str, Any]) -> Checkpoints:
     """Find the place of a training's checkpoints: that of its fingerprint, so that no other can take them for its own.
 
     Args:
         recipe: All that the bytes of the result depend on, but for our code, which is added here.
     """
-    place = os.environ.get(PLACE)
+    place = os.environ.get(CHECKPOINTS_VARIABLE)
     if not place:
         return Checkpoints(None)
-    code = {str(path.relative_to(CODE)): file_sha256(path) for path in sorted(CODE.rglob("*.py"))}
+    code = {str(path.relative_to(PIPELINE_CODE)): file_sha256(path) for path in sorted(PIPELINE_CODE.rglob("*.py"))}
     told = json.dumps([recipe, code], sort_keys=True)
     fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
-    return Checkpoints(Path(place) / fingerprint, float(os.environ.get(SECONDS, "60")), time.monotonic())
+    return Checkpoints(
+        Path(place) / fingerprint, float(os.environ.get(CHECKPOINT_SECONDS_VARIABLE, "60")), time.monotonic()
+    )
 
 
-def is_json(path: Path) -> bool:
+def is_json_file(path: Path) -> bool:
     """Say whether a file can be read as JSON."""
     try:
         read_json(path)
@@ -117,7 +119,7 @@ def is_json(path: Path) -> bool:
     return True
 
 
-def flush(path: Path) -> None:
+def fsync_path(path: Path) -> None:
     """Have the kernel put a file or folder on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

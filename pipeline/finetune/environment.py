@@ -16,31 +16,31 @@ import torch
 CPUINFO = Path("/proc/cpuinfo")
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """Describe the machine and the interpreter."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return {
         "device": gpu or "cpu",
         "cpu": {
             "machine": platform.machine(),
-            "vendor": vendor(CPUINFO.read_text(encoding="utf-8") if CPUINFO.exists() else ""),
+            "vendor": cpu_vendor(CPUINFO.read_text(encoding="utf-8") if CPUINFO.exists() else ""),
             "kernels": torch.backends.cpu.get_cpu_capability(),
         },
         "python": platform.python_version(),
     }
 
 
-def vendor(cpuinfo: str) -> str:
+def cpu_vendor(cpuinfo: str) -> str:
     """Find who made the CPU, since libraries choose their kernels by that too; empty where the kernel does not say."""
     found = re.search(r"^(?:vendor_id|CPU implementer)\s*:\s*(\S+)", cpuinfo, re.MULTILINE)
     return found[1] if found else ""
 
 
-def installed() -> dict[str, str]:
+def installed_packages() -> dict[str, str]:
     """List the version of every package there is, by its canonical name."""
     found = {str(each.metadata["Name"]): each.version for each in distributions()}
     return {re.sub(r"[-_.]+", "-", name).lower(): number for name, number in sorted(found.items())}
 
 
 if __name__ == "__main__":
-    json.dump({**machine(), "packages": installed()}, sys.stdout)
+    json.dump({**describe_machine(), "packages": installed_packages()}, sys.stdout)

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.model.chat_template import IGNORED, Encoded, labels_of
-from pipeline.model.prefix_cache import lend, read, shared_beginning
+from pipeline.model.chat_template import IGNORE_INDEX, Encoded, training_labels
+from pipeline.model.prefix_cache import common_prefix, compute_prefix, expand_prefix
 
 
 def shared_prefix(rows: Sequence[Encoded]) -> list[int]:
     """Find the tokens that all rows begin with, none of them supervised."""
-    return shared_beginning([row.unsupervised_ids for row in rows])
+    return common_prefix([row.unsupervised_ids for row in rows])
 
 
 def collate(rows: Sequence[Encoded], prefix: int, *, every_logit: bool = False) -> dict[str, Tensor]:
@@ -30,7 +30,7 @@ def collate(rows: Sequence[Encoded], prefix: int, *, every_logit: bool = False) 
     """
     suffixes = [row.input_ids[prefix:] for row in rows]
     width = max(map(len, suffixes))
-    ends = [labels_of(row, len(row.unsupervised_ids)) for row in rows]
+    ends = [training_labels(row, len(row.unsupervised_ids)) for row in rows]
     last = width if every_logit else max(map(len, ends)) + 1
     pad = [width - len(suffix) for suffix in suffixes]
     mask = torch.tensor([[0] * p + [1] * (width - p) for p in pad])
@@ -39,7 +39,7 @@ def collate(rows: Sequence[Encoded], prefix: int, *, every_logit: bool = False) 
         "input_ids": torch.tensor([[0] * p + suffix for p, suffix in zip(pad, suffixes, strict=True)]),
         "attention_mask": mask,
         "position_ids": (mask.cumsum(1) - 1).clamp(min=0) + prefix,
-        "labels": torch.tensor([[IGNORED] * (last - len(end)) + end for end in ends]),
+        "labels": torch.tensor([[IGNORE_INDEX] * (last - len(end)) + end for end in ends]),
     }
 
 
@@ -108,10 +108,10 @@ class PairLoss(nn.Module):
         """
         cache = None
         if self.prefix.shape[1]:
-            memory = read(self.model, self.prefix[0].tolist(), input_ids.device)
+            memory = compute_prefix(self.model, self.prefix[0].tolist(), input_ids.device)
             if memory is None:
                 raise ValueError("the model keeps more of a prefix than keys and values; give it none")
-            cache = lend(memory, len(input_ids))
+            cache = expand_prefix(memory, len(input_ids))
             attention_mask = torch.cat(
                 [attention_mask.new_ones(len(input_ids), self.prefix.shape[1]), attention_mask], 1
             )
@@ -138,6 +138,6 @@ def cross_entropy(logits: Tensor, targets: Tensor, items: Tensor | int | None, s
     """
     total = nn.functional.cross_entropy(
         logits.float().reshape(-1, logits.shape[-1]), targets.reshape(-1),
-        ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing,
+        ignore_index=IGNORE_INDEX, reduction="sum", label_smoothing=smoothing,
     )  # fmt: skip
-    return total / ((targets != IGNORED).sum() if items is None else items)
+    return total / ((targets != IGNORE_INDEX).sum() if items is None else items)

@@ -7,7 +7,15 @@ from torch import Tensor
 
 from pipeline.finetune.loss import PairLoss
 from pipeline.model.chat_template import Encoded
-from pipeline.model.packed_attention import CANNOT_PACK, DO_NOT_PACK, PACKING, lay_out, pack, refused, set_packed
+from pipeline.model.packed_attention import (
+    CANNOT_PACK,
+    DO_NOT_PACK,
+    PACKING,
+    cannot_pack_error,
+    make_layout,
+    pack_rows,
+    use_packed_attention,
+)
 
 
 class PackedLoss(PairLoss):
@@ -27,11 +35,11 @@ class PackedLoss(PairLoss):
 
     def __init__(self, model: Any, prefix: Sequence[int], **more: Any) -> None:
         super().__init__(model, prefix, **more)
-        set_packed(model)
+        use_packed_attention(model)
 
     def batch(self, rows: Sequence[Encoded]) -> dict[str, Tensor]:
         """Make a batch of rows, as `forward` takes it."""
-        return pack(rows, self.prefix[0].tolist(), every_logit=self.every_logit)
+        return pack_rows(rows, self.prefix[0].tolist(), every_logit=self.every_logit)
 
     def forward(  # type: ignore[override]
         self,
@@ -45,9 +53,9 @@ class PackedLoss(PairLoss):
         """Compute the cross-entropy of the supervised tokens, as `PairLoss` does, of what `pack` returns.
 
         Raises:
-            Problem: If tokens of the model saw each other past its attention.
+            UserError: If tokens of the model saw each other past its attention.
         """
-        layout = lay_out(lengths, self.prefix.shape[1], self.model.dtype)
+        layout = make_layout(lengths, self.prefix.shape[1], self.model.dtype)
         output = self.model(
             input_ids=input_ids,
             position_ids=position_ids,
@@ -58,5 +66,5 @@ class PackedLoss(PairLoss):
         )
         layers = self.config.get_text_config().num_hidden_layers
         if layout.calls != layers:
-            raise refused(f"{layout.calls} of its {layers} layers use transformers' attention interface")
+            raise cannot_pack_error(f"{layout.calls} of its {layers} layers use transformers' attention interface")
         return {"loss": self.cross_entropy(output.logits[0], labels[1:], num_items_in_batch)}

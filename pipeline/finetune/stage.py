@@ -22,50 +22,52 @@ from typing import Any
 import torch
 
 from pipeline import runner
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import write_json
-from pipeline.finetune.callbacks import Emit
-from pipeline.finetune.checkpoints import checkpoints_of
-from pipeline.finetune.compile import compiler
-from pipeline.finetune.environment import machine
-from pipeline.finetune.trainer import Point
-from pipeline.finetune.training import loss_of, need, train
-from pipeline.hashing import file_sha256, weights_of
-from pipeline.model.adapters import save_adapter, settle, to_train, trainable
-from pipeline.model.base_model import fetch
+from pipeline.finetune.callbacks import PointSink
+from pipeline.finetune.checkpoints import open_checkpoints
+from pipeline.finetune.compile import compiler_version
+from pipeline.finetune.environment import describe_machine
+from pipeline.finetune.trainer import HistoryPoint
+from pipeline.finetune.training import make_loss, require_hardware, train
+from pipeline.hashing import file_sha256, weights_file
+from pipeline.model.adapters import count_parameters, load_trainable, save_adapter, seed_everything
+from pipeline.model.base_model import fetch_base_model
 from pipeline.model.tokenized import read_tokens
 from pipeline.params import Finetune, Model
 from pipeline.process import die_with_parent
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "validation")
-RANK = "RANK"
+TRAINING_SPLITS = ("train", "validation")
+RANK_VARIABLE = "RANK"
 """Environment: which of several processes this is; torch's launcher sets it."""
-LIVE = "TUNESMITH_LIVE"
+LIVE_HISTORY_VARIABLE = "TUNESMITH_LIVE"
 """Environment: a file that gets each point of the curves as it is known."""
-FOUR_BITS = {True: ("bitsandbytes",), False: ()}
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers", "numpy")
+QUANTIZATION_PACKAGES = {True: ("bitsandbytes",), False: ()}
+TRAINING_PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers", "numpy")
 
 
-def environment(model: Model, finetune: Finetune) -> dict[str, Any]:
+def training_environment(model: Model, finetune: Finetune) -> dict[str, Any]:
     """Record what the bytes of the adapter depend on besides code, data and params."""
-    found = machine()
+    found = describe_machine()
     return {
         **found,
         "cpu": {**found["cpu"], "threads": model.threads},
-        "compiler": compiler() if finetune.compile else None,
-        "packages": {name: version(name) for name in (*PACKAGES, *FOUR_BITS[finetune.adapter == "qlora"])},
+        "compiler": compiler_version() if finetune.compile else None,
+        "packages": {
+            name: version(name) for name in (*TRAINING_PACKAGES, *QUANTIZATION_PACKAGES[finetune.adapter == "qlora"])
+        },
     }
 
 
-def emitter(history: Path) -> Emit:
+def history_writer(history: Path) -> PointSink:
     """Give a function that appends a point to the history, and to the live file if the environment names one."""
     history.touch()  # a training too short for a point has a curve without one
-    live = os.environ.get(LIVE) if first() else None
+    live = os.environ.get(LIVE_HISTORY_VARIABLE) if is_main_process() else None
     places = [history, *(Path(place) for place in [live] if place)]
 
-    def emit(point: Point) -> None:
+    def emit(point: HistoryPoint) -> None:
         line = json.dumps(point, sort_keys=True) + "\n"
         for place in places:
             with place.open("a", encoding="utf-8") as out:
@@ -76,37 +78,37 @@ def emitter(history: Path) -> Emit:
 
 def run(model: Model, finetune: Finetune, data: Path) -> None:
     """Train the adapter and write it, in as many processes as params ask for."""
-    if finetune.processes > 1 and RANK not in os.environ:
-        start_all(finetune.processes)
+    if finetune.processes > 1 and RANK_VARIABLE not in os.environ:
+        launch_processes(finetune.processes)
     else:
         train_and_write(model, finetune, data)
 
 
-def start_all(processes: int) -> None:
+def launch_processes(processes: int) -> None:
     """Run this stage in several processes at once; the first of them writes.
 
     Raises:
-        Problem: If there are GPUs, but fewer than processes.
+        UserError: If there are GPUs, but fewer than processes.
     """
     gpus = torch.cuda.device_count()
     if 0 < gpus < processes:
         why = "each has a GPU of its own"
-        raise Problem("params.yaml: finetune.processes", why, expected=f"at most {gpus}", got=str(processes))
+        raise UserError("params.yaml: finetune.processes", why, expected=f"at most {gpus}", got=str(processes))
     command = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "pipeline.finetune"]
     if subprocess.run([sys.executable, "-m", *command], check=False, preexec_fn=die_with_parent).returncode:
         sys.exit(1)  # the process that failed has said why
 
 
-def first() -> bool:
+def is_main_process() -> bool:
     """Say whether this process is the only one, or the first of several."""
-    return os.environ.get(RANK, "0") == "0"
+    return os.environ.get(RANK_VARIABLE, "0") == "0"
 
 
 @contextmanager
-def output(data: Path) -> Iterator[Path]:
+def output_folder(data: Path) -> Iterator[Path]:
     """Give the folder to write into: of several processes only the first has the real one."""
-    if first():
-        with runner.whole(data / "finetune") as folder:
+    if is_main_process():
+        with runner.atomic_folder(data / "finetune") as folder:
             yield folder
     else:
         with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
@@ -117,23 +119,25 @@ def train_and_write(model: Model, finetune: Finetune, data: Path) -> None:
     """Train what is to be trained and write it.
 
     Raises:
-        Problem: If something that params ask for cannot be had or done.
+        UserError: If something that params ask for cannot be had or done.
     """
-    need(finetune)
-    base = fetch(model)
-    rows, held_out = ([encoded for _, encoded in read_tokens(data / "tokenize" / f"{split}.arrow")] for split in SPLITS)
-    checkpoints = checkpoints_of(recipe_of(model, finetune, base.digest, data / "tokenize"))
-    settle(model, finetune.seed)
-    adapted = to_train(base.folder, model, finetune)
-    trains, everything = trainable(adapted)
+    require_hardware(finetune)
+    base = fetch_base_model(model)
+    rows, held_out = (
+        [encoded for _, encoded in read_tokens(data / "tokenize" / f"{split}.arrow")] for split in TRAINING_SPLITS
+    )
+    checkpoints = open_checkpoints(training_recipe(model, finetune, base.digest, data / "tokenize"))
+    seed_everything(model, finetune.seed)
+    adapted = load_trainable(base.folder, model, finetune)
+    trains, everything = count_parameters(adapted)
     log.info(
         "finetune: %s rows, %d epochs, %s of %s parameters train",
         f"{len(rows):,}", finetune.epochs, f"{trains:,}", f"{everything:,}",
     )  # fmt: skip
-    with output(data) as folder:
-        initial = save(adapted, folder, base.digest)
-        loss = loss_of(adapted, [*rows, *held_out], finetune)
-        done = train(loss, rows, held_out, finetune, emitter(folder / "history.jsonl"), checkpoints)
+    with output_folder(data) as folder:
+        initial = save_trained(adapted, folder, base.digest)
+        loss = make_loss(adapted, [*rows, *held_out], finetune)
+        done = train(loss, rows, held_out, finetune, history_writer(folder / "history.jsonl"), checkpoints)
         told = asdict(done)
         seconds = told.pop("seconds")
         report = {
@@ -144,27 +148,27 @@ def train_and_write(model: Model, finetune: Finetune, data: Path) -> None:
             "trainable_parameters": trains,
             "base_digest": base.digest,
             "initial_adapter": initial,
-            "adapter": save(adapted, folder, base.digest),
+            "adapter": save_trained(adapted, folder, base.digest),
         }
         write_json(folder / "report.json", report)
-        write_json(folder / "environment.json", environment(model, finetune))
+        write_json(folder / "environment.json", training_environment(model, finetune))
         write_json(folder / "cost.json", {"seconds": seconds})
-    if first():
+    if is_main_process():
         checkpoints.drop()
 
 
-def recipe_of(model: Model, finetune: Finetune, base_digest: str, tokenized: Path) -> dict[str, Any]:
+def training_recipe(model: Model, finetune: Finetune, base_digest: str, tokenized: Path) -> dict[str, Any]:
     """Put together what the result depends on: a checkpoint belongs to one such recipe."""
     return {
         "model": model.model_dump(),
         "finetune": finetune.model_dump(),
         "base": base_digest,
-        "rows": {split: file_sha256(tokenized / f"{split}.arrow") for split in SPLITS},
-        "environment": environment(model, finetune),
+        "rows": {split: file_sha256(tokenized / f"{split}.arrow") for split in TRAINING_SPLITS},
+        "environment": training_environment(model, finetune),
     }
 
 
-def save(adapted: Any, folder: Path, base_digest: str) -> str:
+def save_trained(adapted: Any, folder: Path, base_digest: str) -> str:
     """Write what trains and return the digest of its weights."""
     save_adapter(adapted, folder / "adapter", base_digest)
-    return file_sha256(weights_of(folder / "adapter"))
+    return file_sha256(weights_file(folder / "adapter"))

@@ -22,15 +22,15 @@ from pipeline.files import write_json
 from pipeline.finetune.checkpoints import Checkpoints
 from pipeline.finetune.loss import PairLoss
 from pipeline.finetune.sampler import WindowedSampler
-from pipeline.model.chat_template import IGNORED, Encoded
+from pipeline.model.chat_template import IGNORE_INDEX, Encoded
 
 log = logging.getLogger(__name__)
 
-Point = dict[str, float | int]
-Batch = dict[str, Any]
+HistoryPoint = dict[str, float | int]
+ModelInputs = dict[str, Any]
 
 
-class Rows(Dataset[Encoded]):
+class EncodedDataset(Dataset[Encoded]):
     """Encoded pairs as torch wants them."""
 
     def __init__(self, rows: Sequence[Encoded]) -> None:
@@ -43,7 +43,7 @@ class Rows(Dataset[Encoded]):
         return self.rows[place]
 
 
-class Share(NamedTuple):
+class RankSlice(NamedTuple):
     """Which of the rows of a batch a process computes: every so manieth, from its own place on."""
 
     place: int
@@ -54,23 +54,25 @@ class Share(NamedTuple):
         return batch[self.place :: self.of] or [Encoded(batch[0].input_ids, len(batch[0].input_ids))]
 
 
-WHOLE = Share(0, 1)
+SINGLE_PROCESS = RankSlice(0, 1)
 """One process computes all of it."""
 
 
-def passes(loss: PairLoss, tokens: int, mine: Share = WHOLE) -> Callable[[Sequence[Encoded]], Batch]:
+def micro_batches(
+    loss: PairLoss, tokens: int, mine: RankSlice = SINGLE_PROCESS
+) -> Callable[[Sequence[Encoded]], ModelInputs]:
     """Give a collator that cuts a batch into passes of at most so many tokens, rows of like length together.
 
     A pass is what goes through the model at once, and so what takes its memory; a row that is longer goes alone. The
     gradients of the passes add up to that of the batch, however it is cut, and however it is shared among processes.
 
     Returns:
-        A function from rows to `passes`, batches of *loss*, and `labels`: all that is supervised, for the Trainer to
+        A function from rows to `micro_batches`, batches of *loss*, and `labels`: supervised tokens, for the Trainer to
         count behind a first that it leaves out.
     """
     shared = int(loss.prefix.shape[1])
 
-    def collate(rows: Sequence[Encoded]) -> Batch:
+    def collate(rows: Sequence[Encoded]) -> ModelInputs:
         cut: list[list[Encoded]] = [[]]
         own = mine.rows(sorted(rows, key=lambda row: len(row.input_ids)))
         for row in own:
@@ -79,16 +81,16 @@ def passes(loss: PairLoss, tokens: int, mine: Share = WHOLE) -> Callable[[Sequen
                 cut.append([])
             cut[-1].append(row)
         labels = [label for row in own for label in row.supervised_ids]
-        return {"passes": [loss.batch(part) for part in cut], "labels": torch.tensor([IGNORED, *labels])}
+        return {"passes": [loss.batch(part) for part in cut], "labels": torch.tensor([IGNORE_INDEX, *labels])}
 
     return collate
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """What a training knows besides weights, optimizer and random numbers; a checkpoint keeps it."""
 
-    points: list[Point] = field(default_factory=list)
+    points: list[HistoryPoint] = field(default_factory=list)
     """Of the curves, so far."""
     best_loss: float = math.inf
     """The smallest validation loss."""
@@ -113,7 +115,9 @@ class PairTrainer(Trainer):
         more: What the Trainer takes.
     """
 
-    def __init__(self, checkpoints: Checkpoints, progress: Progress, *, length_window: int, **more: Any) -> None:
+    def __init__(
+        self, checkpoints: Checkpoints, progress: TrainingProgress, *, length_window: int, **more: Any
+    ) -> None:
         super().__init__(**more)
         self.checkpoints = checkpoints
         self.progress = progress
@@ -150,7 +154,7 @@ class PairTrainer(Trainer):
         place = (step * self.args.gradient_accumulation_steps + nth) * self.args.world_size + self.args.process_index
         torch.manual_seed(self.args.seed * 1_000_003 + place)
 
-    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
+    def training_step(self, model: Any, inputs: ModelInputs, num_items_in_batch: Any = None) -> Tensor:
         """Compute the gradients of a batch pass by pass; between processes they are exchanged once, after the last."""
         if self.args.world_size > 1:
             self._same_chance()

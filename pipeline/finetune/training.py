@@ -11,68 +11,70 @@ from typing import Any
 from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import read_json
-from pipeline.finetune.callbacks import Curves, Emit, mean_loss
+from pipeline.finetune.callbacks import PointSink, TrainingCallback, validation_loss
 from pipeline.finetune.checkpoints import Checkpoints
-from pipeline.finetune.compile import compile_layers, need_compiler
+from pipeline.finetune.compile import compile_layers, require_compiler
 from pipeline.finetune.loss import PairLoss, shared_prefix
-from pipeline.finetune.loss_check import prove
+from pipeline.finetune.loss_check import check_loss
 from pipeline.finetune.packed_loss import PackedLoss
-from pipeline.finetune.trainer import PairTrainer, Progress, Rows, Share, passes
-from pipeline.model.adapters import device, need_four_bits, plus_optimizer
+from pipeline.finetune.trainer import EncodedDataset, PairTrainer, RankSlice, TrainingProgress, micro_batches
+from pipeline.model.adapters import lora_plus_optimizer, require_quantization, training_device
 from pipeline.model.chat_template import Encoded
-from pipeline.model.prefix_cache import read
+from pipeline.model.prefix_cache import compute_prefix
 from pipeline.params import Finetune
 
 log = logging.getLogger(__name__)
 
 
-def need(finetune: Finetune) -> None:
+def require_hardware(finetune: Finetune) -> None:
     """Refuse what cannot be had on this machine, before anything is loaded.
 
     Raises:
-        Problem: If layers are to be compiled without a compiler, or four bits are wanted without a GPU.
+        UserError: If layers are to be compiled without a compiler, or four bits are wanted without a GPU.
     """
     if finetune.compile:
-        need_compiler()
+        require_compiler()
     if finetune.adapter == "qlora":
-        need_four_bits()
+        require_quantization()
 
 
-def loss_of(adapted: Any, rows: Sequence[Encoded], finetune: Finetune) -> PairLoss:
+def make_loss(adapted: Any, rows: Sequence[Encoded], finetune: Finetune) -> PairLoss:
     """Give the model its loss, without the work that params say is to be left out, and prove it on two of the rows.
 
     Raises:
-        Problem: If the loss is not that of the plain computation, or the layers cannot be compiled.
+        UserError: If the loss is not that of the plain computation, or the layers cannot be compiled.
     """
     prefix = shared_prefix(rows) if finetune.shared_prefix else []
-    if not finetune.packing and not lends(adapted, prefix, finetune):
+    if not finetune.packing and not can_share_prefix(adapted, prefix, finetune):
         prefix = []
     kind = PackedLoss if finetune.packing else PairLoss
     smoothing = finetune.label_smoothing
-    loss = kind(adapted, prefix, every_logit=not finetune.supervised_logits, label_smoothing=smoothing).to(device())
-    prove(loss, rows, finetune.micro_batch_tokens)
+    loss = kind(adapted, prefix, every_logit=not finetune.supervised_logits, label_smoothing=smoothing).to(
+        training_device()
+    )
+    check_loss(loss, rows, finetune.micro_batch_tokens)
     if finetune.compile:
         compile_layers(adapted)
     return loss
 
 
-def lends(adapted: Any, prefix: Sequence[int], finetune: Finetune) -> bool:
+def can_share_prefix(adapted: Any, prefix: Sequence[int], finetune: Finetune) -> bool:
     """Say whether padded rows can share a prefix: keys and values must be all that is kept of it, and must be kept.
 
     Nor can they where layers are compiled: what is kept knows each layer by its number, and none could share a graph.
     """
     if finetune.activation_checkpointing or finetune.compile:
         return False
-    return read(adapted, prefix or [0], device()) is not None
+    return compute_prefix(adapted, prefix or [0], training_device()) is not None
 
 
-def arguments(finetune: Finetune, steps: int, scratch: Path) -> TrainingArguments:
+def training_arguments(finetune: Finetune, steps: int, scratch: Path) -> TrainingArguments:
     """Say in the Trainer's words what params ask for."""
     found = TrainingArguments(
         output_dir=str(scratch),
-        use_cpu=device().type == "cpu",
+        use_cpu=training_device().type == "cpu",
         per_device_train_batch_size=finetune.batch_size,
         gradient_accumulation_steps=finetune.gradient_accumulation_steps,
         num_train_epochs=finetune.epochs,
@@ -105,7 +107,7 @@ def optimizer_steps(rows: int, finetune: Finetune) -> int:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """What a training did.
 
     Args:
@@ -126,44 +128,44 @@ def train(
     rows: Sequence[Encoded],
     held_out: Sequence[Encoded],
     finetune: Finetune,
-    emit: Emit,
+    emit: PointSink,
     checkpoints: Checkpoints,
-) -> Trained:
+) -> TrainingResult:
     """Train what trains in the model of *loss*, in place, giving each point of the curves to *emit*.
 
     Goes on from the newest whole checkpoint, if there is one, and ends with the bytes of a training that was never
     interrupted. The points up to the checkpoint are given again.
 
     Raises:
-        Problem: If the loss is no longer a number.
+        UserError: If the loss is no longer a number.
     """
     newest = checkpoints.newest()
-    progress = Progress(**read_json(newest / "progress.json")) if newest else Progress()
+    progress = TrainingProgress(**read_json(newest / "progress.json")) if newest else TrainingProgress()
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
-        told = arguments(finetune, optimizer_steps(len(rows), finetune), Path(scratch))
-        mine = Share(told.process_index, told.world_size)
+        told = training_arguments(finetune, optimizer_steps(len(rows), finetune), Path(scratch))
+        mine = RankSlice(told.process_index, told.world_size)
         trainer = PairTrainer(
             checkpoints,
             progress,
             length_window=finetune.length_window,
             model=loss,
             args=told,
-            train_dataset=Rows(rows),
-            data_collator=passes(loss, finetune.micro_batch_tokens, mine),
-            optimizers=(plus_optimizer(loss.model, finetune), None),
+            train_dataset=EncodedDataset(rows),
+            data_collator=micro_batches(loss, finetune.micro_batch_tokens, mine),
+            optimizers=(lora_plus_optimizer(loss.model, finetune), None),
         )
-        validation = (lambda: mean_loss(loss, held_out, finetune.micro_batch_tokens, mine)) if held_out else None
-        trainer.add_callback(Curves(trainer, validation, emit, finetune.patience))
+        validation = (lambda: validation_loss(loss, held_out, finetune.micro_batch_tokens, mine)) if held_out else None
+        trainer.add_callback(TrainingCallback(trainer, validation, emit, finetune.patience))
         trainer.remove_callback(PrinterCallback)
-        go_through(trainer, newest, finetune, emit)
+        run_training(trainer, newest, finetune, emit)
     kept = float(trainer.state.epoch)
     if finetune.checkpoint == "best" and trainer.best:
         trainer.take_over(trainer.best)
         kept = progress.best_epoch
-    return Trained(trainer.state.global_step, kept, int(loss.prefix.shape[1]), trainer.seconds())
+    return TrainingResult(trainer.state.global_step, kept, int(loss.prefix.shape[1]), trainer.seconds())
 
 
-def go_through(trainer: PairTrainer, newest: Path | None, finetune: Finetune, emit: Emit) -> None:
+def run_training(trainer: PairTrainer, newest: Path | None, finetune: Finetune, emit: PointSink) -> None:
     """Train to the end, from a checkpoint on if there is one."""
     if newest:
         log.info("finetune: going on after step %s", newest.name)
@@ -172,17 +174,17 @@ def go_through(trainer: PairTrainer, newest: Path | None, finetune: Finetune, em
     if newest and finetune.patience is not None and trainer.progress.stale >= finetune.patience:
         trainer.take_up(newest)  # it had stopped, and only what comes after a training is missing
     else:
-        need_number(trainer.train(resume_from_checkpoint=str(newest) if newest else None).training_loss)
+        require_finite(trainer.train(resume_from_checkpoint=str(newest) if newest else None).training_loss)
 
 
-def need_number(training_loss: float) -> None:
+def require_finite(training_loss: float) -> None:
     """Refuse a training that has run away.
 
     Raises:
-        Problem: If its loss is infinite or not a number.
+        UserError: If its loss is infinite or not a number.
     """
     if not math.isfinite(training_loss):
-        raise Problem(
+        raise UserError(
             "finetune",
             "the loss is not a number any more",
             got=str(training_loss),

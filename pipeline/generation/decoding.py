@@ -7,28 +7,35 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.model.chat_template import Encoded
-from pipeline.model.packed_attention import RAISED, Layout, lay_out, pack, refused, set_packed
-from pipeline.model.prefix_cache import Memory, lend
+from pipeline.model.packed_attention import (
+    LAYOUT_ERRORS,
+    PackedLayout,
+    cannot_pack_error,
+    make_layout,
+    pack_rows,
+    use_packed_attention,
+)
+from pipeline.model.prefix_cache import KeyValues, expand_prefix
 
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
+LOGIT_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
 """How far logits may be apart, relative to the largest of them: what rounding does."""
 
 
-def packs(model: Any, memory: Memory | None, prompts: Sequence[Sequence[int]]) -> bool:
+def can_pack(model: Any, memory: KeyValues | None, prompts: Sequence[Sequence[int]]) -> bool:
     """Say whether rows may begin packed: the longest prompt has the same logits beside the shortest as by itself."""
     two = [min(prompts, key=len), max(prompts, key=len)]
     try:
-        together = Reading(model, memory, 2).begin(two)[1]
-    except (Problem, *RAISED):
+        together = DecodingBatch(model, memory, 2).begin(two)[1]
+    except (UserError, *LAYOUT_ERRORS):
         return False
-    alone = Reading(model, memory, 1).feed(two[1:], 1)[0, -1]
+    alone = DecodingBatch(model, memory, 1).feed(two[1:], 1)[0, -1]
     apart = (together - alone).abs().max() / alone.abs().max()
-    return bool(apart <= TOLERANCE.get(model.dtype, 5e-2))
+    return bool(apart <= LOGIT_TOLERANCE.get(model.dtype, 5e-2))
 
 
-class Reading:
+class DecodingBatch:
     """A batch of rows, each with its own past, which begins with the prefix that all of them share.
 
     Args:
@@ -37,10 +44,10 @@ class Reading:
         rows: Number of rows.
     """
 
-    def __init__(self, model: Any, memory: Memory | None, rows: int) -> None:
+    def __init__(self, model: Any, memory: KeyValues | None, rows: int) -> None:
         self.model = model
         self.memory = memory or []
-        self.cache = lend(self.memory, rows)
+        self.cache = expand_prefix(self.memory, rows)
         self.prefix = memory[0][0].shape[2] if memory else 0
         self.device = model.device
         self.mask = torch.ones((rows, self.prefix), dtype=torch.long, device=self.device)
@@ -56,14 +63,14 @@ class Reading:
             Logits of shape (rows, words of the vocabulary), of what follows the prompts.
 
         Raises:
-            Problem: If tokens of the model see each other past its attention.
+            UserError: If tokens of the model see each other past its attention.
         """
-        set_packed(self.model)
-        layout = lay_out(
+        use_packed_attention(self.model)
+        layout = make_layout(
             torch.tensor([len(prompt) for prompt in prompts], device=self.device), self.prefix, self.model.dtype
         )
-        packed = pack([Encoded([*prompt, 0], len(prompt)) for prompt in prompts], [])
-        past = lend(self.memory, 1)
+        packed = pack_rows([Encoded([*prompt, 0], len(prompt)) for prompt in prompts], [])
+        past = expand_prefix(self.memory, 1)
         output = self.model(
             input_ids=packed["input_ids"].to(self.device),
             position_ids=packed["position_ids"].to(self.device) + self.prefix,
@@ -74,15 +81,15 @@ class Reading:
             layout=layout,
         )
         if layout.calls != self.model.config.get_text_config().num_hidden_layers:
-            raise refused("not all of its layers use transformers' attention interface")
+            raise cannot_pack_error("not all of its layers use transformers' attention interface")
         self._go_on_from(past, layout)
         logits: Tensor = output.logits[0]
         return logits
 
-    def _go_on_from(self, past: DynamicCache, layout: Layout) -> None:
+    def _go_on_from(self, past: DynamicCache, layout: PackedLayout) -> None:
         """Give each row its own past out of that of the packed sequence."""
         own = [(layout.behind_prefix(layer.keys), layout.behind_prefix(layer.values)) for layer in past.layers]
-        self.cache = lend(own, len(self.lengths))
+        self.cache = expand_prefix(own, len(self.lengths))
         there = layout.mask.new_zeros(layout.places.numel()).index_fill(0, layout.real, 1).view_as(layout.places).long()
         self.mask = torch.cat([self.mask, there], 1)
         self.lengths = self.lengths + there.sum(1, keepdim=True)

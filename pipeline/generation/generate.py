@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.errors import Problem
-from pipeline.generation.decoding import Reading, packs
-from pipeline.model.chat_template import Renderer
-from pipeline.model.prefix_cache import read, shared_beginning
+from pipeline.errors import UserError
+from pipeline.generation.decoding import DecodingBatch, can_pack
+from pipeline.model.chat_template import PromptEncoder
+from pipeline.model.prefix_cache import common_prefix, compute_prefix
 
 PROBABILITY_DIGITS = 6
 
-Allowed = Callable[[int, Tensor], list[int]]
+PrefixAllowedTokens = Callable[[int, Tensor], list[int]]
 
 
 @dataclass
-class Said:
+class DecodedTokens:
     """The tokens of an answer, and whether the model would have said the same without being held to the labels."""
 
     tokens: list[int]
@@ -58,7 +58,7 @@ class LabelTrie:
         """Say whether a beginning is no whole label yet."""
         return tuple(said) in self.next
 
-    def unread(self, said: Said) -> list[int]:
+    def unread(self, said: DecodedTokens) -> list[int]:
         """Of the way taken last, what the model must read.
 
         All of it before a fork. At the end of a label nothing follows its last token, and the others are read only to
@@ -68,8 +68,8 @@ class LabelTrie:
             return said.way
         return said.way[:-1] if said.free else []
 
-    def allowed(self, prompt_tokens: int, stop: int) -> Allowed:
-        """Give what `generate` asks for: the tokens that may follow; only *stop* after a label is complete."""
+    def allowed(self, prompt_tokens: int, stop: int) -> PrefixAllowedTokens:
+        """Give what transformers' `generate` asks for: tokens that may follow; only *stop* after a whole label."""
 
         def tokens(_row: int, ids: Tensor) -> list[int]:
             return self.next.get(tuple(ids[prompt_tokens:].tolist()), [stop])
@@ -78,7 +78,7 @@ class LabelTrie:
 
 
 @dataclass(frozen=True)
-class Manner:
+class GenerationConfig:
     """How to answer: choosing among `labels`, or with free text of at most `max_new_tokens` where there are none."""
 
     labels: Sequence[str]
@@ -88,7 +88,7 @@ class Manner:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """An answer, whether it was held to the labels, and whether the model says it without being held to anything.
 
     `probability` is that of the label among all labels, as the model has it when it is held to them; rounded, since
@@ -103,13 +103,13 @@ class Answer:
     """How many it has, the end of its turn among them."""
 
 
-def answer(
-    model: Any, renderer: Renderer, prompts: Sequence[Sequence[int]], manner: Manner, progress: str = ""
-) -> list[Answer]:
+def answer_prompts(
+    model: Any, renderer: PromptEncoder, prompts: Sequence[Sequence[int]], manner: GenerationConfig, progress: str = ""
+) -> list[Prediction]:
     """Answer prompts, the likeliest token first (greedy), each ending with the end of its turn.
 
     What all prompts begin with is read once, a row that has ended leaves its batch, and of a label only the tokens
-    at which there is a choice wait for each other; the answers are those of `generate`.
+    at which there is a choice wait for each other; the answers are those of `generate_with_transformers`.
 
     Args:
         model: A causal language model in evaluation mode.
@@ -122,62 +122,70 @@ def answer(
         The answers in the order of the prompts. With labels, each is one of them.
 
     Raises:
-        Problem: If the tokenizer makes one of two labels.
+        UserError: If the tokenizer makes one of two labels.
     """
     if not prompts:
         return []
     trie = LabelTrie([renderer.completion(label) for label in manner.labels]) if manner.labels else None
     # Read back by its tokens: a tokenizer may give a label other letters or other blanks.
-    labels = {text_of(renderer, renderer.completion(label)): label for label in manner.labels}
+    labels = {decode_text(renderer, renderer.completion(label)): label for label in manner.labels}
     if len(labels) < len(manner.labels):
         alike = sorted(set(manner.labels) - set(labels.values()))
-        raise Problem("the labels", f"{alike[0]!r} has the same tokens as another", do="write the two in one way")
+        raise UserError("the labels", f"{alike[0]!r} has the same tokens as another", do="write the two in one way")
     order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place]), place))
-    answers = [Answer("", free=True, held=False)] * len(prompts)
-    with bar(len(prompts), progress) as shown, torch.inference_mode():
-        batch = answerer(model, renderer, prompts, trie, manner)
+    answers = [Prediction("", free=True, held=False)] * len(prompts)
+    with progress_bar(len(prompts), progress) as shown, torch.inference_mode():
+        batch = batch_answerer(model, renderer, prompts, trie, manner)
         for start in range(0, len(order), manner.batch_size):
             places = order[start : start + manner.batch_size]
             for place, said in zip(places, batch([prompts[place] for place in places]), strict=True):
-                text = text_of(renderer, said.tokens)
+                text = decode_text(renderer, said.tokens)
                 sure = round(said.probability, PROBABILITY_DIGITS) if labels else None
-                answers[place] = Answer(
+                answers[place] = Prediction(
                     labels[text] if labels else text, said.free, bool(labels), sure, len(said.tokens)
                 )
             shown.update(len(places))
     return answers
 
 
-def bar(rows: int, progress: str) -> Any:
+def progress_bar(rows: int, progress: str) -> Any:
     """Give a progress bar over rows; one that nobody sees if it has no name."""
     interval = 0.5 if os.environ.get("TUNESMITH_TERMINAL") else 20  # without a terminal each state is a line
     return tqdm(total=rows, desc=progress, unit="row", mininterval=interval, ncols=88, disable=not progress)
 
 
-def answerer(
-    model: Any, renderer: Renderer, prompts: Sequence[Sequence[int]], trie: LabelTrie | None, manner: Manner
-) -> Callable[[Sequence[Sequence[int]]], list[Said]]:
+def batch_answerer(
+    model: Any,
+    renderer: PromptEncoder,
+    prompts: Sequence[Sequence[int]],
+    trie: LabelTrie | None,
+    manner: GenerationConfig,
+) -> Callable[[Sequence[Sequence[int]]], list[DecodedTokens]]:
     """Give the function that answers a batch of these prompts."""
     stop = renderer.end_ids[-1]
-    prefix = shared_beginning(prompts)
-    memory = read(model, prefix or prompts[0], model.device)
+    prefix = common_prefix(prompts)
+    memory = compute_prefix(model, prefix or prompts[0], model.device)
 
-    def by_reading(batch: Sequence[Sequence[int]]) -> list[Said]:
-        reading, behind = Reading(model, lent, len(batch)), [prompt[len(prefix) :] for prompt in batch]
+    def by_reading(batch: Sequence[Sequence[int]]) -> list[DecodedTokens]:
+        reading, behind = DecodingBatch(model, lent, len(batch)), [prompt[len(prefix) :] for prompt in batch]
         logits = reading.begin(behind) if packing else reading.feed(behind, 1)[:, -1]
-        return choose(reading, logits, trie) if trie else write(reading, logits, stop, manner.max_new_tokens)
+        return (
+            decode_labels(reading, logits, trie)
+            if trie
+            else decode_greedy(reading, logits, stop, manner.max_new_tokens)
+        )
 
-    def by_generate(batch: Sequence[Sequence[int]]) -> list[Said]:
-        return generate(model, batch, trie, stop, trie.longest if trie else manner.max_new_tokens)
+    def by_generate(batch: Sequence[Sequence[int]]) -> list[DecodedTokens]:
+        return generate_with_transformers(model, batch, trie, stop, trie.longest if trie else manner.max_new_tokens)
 
     if memory is None:
         return by_generate
     lent = memory if prefix else None
-    packing = packs(model, lent, [prompt[len(prefix) :] for prompt in prompts])
+    packing = can_pack(model, lent, [prompt[len(prefix) :] for prompt in prompts])
     return by_reading
 
 
-def choose(reading: Reading, logits: Tensor, trie: LabelTrie) -> list[Said]:
+def decode_labels(reading: DecodingBatch, logits: Tensor, trie: LabelTrie) -> list[DecodedTokens]:
     """Go down the trie with each row: at a fork the likeliest way, and where there is one way, all of it at once.
 
     Args:
@@ -188,11 +196,11 @@ def choose(reading: Reading, logits: Tensor, trie: LabelTrie) -> list[Said]:
     Returns:
         A label for each row, and whether each of its tokens was the likeliest of all.
     """
-    answers = going = [Said([]) for _ in logits]
+    answers = going = [DecodedTokens([]) for _ in logits]
     while True:
         for said, likelihood in zip(going, logits, strict=True):
-            take(said, likelihood, trie)
-        going, _ = stay(reading, going, [bool(trie.unread(said)) for said in going])
+            follow_likeliest(said, likelihood, trie)
+        going, _ = keep_unfinished(reading, going, [bool(trie.unread(said)) for said in going])
         if not going:
             return answers
         unread = [trie.unread(said) for said in going]
@@ -201,36 +209,38 @@ def choose(reading: Reading, logits: Tensor, trie: LabelTrie) -> list[Said]:
         logits = reading.feed(unread, max(wanted))
         for said, tokens, likeliest in zip(going, unread, logits.argmax(2).tolist(), strict=True):
             said.free &= likeliest[len(likeliest) - len(tokens) :][: len(said.way) - 1] == said.way[1:]
-        going, places = stay(reading, going, [trie.forks_after(said.tokens) for said in going])
+        going, places = keep_unfinished(reading, going, [trie.forks_after(said.tokens) for said in going])
         if not going:
             return answers
         logits = logits[places, -1]
 
 
-def stay(reading: Reading, going: Sequence[Said], whether: Sequence[bool]) -> tuple[list[Said], list[int]]:
+def keep_unfinished(
+    reading: DecodingBatch, going: Sequence[DecodedTokens], whether: Sequence[bool]
+) -> tuple[list[DecodedTokens], list[int]]:
     """Let those stay who are to; return them, and where they stood."""
     places = [place for place, stays in enumerate(whether) if stays]
     reading.keep(places)
     return [going[place] for place in places], places
 
 
-def take(said: Said, likelihood: Tensor, trie: LabelTrie) -> None:
+def follow_likeliest(said: DecodedTokens, likelihood: Tensor, trie: LabelTrie) -> None:
     """Take the likeliest way at a fork, up to the next fork or the end of the label."""
     following = trie.next[tuple(said.tokens)]
     token = following[int(likelihood[following].argmax())]
-    said.probability *= chance(likelihood, following, token)
+    said.probability *= token_probability(likelihood, following, token)
     said.free &= int(likelihood.argmax()) == token
     said.way = trie.go_on(said.tokens, token)
     said.tokens += said.way
 
 
-def chance(likelihood: Tensor, following: Sequence[int], token: int) -> float:
+def token_probability(likelihood: Tensor, following: Sequence[int], token: int) -> float:
     """How likely a token is among those that may follow."""
     among = likelihood[following].double().softmax(0)
     return float(among[following.index(token)])
 
 
-def write(reading: Reading, logits: Tensor, stop: int, max_new_tokens: int) -> list[Said]:
+def decode_greedy(reading: DecodingBatch, logits: Tensor, stop: int, max_new_tokens: int) -> list[DecodedTokens]:
     """Write the likeliest token after each row until it stops or is long enough.
 
     Args:
@@ -239,11 +249,11 @@ def write(reading: Reading, logits: Tensor, stop: int, max_new_tokens: int) -> l
         stop: The token that ends an answer.
         max_new_tokens: The longest answer.
     """
-    answers = going = [Said([]) for _ in logits]
+    answers = going = [DecodedTokens([]) for _ in logits]
     while True:
         for said, token in zip(going, logits.argmax(1).tolist(), strict=True):
             said.tokens.append(token)
-        going, _ = stay(
+        going, _ = keep_unfinished(
             reading, going, [said.tokens[-1] != stop and len(said.tokens) < max_new_tokens for said in going]
         )
         if not going:
@@ -251,9 +261,9 @@ def write(reading: Reading, logits: Tensor, stop: int, max_new_tokens: int) -> l
         logits = reading.feed([said.tokens[-1:] for said in going], 1)[:, -1]
 
 
-def generate(
+def generate_with_transformers(
     model: Any, prompts: Sequence[Sequence[int]], trie: LabelTrie | None, stop: int, max_new_tokens: int
-) -> list[Said]:
+) -> list[DecodedTokens]:
     """Answer with transformers' own `generate`, which knows every kind of past that a model may keep."""
     width = max(map(len, prompts))
     out = model.generate(
@@ -270,11 +280,13 @@ def generate(
     answers = []
     for row, tokens in enumerate(out.sequences[:, width:].tolist()):
         kept = tokens[: tokens.index(stop) + 1] if stop in tokens else tokens
-        answers.append(held(kept, trie, [logits[row] for logits in out.logits]) if trie else Said(kept))
+        answers.append(
+            constrained_prediction(kept, trie, [logits[row] for logits in out.logits]) if trie else DecodedTokens(kept)
+        )
     return answers
 
 
-def held(tokens: list[int], trie: LabelTrie, likelihoods: Sequence[Tensor]) -> Said:
+def constrained_prediction(tokens: list[int], trie: LabelTrie, likelihoods: Sequence[Tensor]) -> DecodedTokens:
     """Say of a label how likely it was, and whether the model would have said it by itself.
 
     Args:
@@ -283,14 +295,14 @@ def held(tokens: list[int], trie: LabelTrie, likelihoods: Sequence[Tensor]) -> S
         likelihoods: Of the words of the vocabulary, where each token was taken; those behind the label are not looked
             at.
     """
-    said = Said(tokens)
+    said = DecodedTokens(tokens)
     for end, (token, likelihood) in enumerate(zip(tokens, likelihoods, strict=False)):
         said.free &= int(likelihood.argmax()) == token
-        said.probability *= chance(likelihood, trie.next[tuple(tokens[:end])], token)
+        said.probability *= token_probability(likelihood, trie.next[tuple(tokens[:end])], token)
     return said
 
 
-def text_of(renderer: Renderer, ids: list[int]) -> str:
+def decode_text(renderer: PromptEncoder, ids: list[int]) -> str:
     """Decode an answer up to the end of its turn."""
     *before, stop = renderer.end_ids
     kept = ids[: ids.index(stop)] if stop in ids else ids

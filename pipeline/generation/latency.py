@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 
-def seconds_of(work: Callable[[], object]) -> float:
+def elapsed_seconds(work: Callable[[], object]) -> float:
     """Time something."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
-def costs(answering: float, rows: int, requests: Sequence[float]) -> dict[str, Any]:
+def measure_latency(answering: float, rows: int, requests: Sequence[float]) -> dict[str, Any]:
     """Put seconds together: of all rows answered together, and of single requests.
 
     Args:

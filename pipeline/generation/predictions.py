@@ -7,11 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import write_table
 
-ANSWERS = "answers.parquet"
-COLUMNS = pa.schema(
+BASELINE_PREDICTIONS = "answers.parquet"
+BASELINE_PREDICTIONS_SCHEMA = pa.schema(
     [
         ("baseline", pa.string()),
         ("id", pa.string()),
@@ -27,7 +27,7 @@ COLUMNS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Given:
+class BaselinePrediction:
     """An answer of a baseline, and what it took.
 
     Args:
@@ -49,7 +49,9 @@ class Given:
     probability: float | None = None
 
 
-def write_answers(path: Path, ids: Sequence[str], answers: Mapping[str, Sequence[Given]]) -> None:
+def write_baseline_predictions(
+    path: Path, ids: Sequence[str], answers: Mapping[str, Sequence[BaselinePrediction]]
+) -> None:
     """Write what each baseline answered to each test row; the same answers give the same bytes."""
     rows = [
         {
@@ -59,10 +61,10 @@ def write_answers(path: Path, ids: Sequence[str], answers: Mapping[str, Sequence
         for name, of_baseline in answers.items()
         for pair_id, given in zip(ids, of_baseline, strict=True)
     ]  # fmt: skip
-    write_table(path, rows, COLUMNS)
+    write_table(path, rows, BASELINE_PREDICTIONS_SCHEMA)
 
 
-def read_answers(path: Path, ids: Sequence[str]) -> dict[str, list[Given]]:
+def read_baseline_predictions(path: Path, ids: Sequence[str]) -> dict[str, list[BaselinePrediction]]:
     """Read the answers of each baseline, in the order of the test rows.
 
     Args:
@@ -70,17 +72,17 @@ def read_answers(path: Path, ids: Sequence[str]) -> dict[str, list[Given]]:
         ids: Of the test rows.
 
     Raises:
-        Problem: If a baseline answered other rows than these.
+        UserError: If a baseline answered other rows than these.
     """
-    found: dict[str, list[Given]] = {}
+    found: dict[str, list[BaselinePrediction]] = {}
     asked: dict[str, list[str]] = {}
     for row in pq.read_table(path).to_pylist():
         name, pair_id, text = row.pop("baseline"), row.pop("id"), row.pop("answer")
         asked.setdefault(name, []).append(pair_id)
-        found.setdefault(name, []).append(Given(text, **row))
+        found.setdefault(name, []).append(BaselinePrediction(text, **row))
     for name, rows in asked.items():
         if rows != list(ids):
-            raise Problem(
+            raise UserError(
                 str(path),
                 f"the rows that {name} answered are not the test rows",
                 expected=f"{len(ids)} rows, in the order of data/tokenize/test.arrow",

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-TOGETHER = 10_000
+PROMPT_BATCH_ROWS = 10_000
 
 """Prompts that are read at once."""
 
 
-def prompts_in(answers: Path) -> Iterator[str]:
+def read_answered_prompts(answers: Path) -> Iterator[str]:
     """Give the prompts that were answered."""
-    for batch in pq.ParquetFile(answers).iter_batches(TOGETHER, columns=["prompt"]):
+    for batch in pq.ParquetFile(answers).iter_batches(PROMPT_BATCH_ROWS, columns=["prompt"]):
         yield from batch["prompt"].to_pylist()

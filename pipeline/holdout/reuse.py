@@ -17,21 +17,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.dedup.normalize import Hashes, folded, hash_of
+from pipeline.arrays import UInts
+from pipeline.dedup.normalize import normalize, text_hash
 from pipeline.files import read_json
-from pipeline.holdout.prompts import prompts_in
+from pipeline.holdout.prompts import read_answered_prompts
 
-FOLDER = Path("holdout_uses")
+HOLDOUT_USES_FOLDER = Path("holdout_uses")
 """Below `data/`."""
-ROWS = Path("register", "holdout_uses.parquet")
+LAST_USE_FILE = Path("register", "holdout_uses.parquet")
 """Below `data/`: the rows that the last release was decided by."""
-SCHEMA = pa.schema([("prompt", pa.uint64())])
-SHORT = 16
+HOLDOUT_USES_SCHEMA = pa.schema([("prompt", pa.uint64())])
+DIGEST_PREFIX = 16
 """Digits of a digest that name a file."""
 
 
 @dataclass(frozen=True)
-class Use:
+class HoldoutUse:
     """How often the rows of a test set decided.
 
     Args:
@@ -46,12 +47,12 @@ class Use:
     decisions: float
 
 
-def asked(answers: Path) -> Hashes:
+def answered_prompt_hashes(answers: Path) -> UInts:
     """Give the hash of the prompt of each row that was answered, in the order of the rows."""
-    return np.array([hash_of(folded(prompt)) for prompt in prompts_in(answers)], np.uint64)
+    return np.array([text_hash(normalize(prompt)) for prompt in read_answered_prompts(answers)], np.uint64)
 
 
-def use_of(folder: Path, rows: Hashes, adapter: str) -> Use:
+def count_holdout_uses(folder: Path, rows: UInts, adapter: str) -> HoldoutUse:
     """Count the decisions of other models in which rows took part, and the one that is about to be made.
 
     Args:
@@ -62,25 +63,25 @@ def use_of(folder: Path, rows: Hashes, adapter: str) -> Use:
     models = defaultdict(list)
     for path in sorted(folder.glob("*.parquet")):
         models[path.name.split("-")[0]].append(path)
-    models.pop(adapter[:SHORT], None)
+    models.pop(adapter[:DIGEST_PREFIX], None)
     before = np.zeros(len(rows), np.int64)
     for paths in models.values():
-        before += np.isin(rows, np.concatenate([read_rows(path) for path in paths]))
-    return Use(len(rows), int(np.sum(before == 0)), 1 + float(np.mean(before)))
+        before += np.isin(rows, np.concatenate([read_use(path) for path in paths]))
+    return HoldoutUse(len(rows), int(np.sum(before == 0)), 1 + float(np.mean(before)))
 
 
-def read_rows(path: Path) -> Hashes:
+def read_use(path: Path) -> UInts:
     """Read the rows of one decision."""
-    found: Hashes = pq.read_table(path, schema=SCHEMA)["prompt"].to_numpy()
+    found: UInts = pq.read_table(path, schema=HOLDOUT_USES_SCHEMA)["prompt"].to_numpy()
     return found
 
 
-def write_rows(path: Path, rows: Hashes) -> None:
+def write_use(path: Path, rows: UInts) -> None:
     """Write the rows of one decision: the same rows, in whatever order, are the same bytes, which git keeps once."""
-    pq.write_table(pa.table([pa.array(np.unique(rows))], schema=SCHEMA), path, compression="zstd")
+    pq.write_table(pa.table([pa.array(np.unique(rows))], schema=HOLDOUT_USES_SCHEMA), path, compression="zstd")
 
 
-def note(data: Path) -> bool:
+def record_last_use(data: Path) -> bool:
     """Add the decision of the last release to those that are kept; say whether it was not there yet.
 
     A release of before there was such a record left no rows, and is not counted.
@@ -88,14 +89,18 @@ def note(data: Path) -> bool:
     Args:
         data: The folder of all stages; before the first release there is none in it.
     """
-    rows = data / ROWS
+    rows = data / LAST_USE_FILE
     if not rows.exists():
         return False
     adapter = read_json(rows.with_name("release.json"))["digests"]["adapter"]
-    target = data / FOLDER / f"{adapter[:SHORT]}-{hashlib.sha256(rows.read_bytes()).hexdigest()[:SHORT]}.parquet"
+    target = (
+        data
+        / HOLDOUT_USES_FOLDER
+        / f"{adapter[:DIGEST_PREFIX]}-{hashlib.sha256(rows.read_bytes()).hexdigest()[:DIGEST_PREFIX]}.parquet"
+    )
     if target.exists():
         return False
-    part = data / FOLDER / ".part"
+    part = data / HOLDOUT_USES_FOLDER / ".part"
     part.write_bytes(rows.read_bytes())
     part.rename(target)
     return True

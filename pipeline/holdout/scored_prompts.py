@@ -14,77 +14,81 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.dedup.minhash import Grams, grams_of, joined, slices
-from pipeline.dedup.normalize import folded, hash_of
-from pipeline.holdout.prompts import prompts_in
+from pipeline.dedup.minhash import NGramSets, concat_ngrams, hash_ngrams, slices_by_size
+from pipeline.dedup.normalize import normalize, text_hash
+from pipeline.holdout.prompts import read_answered_prompts
 
-FOLDER = Path("scored_prompts")
+SCORED_PROMPTS_FOLDER = Path("scored_prompts")
 """Below `data/`."""
-SCHEMA = pa.schema([("prompt", pa.uint64()), ("grams", pa.list_(pa.uint32()))])
-FILE_GRAMS = 2_000_000
+SCORED_PROMPTS_SCHEMA = pa.schema([("prompt", pa.uint64()), ("grams", pa.list_(pa.uint32()))])
+FILE_NGRAMS = 2_000_000
 """Of a file, four bytes each: it stays small enough for git."""
 
 
 @dataclass(frozen=True)
-class Tested:
+class ScoredPrompts:
     """Prompts that were tested: the hash of each (see `near.hash_of`), and its grams."""
 
     prompts: npt.NDArray[np.uint64]
-    grams: Grams
+    grams: NGramSets
 
     def __len__(self) -> int:
         return len(self.prompts)
 
 
-def read_tested(folder: Path) -> Tested:
+def read_scored_prompts(folder: Path) -> ScoredPrompts:
     """Read all that a folder holds; a prompt may stand there twice."""
-    tables = [pq.read_table(path, schema=SCHEMA) for path in sorted(folder.glob("*.parquet"))]
+    tables = [pq.read_table(path, schema=SCORED_PROMPTS_SCHEMA) for path in sorted(folder.glob("*.parquet"))]
     prompts = [np.zeros(0, np.uint64), *(table["prompt"].to_numpy() for table in tables)]
-    return Tested(np.concatenate(prompts), joined([grams for table in tables for grams in grams_in(table)]))
+    return ScoredPrompts(
+        np.concatenate(prompts), concat_ngrams([grams for table in tables for grams in ngrams_in_table(table)])
+    )
 
 
-NOTHING = Tested(np.zeros(0, np.uint64), joined([]))
+NO_SCORED_PROMPTS = ScoredPrompts(np.zeros(0, np.uint64), concat_ngrams([]))
 """Where nothing was tested, or nobody asks."""
 
 
-def grams_in(table: pa.Table) -> Iterable[Grams]:
+def ngrams_in_table(table: pa.Table) -> Iterable[NGramSets]:
     """Give the grams of a table, chunk by chunk."""
     for lists in table["grams"].chunks:
         starts = lists.offsets.to_numpy().astype(np.int64)
-        yield Grams(lists.values.to_numpy()[starts[0] : starts[-1]], starts - starts[0])
+        yield NGramSets(lists.values.to_numpy()[starts[0] : starts[-1]], starts - starts[0])
 
 
-def add_tested(folder: Path, prompts: Iterable[str]) -> int:
+def add_scored_prompts(folder: Path, prompts: Iterable[str]) -> int:
     """Keep prompts that were tested, those that are not kept yet; say how many came in.
 
     Args:
         folder: Where the files are.
         prompts: Texts, as `columns.prompts_of` gives them.
     """
-    known = set(read_tested(folder).prompts.tolist())
-    fresh = {hash_of(text): text for text in map(folded, prompts)}
+    known = set(read_scored_prompts(folder).prompts.tolist())
+    fresh = {text_hash(text): text for text in map(normalize, prompts)}
     found = sorted((number, text) for number, text in fresh.items() if number not in known)
     lengths = np.array([len(text) for _, text in found], np.int64)  # a text has at most so many grams
-    for some in slices(lengths, FILE_GRAMS):
-        write_some(folder, found[some])
+    for some in slices_by_size(lengths, FILE_NGRAMS):
+        write_scored_file(folder, found[some])
     return len(found)
 
 
-def remember(data: Path) -> int:
+def record_scored_prompts(data: Path) -> int:
     """Add the prompts of the rows that the last evaluation answered; say how many came in.
 
     Args:
         data: The folder of all stages; before the first evaluation there are no answers in it.
     """
     answers = data / "evaluate" / "predictions.parquet"
-    return add_tested(data / FOLDER, prompts_in(answers)) if answers.exists() else 0
+    return add_scored_prompts(data / SCORED_PROMPTS_FOLDER, read_answered_prompts(answers)) if answers.exists() else 0
 
 
-def write_some(folder: Path, found: list[tuple[int, str]]) -> None:
+def write_scored_file(folder: Path, found: list[tuple[int, str]]) -> None:
     """Write a file whose name tells its content, whole or not at all."""
-    grams = grams_of([text for _, text in found])
+    grams = hash_ngrams([text for _, text in found])
     numbers = np.array([number for number, _ in found], np.uint64)
     lists = pa.ListArray.from_arrays(pa.array(grams.starts, pa.int32()), pa.array(grams.hashes))
     part = folder / ".part"
-    pq.write_table(pa.Table.from_arrays([pa.array(numbers), lists], schema=SCHEMA), part, compression="zstd")
+    pq.write_table(
+        pa.Table.from_arrays([pa.array(numbers), lists], schema=SCORED_PROMPTS_SCHEMA), part, compression="zstd"
+    )
     part.rename(folder / f"{hashlib.sha256(numbers.tobytes()).hexdigest()[:16]}.parquet")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
-STYLE = """
+PAGE_STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #cf222e; --warn: #9a6700; --bar: #4c78a8; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
@@ -18,7 +18,7 @@ code { overflow-wrap: anywhere; font-size: .85em; } .bar { background: var(--bar
 """
 
 
-def start(title: str, style: str) -> str:
+def page_start(title: str, style: str) -> str:
     """Begin a page."""
     return (
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>\n"
@@ -26,7 +26,7 @@ def start(title: str, style: str) -> str:
     )
 
 
-def table(head: Sequence[str], rows: Iterable[str]) -> str:
+def html_table(head: Sequence[str], rows: Iterable[str]) -> str:
     """Render a table that scrolls by itself on a narrow screen."""
     titles = "".join(f"<th>{escape(title)}</th>" for title in head)
     return f"<div class='wide'><table><tr>{titles}</tr>{''.join(rows)}</table></div>"

@@ -8,16 +8,16 @@ ROLES = {"system": "system", "developer": "system", "user": "user", "assistant":
 """As OpenAI names them; `developer` is what its newer models call the system."""
 SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 TOOL_ROLES = {"tool", "function", "function_call", "function_response", "observation", "ipython"}
-TOOLS = ("tools", "functions", "parallel_tool_calls")
-REJECTED = {"rejected", "rejected_response", "preferred_output", "non_preferred_output"}
+TOOL_FIELDS = ("tools", "functions", "parallel_tool_calls")
+PREFERENCE_FIELDS = {"rejected", "rejected_response", "preferred_output", "non_preferred_output"}
 """Fields of preference data, as TRL, ms-swift and OpenAI name them."""
-OTHER_KINDS = REJECTED.union(TOOLS)
+UNSUPPORTED_FIELDS = PREFERENCE_FIELDS.union(TOOL_FIELDS)
 
-ABSENT: tuple[Any, ...] = (None, False, "", "[]", [])
+EMPTY_VALUES: tuple[Any, ...] = (None, False, "", "[]", [])
 """Values of a field that says nothing, as tables and merged files have them."""
 
 
-class Turn(NamedTuple):
+class ChatTurn(NamedTuple):
     """Who speaks, what is said, and whether it may be trained on: not if it is an answer of weight 0."""
 
     role: str
@@ -25,7 +25,7 @@ class Turn(NamedTuple):
     learn: bool = True
 
 
-Turns = list[Turn]
+ChatTurns = list[ChatTurn]
 
 
 class NotAPair(Exception):
@@ -37,54 +37,57 @@ class NotAPair(Exception):
         self.detail = detail
 
 
-def turns_of(row: dict[str, Any], source: Source) -> Turns:
+def read_chat_turns(row: dict[str, Any], source: Source) -> ChatTurns:
     """Find the turns of a row, the answer last, by whichever shape it has.
 
-    Known shapes: columns named in params; OpenAI `messages`; ShareGPT `conversations`; Alpaca `instruction`, `input`,
+    Known shapes: columns named in params; OpenAI `messages`; ShareGPT `conversations`; Alpaca `alpaca_prompt`, `input`,
     `output`; `prompt` and `completion`.
 
     Raises:
         NotAPair: If it has none of them, or holds what is not trained on.
     """
     if source.prompt_column is not None and source.completion_column is not None:
-        return [Turn("user", field(row, source.prompt_column)), Turn("assistant", field(row, source.completion_column))]
-    refuse_other_kinds(row)
+        return [
+            ChatTurn("user", named_column(row, source.prompt_column)),
+            ChatTurn("assistant", named_column(row, source.completion_column)),
+        ]
+    reject_unsupported(row)
     if "messages" in row:
-        return [*system_of(row), *openai(turn_list(row["messages"]))]
+        return [*system_turn(row), *read_openai(conversation_list(row["messages"]))]
     if "conversations" in row:
-        return [*system_of(row), *sharegpt(turn_list(row["conversations"]))]
+        return [*system_turn(row), *read_sharegpt(conversation_list(row["conversations"]))]
     if "instruction" in row and "output" in row:
-        return [*system_of(row), Turn("user", instruction(row)), Turn("assistant", row["output"])]
+        return [*system_turn(row), ChatTurn("user", alpaca_prompt(row)), ChatTurn("assistant", row["output"])]
     if "prompt" in row and "completion" in row:
-        return [*system_of(row), Turn("user", row["prompt"]), Turn("assistant", row["completion"])]
+        return [*system_turn(row), ChatTurn("user", row["prompt"]), ChatTurn("assistant", row["completion"])]
     raise NotAPair("no_known_shape", f"fields: {', '.join(sorted(map(str, row))) or 'none'}")
 
 
-def refuse_other_kinds(row: dict[str, Any]) -> None:
+def reject_unsupported(row: dict[str, Any]) -> None:
     """Refuse rows that are meant for another kind of training."""
-    if OTHER_KINDS.isdisjoint(row):
+    if UNSUPPORTED_FIELDS.isdisjoint(row):
         return
-    if any(row.get(name) not in ABSENT for name in REJECTED):
+    if any(row.get(name) not in EMPTY_VALUES for name in PREFERENCE_FIELDS):
         told = "two answers of which one is preferred, which are not trained on; write the better one as completion"
         raise NotAPair("preference", told)
-    for name in TOOLS:
-        if row.get(name) not in ABSENT:
+    for name in TOOL_FIELDS:
+        if row.get(name) not in EMPTY_VALUES:
             raise NotAPair("tools", f"the row has {name}, which are not trained on")
 
 
-def system_of(row: dict[str, Any]) -> Turns:
+def system_turn(row: dict[str, Any]) -> ChatTurns:
     """Take the system message that stands beside the turns, if there is one."""
-    return [Turn("system", row["system"])] if row.get("system") else []
+    return [ChatTurn("system", row["system"])] if row.get("system") else []
 
 
-def field(row: dict[str, Any], column: str) -> Any:
+def named_column(row: dict[str, Any], column: str) -> Any:
     """Look up a named column."""
     if column not in row:
         raise NotAPair("no_such_column", f"no {column!r} among: {', '.join(sorted(map(str, row)))}")
     return row[column]
 
 
-def instruction(row: dict[str, Any]) -> Any:
+def alpaca_prompt(row: dict[str, Any]) -> Any:
     """Join Alpaca's instruction and input; what is no text is given back, to be named as such."""
     if row.get("history"):
         raise NotAPair("history", "turns before the instruction; write the row as messages")
@@ -93,7 +96,7 @@ def instruction(row: dict[str, Any]) -> Any:
     return odd[0] if odd else "\n\n".join(parts)
 
 
-def turn_list(value: Any) -> list[dict[str, Any]]:
+def conversation_list(value: Any) -> list[dict[str, Any]]:
     """Check that a conversation is a list of objects."""
     if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
         raise NotAPair("bad_turns", f"expected a list of turns, got {type(value).__name__}")
@@ -102,7 +105,7 @@ def turn_list(value: Any) -> list[dict[str, Any]]:
     return value
 
 
-def known(role: Any, roles: dict[str, str]) -> str:
+def normalized_role(role: Any, roles: dict[str, str]) -> str:
     """Give our name of a role."""
     if isinstance(role, str) and role in roles:
         return roles[role]
@@ -111,21 +114,23 @@ def known(role: Any, roles: dict[str, str]) -> str:
     raise NotAPair("unknown_role", f"got {role!r}")
 
 
-def openai(turns: list[dict[str, Any]]) -> Turns:
+def read_openai(turns: list[dict[str, Any]]) -> ChatTurns:
     """Read turns as OpenAI writes them: parts of text as one text, weights heeded."""
-    roles = [known(turn.get("role"), ROLES) for turn in turns]
-    learnt = [weight_of(role, turn.get("weight")) for role, turn in zip(roles, turns, strict=True)]
+    roles = [normalized_role(turn.get("role"), ROLES) for turn in turns]
+    learnt = [is_trained_on(role, turn.get("weight")) for role, turn in zip(roles, turns, strict=True)]
     if not all(learnt[-1:]):
         raise NotAPair("weight_zero", "the last answer has weight 0: it is not to be trained on")
-    return [Turn(role, said(role, turn), learn) for role, turn, learn in zip(roles, turns, learnt, strict=True)]
+    return [
+        ChatTurn(role, turn_text(role, turn), learn) for role, turn, learn in zip(roles, turns, learnt, strict=True)
+    ]
 
 
-def sharegpt(turns: list[dict[str, Any]]) -> Turns:
+def read_sharegpt(turns: list[dict[str, Any]]) -> ChatTurns:
     """Read turns as ShareGPT writes them."""
-    return [Turn(known(turn.get("from"), SHAREGPT_ROLES), turn.get("value")) for turn in turns]
+    return [ChatTurn(normalized_role(turn.get("from"), SHAREGPT_ROLES), turn.get("value")) for turn in turns]
 
 
-def weight_of(role: str, weight: Any) -> bool:
+def is_trained_on(role: str, weight: Any) -> bool:
     """Say whether a turn may be trained on, by its weight; one without may."""
     if weight is None:
         return True
@@ -136,7 +141,7 @@ def weight_of(role: str, weight: Any) -> bool:
     return bool(weight)
 
 
-def said(role: str, turn: dict[str, Any]) -> Any:
+def turn_text(role: str, turn: dict[str, Any]) -> Any:
     """Take what a turn says, parts of text joined; what is no text is given back, to be named as such."""
     for name in ("refusal", "audio"):
         if turn.get(name):
@@ -150,7 +155,7 @@ def said(role: str, turn: dict[str, Any]) -> Any:
     return "".join(part["text"] for part in content)
 
 
-def need_order(roles: list[str]) -> None:
+def require_role_order(roles: list[str]) -> None:
     """Check that system speaks first if at all, then user and assistant in turn, the assistant last."""
     if not roles or roles[-1] != "assistant":
         raise NotAPair("no_answer", f"the last turn is by {roles[-1] if roles else ''!r}, not by the assistant")

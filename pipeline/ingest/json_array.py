@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.ingest.text_stream import LONGEST
+from pipeline.ingest.text_stream import MAX_LINE_BYTES
 
-NOT_BLANK = re.compile(r"[^ \t\n\r]")
+NON_WHITESPACE = re.compile(r"[^ \t\n\r]")
 DECODER = json.JSONDecoder()
 
 
-class NotAList(Exception):
+class NotAJsonArray(Exception):
     """A text that is no JSON list: the line, and what is wrong there."""
 
     def __init__(self, line: int, what: str) -> None:
@@ -20,7 +20,7 @@ class NotAList(Exception):
         self.what = what
 
 
-class Elements:
+class ArrayReader:
     """Reads values and marks from a text that comes in pieces.
 
     Args:
@@ -35,7 +35,7 @@ class Elements:
 
     def peek(self) -> str:
         """Go on to the next character that is no blank, and give it; nothing at the end."""
-        while not (found := NOT_BLANK.search(self._text, self._at)):
+        while not (found := NON_WHITESPACE.search(self._text, self._at)):
             self._at = len(self._text)
             if not self._more():
                 return ""
@@ -56,7 +56,7 @@ class Elements:
             try:
                 found, end = DECODER.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:  # perhaps only cut off
-                if len(self._text) - self._at > LONGEST or not self._more():
+                if len(self._text) - self._at > MAX_LINE_BYTES or not self._more():
                     raise self.fault(error.msg, error.pos) from error
             except (ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits
                 raise self.fault(str(error), self._at) from error
@@ -66,9 +66,9 @@ class Elements:
                     self._at = end
                     return found, shown
 
-    def fault(self, what: str, at: int | None = None) -> NotAList:
+    def fault(self, what: str, at: int | None = None) -> NotAJsonArray:
         """Say what is wrong, and in which line."""
-        return NotAList(self._line + self._text.count("\n", 0, self._at if at is None else at), what)
+        return NotAJsonArray(self._line + self._text.count("\n", 0, self._at if at is None else at), what)
 
     def _more(self) -> bool:
         """Read on, at least as much as is held; False at the end."""
@@ -85,13 +85,13 @@ class Elements:
         return len(self._text) > len(held[0])
 
 
-def elements(pieces: Iterator[str]) -> Iterator[tuple[Any, str]]:
+def iterate_array(pieces: Iterator[str]) -> Iterator[tuple[Any, str]]:
     """Read a JSON list: each element, and its text.
 
     Raises:
         NotAList: Where it is none.
     """
-    reader = Elements(pieces)
+    reader = ArrayReader(pieces)
     if reader.peek() != "[":
         value, _ = reader.value()
         raise reader.fault(f"{type(value).__name__} is not a list")

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import Problem
-from pipeline.ingest.file_formats import Found
-from pipeline.ingest.json_array import NotAList, elements
-from pipeline.ingest.text_stream import LONGEST, characters, lines, not_in, text
+from pipeline.errors import UserError
+from pipeline.ingest.file_formats import FileFormat
+from pipeline.ingest.json_array import NotAJsonArray, iterate_array
+from pipeline.ingest.text_stream import MAX_LINE_BYTES, decode_error, read_characters, read_utf8, split_lines
 from pipeline.params import Source
 
-PARQUET_ROWS = 1000
+PARQUET_BATCH_ROWS = 1000
 
 
-class Record(NamedTuple):
+class SourceRecord(NamedTuple):
     """A row as it stands in its file: its number from 1, its bytes in UTF-8, and its value or why it has none."""
 
     row: int
@@ -28,92 +28,92 @@ class Record(NamedTuple):
     fault: tuple[str, str] | None = None
 
 
-def read_records(path: Path, source: Source, *, found: Found) -> Iterator[Record]:
+def read_records(path: Path, source: Source, *, found: FileFormat) -> Iterator[SourceRecord]:
     """Read the rows of a file as what it was found to be.
 
     Raises:
-        Problem: If the file as a whole cannot be read: damaged, in another encoding, without a named column.
+        UserError: If the file as a whole cannot be read: damaged, in another encoding, without a named column.
     """
     return READERS[found.format](path, source, found)
 
 
-def jsonl(path: Path, source: Source, _found: Found) -> Iterator[Record]:
+def read_jsonl(path: Path, source: Source, _found: FileFormat) -> Iterator[SourceRecord]:
     """Read one JSON value a line; a bad line is a record with its fault, an empty one no record."""
-    for number, line in enumerate(lines(path, text(path, source.encoding)), start=1):
+    for number, line in enumerate(split_lines(path, read_utf8(path, source.encoding)), start=1):
         raw = line.rstrip(b"\r\n")
         if raw.strip():
-            yield parsed(number, raw)
+            yield parse_json_line(number, raw)
 
 
-def parsed(number: int, raw: bytes) -> Record:
+def parse_json_line(number: int, raw: bytes) -> SourceRecord:
     """Parse one line of JSON."""
     try:
-        return Record(number, raw, json.loads(raw.decode()))
+        return SourceRecord(number, raw, json.loads(raw.decode()))
     except UnicodeDecodeError as error:
         told = f"byte {error.start} of the line; if the whole file has another encoding, name it in ingest.sources"
-        return Record(number, raw, fault=("not_utf8", told))
+        return SourceRecord(number, raw, fault=("not_utf8", told))
     except (ValueError, RecursionError) as error:  # ValueError: no JSON, or a number of thousands of digits
-        return Record(number, raw, fault=("not_json", str(error)))
+        return SourceRecord(number, raw, fault=("not_json", str(error)))
 
 
-def whole_json(path: Path, source: Source, _found: Found) -> Iterator[Record]:
+def read_json_array(path: Path, source: Source, _found: FileFormat) -> Iterator[SourceRecord]:
     """Read a file that is one JSON list of rows, a row at a time."""
     try:
-        for number, (row, shown) in enumerate(elements(characters(path, source.encoding)), start=1):
-            yield Record(number, shown.encode(), row)
-    except NotAList as error:
-        raise Problem(
+        for number, (row, shown) in enumerate(iterate_array(read_characters(path, source.encoding)), start=1):
+            yield SourceRecord(number, shown.encode(), row)
+    except NotAJsonArray as error:
+        raise UserError(
             str(path),
             f"line {error.line} is not JSON as a list of rows: {error.what}",
             do="mend it; for one value a line, call it .jsonl",
         ) from error
 
 
-def table(path: Path, source: Source, found: Found) -> Iterator[Record]:
+def read_csv(path: Path, source: Source, found: FileFormat) -> Iterator[SourceRecord]:
     """Read a table with a header; the raw bytes of a row are those that stand in the file."""
     seen: list[str] = []
-    rows = table_rows(path, kept(decoded_lines(path, source), seen), str(found.delimiter))
+    rows = csv_rows(path, buffered_lines(decode_lines(path, source), seen), str(found.delimiter))
     header = next(rows, [])
     seen.clear()
-    need_columns(path, header, source)
+    require_columns(path, header, source)
     for number, fields in enumerate(rows, start=2):
         raw = "".join(seen).rstrip("\r\n").encode()
         seen.clear()
         if not fields:
             continue
         if len(fields) != len(header):
-            yield Record(number, raw, fault=("ragged", f"{len(fields)} fields under {len(header)} columns"))
+            yield SourceRecord(number, raw, fault=("ragged", f"{len(fields)} fields under {len(header)} columns"))
         else:
-            yield Record(number, raw, dict(zip(header, fields, strict=True)))
+            yield SourceRecord(number, raw, dict(zip(header, fields, strict=True)))
 
 
-def decoded_lines(path: Path, source: Source) -> Iterator[str]:
+def decode_lines(path: Path, source: Source) -> Iterator[str]:
     """Read a text line by line, ends of lines kept.
 
     Raises:
-        Problem: If it is not in its encoding.
+        UserError: If it is not in its encoding.
     """
-    for number, line in enumerate(lines(path, text(path, source.encoding)), start=1):
+    for number, line in enumerate(split_lines(path, read_utf8(path, source.encoding)), start=1):
         try:
             shown = line.decode() + "\n"
         except UnicodeDecodeError as error:
-            raise not_in(path, number, error, "utf-8") from error
+            raise decode_error(path, number, error, "utf-8") from error
         if "\r" in shown[:-2]:  # old ends of lines, or one inside quotes
             yield from io.StringIO(shown, newline="")
         else:
             yield shown
 
 
-def kept(found: Iterator[str], seen: list[str]) -> Iterator[str]:
+def buffered_lines(found: Iterator[str], seen: list[str]) -> Iterator[str]:
     """Pass lines on, and keep them until their row is made."""
     for line in found:
         seen.append(line)
         yield line
 
 
-def table_rows(path: Path, found: Iterator[str], delimiter: str) -> Iterator[list[str]]:
+def csv_rows(path: Path, found: Iterator[str], delimiter: str) -> Iterator[list[str]]:
     """Split a table into rows of fields, strictly: an open quote would swallow every row after it."""
-    csv.field_size_limit(LONGEST)
+    csv.field_size_limit(MAX_LINE_BYTES)
     rows = csv.reader(found, delimiter=delimiter, strict=True)
     while True:
         line = rows.line_num + 1
@@ -122,35 +122,35 @@ def table_rows(path: Path, found: Iterator[str], delimiter: str) -> Iterator[lis
         except StopIteration:
             return
         except csv.Error as error:
-            raise Problem(
+            raise UserError(
                 str(path), f"line {line} is not CSV: {error}", do="close its quotes, and double those inside a text"
             ) from error
 
 
-def table_parquet(path: Path, source: Source, _found: Found) -> Iterator[Record]:
+def read_parquet(path: Path, source: Source, _found: FileFormat) -> Iterator[SourceRecord]:
     """Read a Parquet file batch by batch."""
     try:
         file = pq.ParquetFile(path)
-        need_columns(path, file.schema_arrow.names, source)
+        require_columns(path, file.schema_arrow.names, source)
         number = 0
-        for batch in file.iter_batches(PARQUET_ROWS):
+        for batch in file.iter_batches(PARQUET_BATCH_ROWS):
             for row in batch.to_pylist():
                 number += 1
-                yield Record(number, json.dumps(row, ensure_ascii=False, default=str).encode(), row)
+                yield SourceRecord(number, json.dumps(row, ensure_ascii=False, default=str).encode(), row)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a damaged page, text or date
-        raise Problem(
+        raise UserError(
             str(path), f"is not Parquet: {error}", do="check the file, or name its format in ingest.sources"
         ) from error
 
 
-def need_columns(path: Path, columns: list[str], source: Source) -> None:
+def require_columns(path: Path, columns: list[str], source: Source) -> None:
     """Refuse a table that lacks a column named in params, or has two of one name: one of them would be lost."""
     for name in columns:
         if columns.count(name) > 1:
-            raise Problem(str(path), f"has two columns {name!r}", got=", ".join(columns), do="rename one")
+            raise UserError(str(path), f"has two columns {name!r}", got=", ".join(columns), do="rename one")
     for column in (source.prompt_column, source.completion_column):
         if column is not None and column not in columns:
-            raise Problem(
+            raise UserError(
                 str(path),
                 f"has no column {column!r}",
                 got=", ".join(columns),
@@ -158,9 +158,9 @@ def need_columns(path: Path, columns: list[str], source: Source) -> None:
             )
 
 
-READERS: dict[str, Callable[[Path, Source, Found], Iterator[Record]]] = {
-    "jsonl": jsonl,
-    "json": whole_json,
-    "csv": table,
-    "parquet": table_parquet,
+READERS: dict[str, Callable[[Path, Source, FileFormat], Iterator[SourceRecord]]] = {
+    "jsonl": read_jsonl,
+    "json": read_json_array,
+    "csv": read_csv,
+    "parquet": read_parquet,
 }

@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import runner
-from pipeline.errors import Problem
-from pipeline.files import ranked, write_json  # fmt: skip
-from pipeline.ingest.chat_formats import NotAPair, need_order, turns_of
-from pipeline.ingest.download import fetch
-from pipeline.ingest.file_formats import ENDINGS, Found, find
-from pipeline.ingest.readers import Record, read_records
-from pipeline.ingest.text_stream import ending_of
-from pipeline.pairs import Message, Pair, Quarantined, Writer, pair_writer, quarantine_writer  # fmt: skip
+from pipeline.errors import UserError
+from pipeline.files import rank_counts, write_json  # fmt: skip
+from pipeline.ingest.chat_formats import NotAPair, read_chat_turns, require_role_order
+from pipeline.ingest.download import fetch_source
+from pipeline.ingest.file_formats import FORMAT_BY_SUFFIX, FileFormat, detect_format
+from pipeline.ingest.readers import SourceRecord, read_records
+from pipeline.ingest.text_stream import data_suffix
+from pipeline.pairs import Message, Pair, Quarantined, RowWriter, pair_writer, quarantine_writer  # fmt: skip
 from pipeline.params import REMOTE, Ingest, Source
 
 log = logging.getLogger(__name__)
 
-Place = tuple[str, int]
+RowLocation = tuple[str, int]
 """Where a row stands: its file and its number there."""
 
 
-def pair_of(record: Record, source: Source, name: str) -> Pair:
+def record_to_pair(record: SourceRecord, source: Source, name: str) -> Pair:
     """Make a pair of a row.
 
     Raises:
@@ -40,43 +40,43 @@ def pair_of(record: Record, source: Source, name: str) -> Pair:
         raise NotAPair(*record.fault)
     if not isinstance(record.value, dict):
         raise NotAPair("not_an_object", f"got {type(record.value).__name__}")
-    turns = turns_of(record.value, source)
+    turns = read_chat_turns(record.value, source)
     for turn in turns:
-        need_text(turn.role, turn.content)
-    need_order([turn.role for turn in turns])
+        require_text(turn.role, turn.content)
+    require_role_order([turn.role for turn in turns])
     *prompt, answer = turns
     messages = tuple([Message(*turn) for turn in prompt])
     return Pair(messages, answer.content, name, record.row, source.split, record.raw)
 
 
-def need_text(role: str, content: Any) -> None:
+def require_text(role: str, content: Any) -> None:
     """Check that what a turn says is text that can be written."""
     if not isinstance(content, str):
         raise NotAPair("not_text", f"the {role} turn is {type(content).__name__}")
-    if not content.isascii() and plain(content) != content:
+    if not content.isascii() and escape_surrogates(content) != content:
         raise NotAPair("not_unicode", f"the {role} turn has half a character")
 
 
-def plain(text: str) -> str:
+def escape_surrogates(text: str) -> str:
     """Write half a character (a lone surrogate, which UTF-8 cannot hold) as its escape."""
     return text.encode(errors="backslashreplace").decode()
 
 
-def read_source(source: Source, name: str, records: Iterable[Record]) -> Iterator[Pair | Quarantined]:
+def read_file(source: Source, name: str, records: Iterable[SourceRecord]) -> Iterator[Pair | Quarantined]:
     """Turn each row of a file into a pair or set it aside; none is dropped."""
     for record in records:
         try:
-            yield pair_of(record, source, name)
+            yield record_to_pair(record, source, name)
         except NotAPair as why:
-            yield Quarantined(name, record.row, why.reason, plain(why.detail), record.raw)
+            yield Quarantined(name, record.row, why.reason, escape_surrogates(why.detail), record.raw)
 
 
-def sample_per_label(pairs: Iterable[Pair], per_label: int, seed: int) -> set[Place]:
+def sample_per_label(pairs: Iterable[Pair], per_label: int, seed: int) -> set[RowLocation]:
     """Choose the same rows of each completion every time: those whose seeded hash is smallest.
 
     Holds no more than the places that are chosen so far.
     """
-    chosen: dict[bytes, list[tuple[int, int, int, Place]]] = {}
+    chosen: dict[bytes, list[tuple[int, int, int, RowLocation]]] = {}
     for order, pair in enumerate(pairs):
         drawn = int.from_bytes(hashlib.sha256(f"{seed} {pair.id}".encode()).digest(), "big")
         entry = (-drawn, -pair.row, -order, (pair.source, pair.row))  # the largest on top, to be pushed out
@@ -89,68 +89,72 @@ def sample_per_label(pairs: Iterable[Pair], per_label: int, seed: int) -> set[Pl
 
 
 @dataclass(frozen=True)
-class Input:
+class SourceFile:
     """A file to read: its name, where it lies, and what it was found to be."""
 
     name: str
     path: Path
-    found: Found
+    found: FileFormat
 
 
-def files_of(source: Source, folder: Path) -> list[Path]:
+def source_files(source: Source, folder: Path) -> list[Path]:
     """Find the files that a source names.
 
     Raises:
-        Problem: If there is none, or the path leaves the folder.
+        UserError: If there is none, or the path leaves the folder.
     """
     where = f"params.yaml: ingest.sources: {source.path}"
     if Path(source.path).is_absolute() or ".." in Path(source.path).parts:
-        raise Problem(where, "leaves ingest.folder", expected=f"a path below {folder}", do="copy the file there")
+        raise UserError(where, "leaves ingest.folder", expected=f"a path below {folder}", do="copy the file there")
     named = folder / source.path
     if source.path and named.is_dir():
-        return files_below(named, where)
+        return row_files_below(named, where)
     try:
         files = [named] if named.is_file() else sorted(path for path in folder.glob(source.path) if path.is_file())
     except (ValueError, IndexError, NotImplementedError) as error:
-        raise Problem(where, "is no path or pattern", got=str(error), do="as in a shell: *.jsonl, **/*.csv") from error
+        raise UserError(
+            where, "is no path or pattern", got=str(error), do="as in a shell: *.jsonl, **/*.csv"
+        ) from error
     if not files:
-        raise Problem(
+        raise UserError(
             where, "no such file", expected=f"a file in {folder}", do="check the name, or `dvc pull` the data"
         )
     return files
 
 
-def files_below(folder: Path, where: str) -> list[Path]:
+def row_files_below(folder: Path, where: str) -> list[Path]:
     """List the files of rows below a folder, hidden ones left out; name those that are none.
 
     Raises:
-        Problem: If there is none.
+        UserError: If there is none.
     """
     names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     seen = sorted(name for name in names if not any(part.startswith(".") for part in name.parts))
-    files = [folder / name for name in seen if ending_of(name) in ENDINGS]
-    others = [str(name) for name in seen if ending_of(name) not in ENDINGS]
+    files = [folder / name for name in seen if data_suffix(name) in FORMAT_BY_SUFFIX]
+    others = [str(name) for name in seen if data_suffix(name) not in FORMAT_BY_SUFFIX]
     if others:
         log.info("ingest: %s: not read, by their endings: %s", folder, ", ".join(others))
     if not files:
-        raise Problem(where, "no file of rows in this folder", expected=", ".join(ENDINGS), got=", ".join(others))
+        raise UserError(
+            where, "no file of rows in this folder", expected=", ".join(FORMAT_BY_SUFFIX), got=", ".join(others)
+        )
     return files
 
 
-def inputs(source: Source, folder: Path) -> list[Input]:
+def detect_inputs(source: Source, folder: Path) -> list[SourceFile]:
     """Find the files of a source, and what each of them is."""
     if REMOTE.match(source.path):
-        files = fetch(source)
+        files = fetch_source(source)
     else:
-        files = {path.relative_to(folder).as_posix(): path for path in files_of(source, folder)}
-    found = [Input(name, path, find(path, source)) for name, path in files.items()]
+        files = {path.relative_to(folder).as_posix(): path for path in source_files(source, folder)}
+    found = [SourceFile(name, path, detect_format(path, source)) for name, path in files.items()]
     for one in found:
         log.info("ingest: %s: %s", one.name, one.found)
     return found
 
 
 @dataclass
-class Account:
+class FileCounts:
     """What became of the rows of one file."""
 
     file: str
@@ -179,16 +183,16 @@ class Account:
         }
 
 
-class Outputs:
+class PairOutputs:
     """The two files that rows go into: those that are kept, and those set aside."""
 
-    def __init__(self, pairs: Writer[Pair], aside: Writer[Quarantined]) -> None:
+    def __init__(self, pairs: RowWriter[Pair], aside: RowWriter[Quarantined]) -> None:
         self._pairs = pairs
         self._aside = aside
 
-    def take(self, rows: Iterable[Pair | Quarantined], file: Input, chosen: set[Place] | None) -> Account:
+    def take(self, rows: Iterable[Pair | Quarantined], file: SourceFile, chosen: set[RowLocation] | None) -> FileCounts:
         """Write the rows of a file, of its pairs only the chosen ones if some are, and account for each."""
-        account = Account(file.name, str(file.found))
+        account = FileCounts(file.name, str(file.found))
         for row in rows:
             if isinstance(row, Quarantined):
                 self._aside.add(row)
@@ -203,29 +207,29 @@ class Outputs:
         return account
 
 
-def read_all(ingest: Ingest, outputs: Outputs) -> Iterator[Account]:
+def read_sources(ingest: Ingest, outputs: PairOutputs) -> Iterator[FileCounts]:
     """Read every source into the outputs, file by file; a source that is sampled is read twice."""
     for source in ingest.sources:
-        files = inputs(source, Path(ingest.folder))
-        chosen = sampled(source, files, ingest.seed)
+        files = detect_inputs(source, Path(ingest.folder))
+        chosen = sampled_rows(source, files, ingest.seed)
         for file in files:
-            yield outputs.take(rows_of(source, file), file, chosen)
+            yield outputs.take(read_rows_of(source, file), file, chosen)
 
 
-def rows_of(source: Source, file: Input) -> Iterator[Pair | Quarantined]:
+def read_rows_of(source: Source, file: SourceFile) -> Iterator[Pair | Quarantined]:
     """Read the rows of a file."""
-    return read_source(source, file.name, read_records(file.path, source, found=file.found))
+    return read_file(source, file.name, read_records(file.path, source, found=file.found))
 
 
-def sampled(source: Source, files: list[Input], seed: int) -> set[Place] | None:
+def sampled_rows(source: Source, files: list[SourceFile], seed: int) -> set[RowLocation] | None:
     """Choose the rows of a source that asks for a sample, over all its files; None chooses all."""
     if source.per_label is None:
         return None
-    rows = (row for file in files for row in rows_of(source, file))
+    rows = (row for file in files for row in read_rows_of(source, file))
     return sample_per_label((row for row in rows if isinstance(row, Pair)), source.per_label, seed)
 
 
-def need_pairs(ingest: Ingest, accounts: list[Account], reasons: dict[str, int]) -> None:
+def require_pairs(ingest: Ingest, accounts: list[FileCounts], reasons: dict[str, int]) -> None:
     """Refuse to go on without a single pair."""
     if any(account.kept for account in accounts):
         return
@@ -233,7 +237,7 @@ def need_pairs(ingest: Ingest, accounts: list[Account], reasons: dict[str, int])
     for first in [account.first_aside for account in accounts if account.first_aside][:1]:
         why = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
         got = f"{why}; first: {first.source} row {first.row}: {first.detail}"
-    raise Problem(
+    raise UserError(
         f"{ingest.folder}/{', '.join(source.path for source in ingest.sources)}",
         "not one row is a pair",
         got=got,
@@ -244,12 +248,12 @@ def need_pairs(ingest: Ingest, accounts: list[Account], reasons: dict[str, int])
 
 def run(ingest: Ingest, data: Path) -> None:
     """Read the sources and write the pairs."""
-    with runner.whole(data / "ingest") as folder:
+    with runner.atomic_folder(data / "ingest") as folder:
         with (
             pair_writer(folder / "pairs.parquet") as pairs,
             quarantine_writer(folder / "quarantine.parquet") as aside,
         ):
-            accounts = list(read_all(ingest, Outputs(pairs, aside)))
-        reasons = ranked(sum((account.reasons for account in accounts), Counter()))
-        need_pairs(ingest, accounts, reasons)
+            accounts = list(read_sources(ingest, PairOutputs(pairs, aside)))
+        reasons = rank_counts(sum((account.reasons for account in accounts), Counter()))
+        require_pairs(ingest, accounts, reasons)
         write_json(folder / "report.json", {"files": [account.summary() for account in accounts], "reasons": reasons})

@@ -7,35 +7,35 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 
 CHUNK = 1 << 20
-LONGEST = 64 << 20
+MAX_LINE_BYTES = 64 << 20
 """Bytes of one row: a longer one is a file without ends of lines, or an archive made to fill the memory."""
-COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
-MARKS = {
+COMPRESSION_BY_SUFFIX = {".gz": "gzip", ".zst": "zstd"}
+BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16, whose mark it begins with
     codecs.BOM_UTF32_BE: "utf-32-be",
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
+COMPRESSION_MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 
 
-def ending_of(path: Path) -> str:
+def data_suffix(path: Path) -> str:
     """Give the ending of a file in small letters, without that of its compression."""
-    named = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+    named = path.with_suffix("") if path.suffix.lower() in COMPRESSION_BY_SUFFIX else path
     return named.suffix.lower()
 
 
-def content(path: Path) -> Iterator[bytes]:
+def read_decompressed(path: Path) -> Iterator[bytes]:
     """Read the bytes of a file, decompressed.
 
     Raises:
-        Problem: If its archive is damaged, cut off, or not called one.
+        UserError: If its archive is damaged, cut off, or not called one.
     """
-    kind = COMPRESSED.get(path.suffix.lower())
+    kind = COMPRESSION_BY_SUFFIX.get(path.suffix.lower())
     with path.open("rb") as file:
         stream = pa.CompressedInputStream(pa.PythonFile(file), kind) if kind else file
         try:
@@ -48,81 +48,81 @@ def content(path: Path) -> Iterator[bytes]:
         except OSError as error:
             if kind is None:
                 raise
-            raise Problem(
+            raise UserError(
                 str(path), f"cannot be unpacked as {kind}: {error}", do="copy or compress the file again"
             ) from error
 
 
 def refuse_unnamed_archive(path: Path, chunk: bytes, kind: str | None) -> None:
     """Refuse what is compressed and not called so, or compressed twice."""
-    for magic, ending in MAGIC.items():
+    for magic, ending in COMPRESSION_MAGIC.items():
         if chunk.startswith(magic):
             again = " in it again" if kind else ""
-            raise Problem(
+            raise UserError(
                 str(path),
-                f"is compressed with {COMPRESSED[ending]}{again}",
+                f"is compressed with {COMPRESSION_BY_SUFFIX[ending]}{again}",
                 do=f"unpack it, or end its name in {ending}",
             )
 
 
-def encoding_of(path: Path, start: bytes, asked: str | None) -> str:
+def detect_encoding(path: Path, start: bytes, asked: str | None) -> str:
     """Find the encoding of a text by its mark, else as params say, else UTF-8.
 
     Raises:
-        Problem: If its mark says another encoding than params.
+        UserError: If its mark says another encoding than params.
     """
     name = codecs.lookup(asked).name.removesuffix("-sig") if asked else "utf-8"
-    for mark, marked in MARKS.items():
+    for mark, marked in BYTE_ORDER_MARKS.items():
         if start.startswith(mark):
             if asked and not name.startswith(marked[:6]):
-                raise Problem(
+                raise UserError(
                     str(path), f"begins with the mark of {marked}", got=f"encoding: {asked}", do="set encoding: null"
                 )
             return marked
     return name
 
 
-def text(path: Path, asked: str | None) -> Iterator[bytes]:
+def read_utf8(path: Path, asked: str | None) -> Iterator[bytes]:
     """Read the text of a file as UTF-8 without its mark; what is UTF-8 already comes unchecked.
 
     Raises:
-        Problem: If it is in another encoding, and not the one that params name.
+        UserError: If it is in another encoding, and not the one that params name.
     """
-    encoding, chunks = unmarked(path, asked)
+    encoding, chunks = without_bom(path, asked)
     if encoding == "utf-8":
         yield from chunks
     else:
-        for part in decoded(path, chunks, encoding):
+        for part in decode_chunks(path, chunks, encoding):
             # Half a character (a lone surrogate) comes out of encodings that escape; it goes on, as UTF-8's own fault.
             yield part.encode(errors="surrogatepass")
 
 
-def characters(path: Path, asked: str | None) -> Iterator[str]:
+def read_characters(path: Path, asked: str | None) -> Iterator[str]:
     """Read the text of a file, checked, in pieces of any length.
 
     Raises:
-        Problem: With the line, where it is not in its encoding.
+        UserError: With the line, where it is not in its encoding.
     """
-    encoding, chunks = unmarked(path, asked)
-    return decoded(path, chunks, encoding)
+    encoding, chunks = without_bom(path, asked)
+    return decode_chunks(path, chunks, encoding)
 
 
-def unmarked(path: Path, asked: str | None) -> tuple[str, Iterator[bytes]]:
+def without_bom(path: Path, asked: str | None) -> tuple[str, Iterator[bytes]]:
     """Give the encoding of a text, and its bytes without the mark."""
-    chunks = content(path)
+    chunks = read_decompressed(path)
     first = next(chunks, b"")
-    encoding = encoding_of(path, first, asked)
-    for mark, marked in MARKS.items():
+    encoding = detect_encoding(path, first, asked)
+    for mark, marked in BYTE_ORDER_MARKS.items():
         if marked == encoding:
             first = first.removeprefix(mark)
     return encoding, chain([first], chunks)
 
 
-def decoded(path: Path, chunks: Iterator[bytes], encoding: str) -> Iterator[str]:
+def decode_chunks(path: Path, chunks: Iterator[bytes], encoding: str) -> Iterator[str]:
     """Decode bytes in pieces.
 
     Raises:
-        Problem: With the line, at the first byte that the encoding does not know.
+        UserError: With the line, at the first byte that the encoding does not know.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     line = 1
@@ -131,30 +131,30 @@ def decoded(path: Path, chunks: Iterator[bytes], encoding: str) -> Iterator[str]
             part = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             good = codecs.getincrementaldecoder(encoding)().decode(error.object[: error.start])
-            raise not_in(path, line + good.count("\n"), error, encoding) from error
+            raise decode_error(path, line + good.count("\n"), error, encoding) from error
         except UnicodeError as error:  # UTF-16 or UTF-32 without the mark that says which
-            raise Problem(
+            raise UserError(
                 str(path), f"has no mark that says which {encoding} it is", do=f"name {encoding}-le or {encoding}-be"
             ) from error
         line += part.count("\n")
         yield part
 
 
-def not_in(path: Path, line: int, error: UnicodeDecodeError, encoding: str) -> Problem:
+def decode_error(path: Path, line: int, error: UnicodeDecodeError, encoding: str) -> UserError:
     """Say that a text is not in its encoding."""
     wrong = error.object[error.start : error.end].hex(" ")
-    return Problem(
+    return UserError(
         str(path),
         f"line {line} is not {'UTF-8' if encoding == 'utf-8' else encoding}: {error.reason} (byte {wrong})",
         do="name its encoding in ingest.sources (latin-1, cp1252, utf-16, ...), or save it as UTF-8",
     )
 
 
-def lines(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
+def split_lines(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Split text at newlines, which are taken off.
 
     Raises:
-        Problem: If a line is longer than any row may be.
+        UserError: If a line is longer than any row may be.
     """
     left, number = b"", 0
     for chunk in chunks:
@@ -162,7 +162,9 @@ def lines(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
         left = found.pop()
         number += len(found)
         yield from found
-        if len(left) > LONGEST:
-            raise Problem(str(path), f"line {number + 1} is longer than {LONGEST >> 20} MiB", do="write one row a line")
+        if len(left) > MAX_LINE_BYTES:
+            raise UserError(
+                str(path), f"line {number + 1} is longer than {MAX_LINE_BYTES >> 20} MiB", do="write one row a line"
+            )
     if left:
         yield left

@@ -7,20 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.learning_curve.power_law import Growth, grown, told
-from pipeline.metrics.metric import share
-from pipeline.stats.bootstrap import CONFIDENCE, Scores
-from pipeline.stats.paired_comparison import Terms, compare, corrected
-from pipeline.stats.paired_proportions import chance_loss
+from pipeline.arrays import Floats
+from pipeline.learning_curve.power_law import GrowthForecast, fit_growth, growth_sentence
+from pipeline.metrics.metric import proportion
+from pipeline.stats.bootstrap import SHOWN_CONFIDENCE
+from pipeline.stats.paired_comparison import ComparisonSettings, compare_scores, holm_corrected
+from pipeline.stats.paired_proportions import one_sided_p_value
 
-ENDS = ("value", "low", "high")
-STEPS = 24
+INTERVAL_FIELDS = ("value", "low", "high")
+CURVE_POINTS = 24
 """Points of the drawn line."""
-LIMIT = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 """At this p-value, corrected for the number of labels, a label stands out."""
 
 
-def growth_of(rows: Scores, scores: Scores, metric: str, resamples: int, seed: int) -> dict[str, Any]:
+def analyze_growth(rows: Floats, scores: Floats, metric: str, resamples: int, seed: int) -> dict[str, Any]:
     """Fit a curve and write it out: the law, the line from the smallest share to twice the whole, and a sentence.
 
     Args:
@@ -30,26 +31,28 @@ def growth_of(rows: Scores, scores: Scores, metric: str, resamples: int, seed: i
         resamples: Bootstrap draws.
         seed: Of the draws.
     """
-    growth = grown(rows, scores, resamples, seed)
-    last = step(rows, scores, metric, Terms(resamples, seed, CONFIDENCE, 0.0))
-    text = f"{told(growth, metric)} {last['text']}" if last else told(growth, metric)
+    growth = fit_growth(rows, scores, resamples, seed)
+    last = compare_last_step(rows, scores, metric, ComparisonSettings(resamples, seed, SHOWN_CONFIDENCE, 0.0))
+    text = f"{growth_sentence(growth, metric)} {last['text']}" if last else growth_sentence(growth, metric)
     found: dict[str, Any] = {"law": None, "line": [], "twice": None, "last": last, "text": text}
     if growth is None or growth.missed:
         return found
     law = growth.law
-    places = np.geomspace(rows[0], 2 * rows[-1], STEPS)
+    places = np.geomspace(rows[0], 2 * rows[-1], CURVE_POINTS)
     return found | {
         "law": {"scale": float(law.scale[0]), "power": float(law.power[0]), "floor": float(law.floor[0])},
-        "line": [{"rows": float(place), **dict(zip(ENDS, growth.at(place), strict=True))} for place in places],
-        "twice": twice(growth),
+        "line": [
+            {"rows": float(place), **dict(zip(INTERVAL_FIELDS, growth.at(place), strict=True))} for place in places
+        ],
+        "twice": doubling_forecast(growth),
     }
 
 
-def step(rows: Scores, scores: Scores, metric: str, terms: Terms) -> dict[str, Any] | None:
+def compare_last_step(rows: Floats, scores: Floats, metric: str, terms: ComparisonSettings) -> dict[str, Any] | None:
     """Compare the model of all rows with that of the share before; None if there is none."""
     if len(rows) < 2:
         return None
-    found = compare(metric, scores[-1], scores[-2], terms)
+    found = compare_scores(metric, scores[-1], scores[-2], terms)
     return {
         "difference": found.difference, "low": found.low, "high": found.high,
         "text": (
@@ -59,16 +62,18 @@ def step(rows: Scores, scores: Scores, metric: str, terms: Terms) -> dict[str, A
     }  # fmt: skip
 
 
-def twice(growth: Growth) -> dict[str, Any]:
+def doubling_forecast(growth: GrowthForecast) -> dict[str, Any]:
     """Write out what twice the rows would have, and bring."""
     return {
         "rows": 2 * growth.rows,
-        **dict(zip(ENDS, growth.at(2 * growth.rows), strict=True)),
+        **dict(zip(INTERVAL_FIELDS, growth.at(2 * growth.rows), strict=True)),
         **dict(zip(("gain", "gain_low", "gain_high"), growth.gain(2), strict=True)),
     }
 
 
-def needy(strata: Sequence[str], expected: Sequence[str], got: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+def labels_needing_data(
+    strata: Sequence[str], expected: Sequence[str], got: Sequence[Sequence[str]]
+) -> list[dict[str, Any]]:
     """Compare each label under the last share and under all rows: what more rows brought it, and whether by chance.
 
     The p-value is that of "more rows brought nothing", by the rows that one of both models alone has right, exact and
@@ -88,9 +93,13 @@ def needy(strata: Sequence[str], expected: Sequence[str], got: Sequence[Sequence
         before, after = (hits[mine] for hits in right)
         better, worse = int(np.sum(after & ~before)), int(np.sum(before & ~after))
         found.append(
-            {"label": label, "rows": rows[label], "before": asdict(share(before)), "after": asdict(share(after)),
-             "gain": float(after.mean() - before.mean()), "p_value": float(chance_loss(worse, better))}
+            {
+                "label": label, "rows": rows[label],
+                "before": asdict(proportion(before)), "after": asdict(proportion(after)),
+             "gain": float(after.mean() - before.mean()), "p_value": float(one_sided_p_value(worse, better))}
         )  # fmt: skip
-    sure = corrected([one["p_value"] for one in found])
-    told_of = [{**one, "p_corrected": p, "stands_out": p <= LIMIT} for one, p in zip(found, sure, strict=True)]
+    sure = holm_corrected([one["p_value"] for one in found])
+    told_of = [
+        {**one, "p_corrected": p, "stands_out": p <= SIGNIFICANCE_LEVEL} for one, p in zip(found, sure, strict=True)
+    ]
     return sorted(told_of, key=lambda one: (-one["gain"], one["label"]))

@@ -9,35 +9,33 @@ Inform. Decis. Mak. 12:8, 2012).
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.stats.bootstrap import CONFIDENCE, interval, resampled
+from pipeline.arrays import Floats
+from pipeline.stats.bootstrap import SHOWN_CONFIDENCE, bootstrap_draws, percentile_interval
 
-Numbers = NDArray[np.float64]
-
-POWERS = np.linspace(0.02, 2.0, 100)
+EXPONENTS = np.linspace(0.02, 2.0, 100)
 """Values of b that are tried."""
-FEWEST = 4
+MIN_SUBSETS = 4
 """Shares below which nothing is fitted: three lie on some power law with a floor; without a floor all promise more."""
-SURE = 5e-4
+MIN_GAIN = 5e-4
 """A gain counts as one if its interval begins above this: less is rounded to none."""
 
 
 @dataclass(frozen=True)
-class Law:
+class PowerLaw:
     """error(n) = floor + scale n^-power, for one curve or for many: numbers, or arrays of shape (curves,)."""
 
-    scale: Numbers
-    power: Numbers
-    floor: Numbers
+    scale: Floats
+    power: Floats
+    floor: Floats
 
-    def metric(self, rows: float) -> Numbers:
+    def metric(self, rows: float) -> Floats:
         """What the metric is with so many training rows: 1 less the error."""
         return 1 - self.floor - self.scale * rows**-self.power
 
 
 @dataclass(frozen=True)
-class Growth:
+class GrowthForecast:
     """What a curve says.
 
     Args:
@@ -46,30 +44,30 @@ class Growth:
         rows: Training rows of the whole.
     """
 
-    law: Law
-    draws: Law
+    law: PowerLaw
+    draws: PowerLaw
     rows: int
     missed: float = 0.0
     """By how much the law misses the whole, in the metric; 0 if it lies within the interval of what was measured."""
 
     def at(self, rows: float) -> tuple[float, float, float]:
         """Expect the metric with so many training rows: value, and both ends of its interval."""
-        return ends(float(self.law.metric(rows)[0]), self.draws.metric(rows))
+        return widened_interval(float(self.law.metric(rows)[0]), self.draws.metric(rows))
 
     def gain(self, times: float) -> tuple[float, float, float]:
         """Expect what so many times the rows would bring: value, and both ends of its interval."""
         more = self.rows * times
         value = float((self.law.metric(more) - self.law.metric(self.rows))[0])
-        return ends(value, self.draws.metric(more) - self.draws.metric(self.rows))
+        return widened_interval(value, self.draws.metric(more) - self.draws.metric(self.rows))
 
 
-def ends(value: float, draws: Numbers) -> tuple[float, float, float]:
+def widened_interval(value: float, draws: Floats) -> tuple[float, float, float]:
     """Give a value the percentile interval of its draws, widened to hold it."""
-    low, high = interval(draws, CONFIDENCE)
+    low, high = percentile_interval(draws, SHOWN_CONFIDENCE)
     return value, min(low, value), max(high, value)
 
 
-def grown(rows: Numbers, scores: Numbers, resamples: int, seed: int) -> Growth | None:
+def fit_growth(rows: Floats, scores: Floats, resamples: int, seed: int) -> GrowthForecast | None:
     """Fit the law to a curve; the same test rows are drawn for all shares, since they answered the same ones.
 
     It knows how uncertain the test rows leave it, not what another seed of the training would have given.
@@ -83,19 +81,19 @@ def grown(rows: Numbers, scores: Numbers, resamples: int, seed: int) -> Growth |
     Returns:
         The growth; None if there are too few shares to fit anything.
     """
-    if len(rows) < FEWEST:
+    if len(rows) < MIN_SUBSETS:
         return None
     weights = 1 / np.maximum(scores.var(axis=1) / scores.shape[1], 1e-6)
-    means = resampled(lambda drawn: scores[:, drawn].mean(axis=2).T.ravel(), scores.shape[1], resamples, seed)
+    means = bootstrap_draws(lambda drawn: scores[:, drawn].mean(axis=2).T.ravel(), scores.shape[1], resamples, seed)
     means = means.reshape(-1, len(rows))
-    law = fitted(rows, 1 - scores.mean(axis=1)[None], weights)
-    low, high = interval(means[:, -1], CONFIDENCE)
+    law = fit_power_law(rows, 1 - scores.mean(axis=1)[None], weights)
+    low, high = percentile_interval(means[:, -1], SHOWN_CONFIDENCE)
     whole, there = float(scores[-1].mean()), float(law.metric(rows[-1])[0])
     missed = 0.0 if low <= there <= high else there - whole
-    return Growth(law, fitted(rows, 1 - means, weights), int(rows[-1]), missed)
+    return GrowthForecast(law, fit_power_law(rows, 1 - means, weights), int(rows[-1]), missed)
 
 
-def fitted(rows: Numbers, errors: Numbers, weights: Numbers) -> Law:
+def fit_power_law(rows: Floats, errors: Floats, weights: Floats) -> PowerLaw:
     """Fit by weighted least squares: for each power the best scale and floor that are not negative, then the power.
 
     Args:
@@ -103,15 +101,15 @@ def fitted(rows: Numbers, errors: Numbers, weights: Numbers) -> Law:
         errors: Shape (curves, shares).
         weights: Shape (shares,).
     """
-    x = rows ** -POWERS[:, None]  # (powers, shares)
-    scale, floor = plane(x, errors, weights / weights.sum())
+    x = rows ** -EXPONENTS[:, None]  # (powers, shares)
+    scale, floor = fit_plane(x, errors, weights / weights.sum())
     missed = errors[:, None] - floor[..., None] - scale[..., None] * x
     best = ((missed**2) @ weights).argmin(axis=1)
     curves = np.arange(len(errors))
-    return Law(scale[curves, best], POWERS[best], floor[curves, best])
+    return PowerLaw(scale[curves, best], EXPONENTS[best], floor[curves, best])
 
 
-def plane(x: Numbers, errors: Numbers, weights: Numbers) -> tuple[Numbers, Numbers]:
+def fit_plane(x: Floats, errors: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Fit errors = floor + scale x with neither below 0: the free fit, else the better of its two edges.
 
     Args:
@@ -132,10 +130,10 @@ def plane(x: Numbers, errors: Numbers, weights: Numbers) -> tuple[Numbers, Numbe
     return scale, np.where(free < 0, flat[:, None], np.where(floor < 0, 0.0, floor))
 
 
-def told(growth: Growth | None, metric: str) -> str:
+def growth_sentence(growth: GrowthForecast | None, metric: str) -> str:
     """Say in a sentence what twice the rows would bring."""
     if growth is None:
-        return f"What twice the rows would bring cannot be told: that takes {FEWEST} shares, the whole among them."
+        return f"What twice the rows would bring cannot be told: that takes {MIN_SUBSETS} shares, the whole among them."
     if growth.missed:
         where = "above" if growth.missed > 0 else "below"
         missed = f"{100 * abs(growth.missed):.1f} points {where} what it has"
@@ -145,6 +143,6 @@ def told(growth: Growth | None, metric: str) -> str:
         )
     gain, low, high = growth.gain(2)
     numbers = f"{100 * gain:+.1f} points of {metric} (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
-    if low <= SURE:
+    if low <= MIN_GAIN:
         return f"Whether twice the rows would bring anything cannot be told: {numbers}."
     return f"Twice the rows, {2 * growth.rows:,}, would bring about {numbers}."

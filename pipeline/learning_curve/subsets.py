@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 
-def within(labels: Sequence[str], share: float, seed: int) -> list[int]:
+def choose_subset(labels: Sequence[str], share: float, seed: int) -> list[int]:
     """Choose a share of rows: of each label so many of its rows, in an order that the seed drew.
 
     A smaller share of the same seed lies within it. Of a label that has any rows there is at least one.

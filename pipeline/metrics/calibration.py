@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.metrics.metric import Metric, bootstrapped, share, tallies
-from pipeline.stats.bootstrap import Rows, Scores
+from pipeline.arrays import Floats, Indices
+from pipeline.metrics.metric import Metric, bootstrap_metric, count_by_kind, proportion
 
-BINS = 10
+CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
-class Sure:
+class Confidences:
     """How sure a model was of each of its answers, and which were right.
 
     Args:
@@ -21,16 +21,16 @@ class Sure:
         right: 1 or 0.
     """
 
-    probability: Scores
-    right: Scores
+    probability: Floats
+    right: Floats
 
     @property
-    def bins(self) -> Rows:
+    def bins(self) -> Indices:
         """The tenth in which each probability lies; 0.1 lies in the first, as in (0, 0.1]."""
-        return np.clip(np.ceil(self.probability * BINS).astype(np.intp) - 1, 0, BINS - 1)
+        return np.clip(np.ceil(self.probability * CALIBRATION_BINS).astype(np.intp) - 1, 0, CALIBRATION_BINS - 1)
 
 
-def calibration_error(sure: Sure, resamples: int, seed: int) -> Metric:
+def expected_calibration_error(sure: Confidences, resamples: int, seed: int) -> Metric:
     """Expected calibration error (Naeini et al. 2015; Guo et al. 2017) in ten bins of equal width: smaller is better.
 
     The gap between how sure the answers of a bin are and how many are right, a mean over the rows. On few rows it is
@@ -38,30 +38,30 @@ def calibration_error(sure: Sure, resamples: int, seed: int) -> Metric:
     """
     gaps, bins = sure.right - sure.probability, sure.bins
 
-    def error(rows: Rows) -> Scores:
-        found: Scores = np.abs(tallies(bins[rows], BINS, gaps[rows])).sum(axis=1) / rows.shape[1]
+    def error(rows: Indices) -> Floats:
+        found: Floats = np.abs(count_by_kind(bins[rows], CALIBRATION_BINS, gaps[rows])).sum(axis=1) / rows.shape[1]
         return found
 
-    return bootstrapped(error, len(gaps), resamples, seed)
+    return bootstrap_metric(error, len(gaps), resamples, seed)
 
 
-def reliability(sure: Sure) -> list[dict[str, Any]]:
+def reliability_bins(sure: Confidences) -> list[dict[str, Any]]:
     """Tell, of each tenth that has rows: its edges, how sure its answers are on average, and how many are right."""
     found, bins = [], sure.bins
     for place in sorted(set(bins.tolist())):
         inside = bins == place
         found.append(
             {
-                "from": place / BINS,
-                "to": (place + 1) / BINS,
+                "from": place / CALIBRATION_BINS,
+                "to": (place + 1) / CALIBRATION_BINS,
                 "probability": float(sure.probability[inside].mean()),
-                "right": asdict(share(sure.right[inside])),
+                "right": asdict(proportion(sure.right[inside])),
             }
         )
     return found
 
 
-def sure_of(probabilities: Sequence[float | None], right: Scores) -> Sure | None:
+def confidences_of(probabilities: Sequence[float | None], right: Floats) -> Confidences | None:
     """Put together what a model said of how sure it was; None if it did not say so of every row."""
     told = [probability for probability in probabilities if probability is not None]
-    return Sure(np.array(told), right) if told and len(told) == len(right) else None
+    return Confidences(np.array(told), right) if told and len(told) == len(right) else None

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.metrics.metric import Metric, bootstrapped, of_draws, share, tallies
-from pipeline.stats.bootstrap import Rows, Scores, resampled
+from pipeline.arrays import Floats, Indices
+from pipeline.metrics.metric import Metric, bootstrap_metric, count_by_kind, metric_from_draws, proportion
+from pipeline.stats.bootstrap import bootstrap_draws
 
 
 class Confusion:
@@ -27,16 +28,16 @@ class Confusion:
     def __len__(self) -> int:
         return len(self.truth)
 
-    def f1(self, rows: Rows) -> Scores:
+    def f1(self, rows: Indices) -> Floats:
         """Compute the harmonic mean of precision and recall of each label, in each draw of rows.
 
         Returns:
             Shape (draws, labels). NaN where a draw has no row of a label, nor one that was called so.
         """
         true, said, many = self.truth[rows], self.said[rows], len(self.labels)
-        hits = tallies(np.where(true == said, true, many), many)
+        hits = count_by_kind(np.where(true == said, true, many), many)
         with np.errstate(invalid="ignore"):
-            return 2 * hits / (tallies(true, many) + tallies(said, many))
+            return 2 * hits / (count_by_kind(true, many) + count_by_kind(said, many))
 
 
 def macro_f1(expected: Sequence[str], got: Sequence[str], resamples: int, seed: int) -> Metric:
@@ -44,10 +45,12 @@ def macro_f1(expected: Sequence[str], got: Sequence[str], resamples: int, seed: 
 
     The labels are those that occur among the expected ones; an interval's draw takes those that it drew.
     """
-    return bootstrapped(macro_f1_of(expected, got), len(expected), resamples, seed)
+    return bootstrap_metric(macro_f1_statistic(expected, got), len(expected), resamples, seed)
 
 
-def classes(expected: Sequence[str], got: Sequence[str], resamples: int, seed: int) -> dict[str, dict[str, Metric]]:
+def label_metrics_table(
+    expected: Sequence[str], got: Sequence[str], resamples: int, seed: int
+) -> dict[str, dict[str, Metric]]:
     """Measure each label that was expected or said.
 
     Precision is of the rows where it was said, recall of those where it was expected, F1 of those where it was either;
@@ -55,26 +58,26 @@ def classes(expected: Sequence[str], got: Sequence[str], resamples: int, seed: i
     """
     found = Confusion(expected, got)
     values = found.f1(np.arange(len(found))[None])[0]
-    draws = resampled(found.f1, len(found), resamples, seed)
+    draws = bootstrap_draws(found.f1, len(found), resamples, seed)
     measured: dict[str, dict[str, Metric]] = {}
     for place, label in enumerate(found.labels):
         wanted, said = found.truth == place, found.said == place
         both, either = wanted & said, int((wanted | said).sum())
-        of_label = measured[label] = {"f1": of_draws(float(values[place]), either, draws[:, place])}
+        of_label = measured[label] = {"f1": metric_from_draws(float(values[place]), either, draws[:, place])}
         if said.any():
-            of_label["precision"] = share(both[said])
+            of_label["precision"] = proportion(both[said])
         if wanted.any():
-            of_label["recall"] = share(both[wanted])
+            of_label["recall"] = proportion(both[wanted])
     return measured
 
 
-def confused(expected: Sequence[str], got: Sequence[str]) -> dict[str, dict[str, int]]:
+def confusion_counts(expected: Sequence[str], got: Sequence[str]) -> dict[str, dict[str, int]]:
     """Count, for each expected label, which labels were said."""
     pairs = Counter(zip(expected, got, strict=True))
     return {want: {said: n for (of, said), n in sorted(pairs.items()) if of == want} for want in sorted(set(expected))}
 
 
-def macro_f1_of(expected: Sequence[str], got: Sequence[str]) -> Callable[[Rows], Scores]:
+def macro_f1_statistic(expected: Sequence[str], got: Sequence[str]) -> Callable[[Indices], Floats]:
     """Give the macro-F1 of an arm as a function of draws of rows (draws x rows), computed for all draws at once.
 
     A draw's labels are those that it drew among the expected ones; each counts the same.
@@ -84,10 +87,10 @@ def macro_f1_of(expected: Sequence[str], got: Sequence[str]) -> Callable[[Rows],
     truth = np.array([number[label] for label in expected])
     answers = np.array([number[label] for label in got])
 
-    def statistic(rows: Rows) -> Scores:
+    def statistic(rows: Indices) -> Floats:
         draw = np.broadcast_to(np.arange(len(rows))[:, None] * len(labels), rows.shape)
 
-        def cells_of(of: Rows, among: NDArray[np.bool_]) -> Rows:
+        def cells_of(of: Indices, among: NDArray[np.bool_]) -> Indices:
             cells = (draw + of)[among]
             return np.bincount(cells, minlength=len(rows) * len(labels)).reshape(len(rows), -1)
 

@@ -7,59 +7,67 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import Problem
-from pipeline.metrics.metric import Metric, bootstrapped, share
-from pipeline.stats.bootstrap import Rows, Scores
-from pipeline.strict_json import read_value
+from pipeline.arrays import Floats, Indices
+from pipeline.errors import UserError
+from pipeline.metrics.metric import Metric, bootstrap_metric, proportion
+from pipeline.strict_json import parse_strict
 
-Path = tuple[str | int, ...]
+FieldPath = tuple[str | int, ...]
 """The keys and places that lead to a field."""
-Leaf = tuple[Path, str, Any]
+JsonLeaf = tuple[FieldPath, str, Any]
 """A field that holds no others: its path, its kind and its value."""
-Leaves = frozenset[Leaf]
+JsonLeaves = frozenset[JsonLeaf]
 """What a JSON value says: two have the same leaves if, and only if, they are the same but for the order of keys."""
 SHOWN_FIELDS = 200
-KINDS = {bool: "truth", int: "number", float: "number", str: "text", type(None): "null", dict: "object", list: "list"}
+JSON_TYPES = {
+    bool: "truth",
+    int: "number",
+    float: "number",
+    str: "text",
+    type(None): "null",
+    dict: "object",
+    list: "list",
+}
 """1 and 1.0 are one number; true is none."""
 
 
-def leaves_of(value: Any) -> Leaves:
+def json_leaves(value: Any) -> JsonLeaves:
     """Take a JSON value apart; an object or a list that is empty is a leaf too."""
-    return frozenset(each_leaf(value))
+    return frozenset(iterate_leaves(value))
 
 
-def each_leaf(value: Any) -> Iterator[Leaf]:
+def iterate_leaves(value: Any) -> Iterator[JsonLeaf]:
     """Go through the leaves of a JSON value, however deep they lie."""
-    waiting: list[tuple[Path, Any]] = [((), value)]
+    waiting: list[tuple[FieldPath, Any]] = [((), value)]
     while waiting:
         path, held = waiting.pop()
         if isinstance(held, dict | list) and held:
             inside = held.items() if isinstance(held, dict) else enumerate(held)
             waiting += [((*path, key), below) for key, below in inside]
         else:
-            yield path, KINDS[type(held)], None if isinstance(held, dict | list) else held
+            yield path, JSON_TYPES[type(held)], None if isinstance(held, dict | list) else held
 
 
-def written(path: Path) -> str:
+def format_path(path: FieldPath) -> str:
     """Write a path as people do: `items[0].name`; the value as a whole is `$`."""
     steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in path]
     return "".join(steps).removeprefix(".") or "$"
 
 
 @dataclass(frozen=True)
-class Structures:
+class JsonFieldScores:
     """What was wanted and what was said, row by row, as leaves; None for an answer that is not JSON."""
 
-    wanted: Sequence[Leaves]
-    said: Sequence[Leaves | None]
+    wanted: Sequence[JsonLeaves]
+    said: Sequence[JsonLeaves | None]
 
     @property
-    def counts(self) -> Scores:
+    def counts(self) -> Floats:
         """Shape (rows, 2): leaves that are right, and leaves of both sides together."""
         pairs = zip(self.wanted, self.said, strict=True)
         return np.array([(len(want & (said or set())), len(want) + len(said or ())) for want, said in pairs], float)
 
-    def scores(self) -> dict[str, Scores]:
+    def scores(self) -> dict[str, Floats]:
         """Score each row: is it JSON, does it say the very same, and F1 of its fields with their exact values."""
         right, both = self.counts.T
         pairs = list(zip(self.wanted, self.said, strict=True))
@@ -73,40 +81,40 @@ class Structures:
         """F1 of the fields of all rows together, each field counting the same."""
         counts = self.counts
 
-        def f1(rows: Rows) -> Scores:
+        def f1(rows: Indices) -> Floats:
             right, both = counts[rows].sum(axis=1).T
             return np.asarray(2 * right / both)
 
-        return bootstrapped(f1, len(counts), resamples, seed)
+        return bootstrap_metric(f1, len(counts), resamples, seed)
 
     def fields(self) -> dict[str, Metric]:
         """Tell of the commonest fields, among the rows that want them, how often they have the right value."""
         hits: dict[str, list[bool]] = {}
         for want, said in zip(self.wanted, self.said, strict=True):
             for leaf in want:
-                hits.setdefault(written(leaf[0]), []).append(leaf in (said or ()))
+                hits.setdefault(format_path(leaf[0]), []).append(leaf in (said or ()))
         common = Counter({path: len(of_path) for path, of_path in sorted(hits.items())}).most_common(SHOWN_FIELDS)
-        return {path: share(hits[path]) for path, _ in sorted(common)}
+        return {path: proportion(hits[path]) for path, _ in sorted(common)}
 
 
-def structures(ids: Sequence[str], expected: Sequence[str], got: Sequence[str]) -> Structures:
+def read_structures(ids: Sequence[str], expected: Sequence[str], got: Sequence[str]) -> JsonFieldScores:
     """Read what was wanted and what was said.
 
     Raises:
-        Problem: If what is wanted of a row is not JSON.
+        UserError: If what is wanted of a row is not JSON.
     """
-    wanted: list[Leaves] = []
-    said: list[Leaves | None] = []
+    wanted: list[JsonLeaves] = []
+    said: list[JsonLeaves | None] = []
     for pair_id, text, answer in zip(ids, expected, got, strict=True):
         try:
-            wanted.append(leaves_of(read_value(text)))
+            wanted.append(json_leaves(parse_strict(text)))
         except ValueError as error:
-            raise Problem(
+            raise UserError(
                 f"test row {pair_id}", f"its completion is not JSON: {error}", got=repr(text[:60]),
                 do="mend the row, or set prompt.task to text",
             ) from error  # fmt: skip
         try:
-            said.append(leaves_of(read_value(answer)))
+            said.append(json_leaves(parse_strict(answer)))
         except ValueError:
             said.append(None)
-    return Structures(wanted, said)
+    return JsonFieldScores(wanted, said)

@@ -6,7 +6,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from pipeline.stats.bootstrap import CONFIDENCE, Rows, Scores, Statistic, interval, resampled
+from pipeline.arrays import Floats, Indices
+from pipeline.stats.bootstrap import SHOWN_CONFIDENCE, Statistic, bootstrap_draws, percentile_interval
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Metric:
     high: float
 
 
-def share(hits: Sequence[bool] | Scores) -> Metric:
+def proportion(hits: Sequence[bool] | Floats) -> Metric:
     """Share of rows that are so, with the Wilson score interval (Wilson 1927).
 
     Raises:
@@ -27,28 +28,28 @@ def share(hits: Sequence[bool] | Scores) -> Metric:
     """
     if len(hits) == 0:
         raise ValueError("a metric needs at least one row")
-    return wilson(float(np.mean(np.asarray(hits, float))), len(hits))
+    return wilson_interval(float(np.mean(np.asarray(hits, float))), len(hits))
 
 
-def wilson(value: float, n: int) -> Metric:
+def wilson_interval(value: float, n: int) -> Metric:
     """Give a mean of numbers from 0 to 1 the Wilson score interval (Wilson 1927).
 
     It is that of a share. Of other numbers from 0 to 1 it is too wide rather than too narrow, since they vary least
     around the mean that they have: never more than right and wrong do, by p (1 - p).
     """
-    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    z = NormalDist().inv_cdf((1 + SHOWN_CONFIDENCE) / 2)
     middle = (value + z * z / (2 * n)) / (1 + z * z / n)
     half = z * (value * (1 - value) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
     return Metric(value, n, max(0.0, min(value, middle - half)), min(1.0, max(value, middle + half)))
 
 
-def bootstrapped(statistic: Statistic, n: int, resamples: int, seed: int) -> Metric:
+def bootstrap_metric(statistic: Statistic, n: int, resamples: int, seed: int) -> Metric:
     """A statistic of n rows, a number from 0 to 1, with its percentile bootstrap interval."""
     value = float(statistic(np.arange(n)[None])[0])
-    return of_draws(value, n, resampled(statistic, n, resamples, seed))
+    return metric_from_draws(value, n, bootstrap_draws(statistic, n, resamples, seed))
 
 
-def of_draws(value: float, n: int, draws: Scores) -> Metric:
+def metric_from_draws(value: float, n: int, draws: Floats) -> Metric:
     """Give a number from 0 to 1 the percentile interval of its bootstrap draws, widened to hold the number itself.
 
     Draws that tell nothing are left out. Where every draw is the same, as where all answers are right, the bootstrap
@@ -56,19 +57,19 @@ def of_draws(value: float, n: int, draws: Scores) -> Metric:
     """
     draws = draws[np.isfinite(draws)]
     if (draws == value).all():
-        return wilson(value, n)
-    low, high = interval(draws, CONFIDENCE)
+        return wilson_interval(value, n)
+    low, high = percentile_interval(draws, SHOWN_CONFIDENCE)
     return Metric(value, n, min(low, value), max(high, value))
 
 
-def mean(scores: Scores, resamples: int, seed: int) -> Metric:
+def mean_metric(scores: Floats, resamples: int, seed: int) -> Metric:
     """Mean of row scores from 0 to 1: a share where rows are right or wrong, else with its bootstrap interval."""
     if np.isin(scores, (0.0, 1.0)).all():
-        return share(scores)
-    return bootstrapped(lambda rows: scores[rows].mean(axis=1), len(scores), resamples, seed)
+        return proportion(scores)
+    return bootstrap_metric(lambda rows: scores[rows].mean(axis=1), len(scores), resamples, seed)
 
 
-def tallies(kinds: Rows, number: int, weights: Scores | None = None) -> Scores:
+def count_by_kind(kinds: Indices, number: int, weights: Floats | None = None) -> Floats:
     """Count, in each draw, the rows of each kind.
 
     Args:

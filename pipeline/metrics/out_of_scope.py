@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.metrics.metric import Metric, bootstrapped, share, tallies
-from pipeline.stats.bootstrap import Rows, Scores
+from pipeline.arrays import Floats, Indices
+from pipeline.metrics.metric import Metric, bootstrap_metric, count_by_kind, proportion
 
 
-def scope_metrics(
-    label: str, expected: Sequence[str], got: Sequence[str], probability: Scores | None, resamples: int, seed: int
+def out_of_scope_metrics(
+    label: str, expected: Sequence[str], got: Sequence[str], probability: Floats | None, resamples: int, seed: int
 ) -> dict[str, Metric]:
     """Measure how well rows out of scope are found; what is of no row is left out.
 
@@ -25,9 +25,9 @@ def scope_metrics(
     out, said = (np.array([one == label for one in labels]) for labels in (expected, got))
     found = {}
     if said.any():
-        found["out_of_scope_precision"] = share(out[said])
+        found["out_of_scope_precision"] = proportion(out[said])
     if out.any():
-        found["out_of_scope_recall"] = share(said[out])
+        found["out_of_scope_recall"] = proportion(said[out])
     if probability is not None and out.any() and not out.all():
         # Of a label that was not said, no more is known than what the one that was said has left for it.
         likely = np.where(said, probability, 1 - probability)
@@ -35,7 +35,7 @@ def scope_metrics(
     return found
 
 
-def auroc(out: NDArray[np.bool_], likely: Scores, resamples: int, seed: int) -> Metric:
+def auroc(out: NDArray[np.bool_], likely: Floats, resamples: int, seed: int) -> Metric:
     """Area under the ROC curve: how often a row that is so is called likelier than one that is not; ties count half.
 
     Computed from ranks (Hanley and McNeil 1982). A draw that has rows of one kind only tells nothing.
@@ -43,13 +43,13 @@ def auroc(out: NDArray[np.bool_], likely: Scores, resamples: int, seed: int) -> 
     steps, place = np.unique(likely, return_inverse=True)
     many = len(steps)
 
-    def area(rows: Rows) -> Scores:
+    def area(rows: Indices) -> Floats:
         is_out, at = out[rows], place[rows]
-        positive = tallies(np.where(is_out, at, many), many)
-        negative = tallies(np.where(is_out, many, at), many)
+        positive = count_by_kind(np.where(is_out, at, many), many)
+        negative = count_by_kind(np.where(is_out, many, at), many)
         below = negative.cumsum(axis=1) - negative / 2
         with np.errstate(invalid="ignore"):
-            found: Scores = (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
+            found: Floats = (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
         return found
 
-    return bootstrapped(area, len(out), resamples, seed)
+    return bootstrap_metric(area, len(out), resamples, seed)

@@ -12,32 +12,32 @@ from jsonschema.validators import validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.params import Rule
-from pipeline.strict_json import read_value
+from pipeline.strict_json import parse_strict
 
-FOLDER = "rules"
+RULES_FOLDER = "rules"
 """Beside data/: the Python and the schemas that rules name. DVC's dependency, so that a change is noticed."""
-Function = Callable[[str, str], object]
+RuleFunction = Callable[[str, str], object]
 """Takes an answer and the prompt it was given to; says True or False, or a number from 0 to 1."""
 
 
 @dataclass(frozen=True)
-class HouseRule:
+class LoadedRule:
     """A rule with what it names loaded."""
 
     rule: Rule
     schema: Any
-    function: Function | None
+    function: RuleFunction | None
 
     def score(self, answer: str, prompt: str, row: str) -> float:
         """Say how well an answer keeps the rule: 1 or 0, or what its own function says if it keeps all else.
 
         Raises:
-            Problem: If the function fails, or says something else than it may; or the schema refers to one elsewhere.
+            UserError: If the function fails, or says something else than it may; or the schema refers to one elsewhere.
         """
-        if not keeps(self.rule, answer) or not self.fits(answer):
+        if not follows_rule(self.rule, answer) or not self.fits(answer):
             return 0.0
         return 1.0 if self.function is None else self.called(self.function, answer, prompt, row)
 
@@ -46,40 +46,40 @@ class HouseRule:
         if self.schema is None:
             return True
         try:
-            return bool(self.schema.is_valid(read_value(answer)))
+            return bool(self.schema.is_valid(parse_strict(answer)))
         except ValueError:
             return False
         except Unresolvable as error:
-            raise Problem(
+            raise UserError(
                 f"evaluate.rules: {self.rule.name}",
                 f"{self.rule.json_schema} refers to what is not in it: {error.ref}",
                 do="put it under $defs; nothing is fetched",
             ) from error
 
-    def called(self, function: Function, answer: str, prompt: str, row: str) -> float:
+    def called(self, function: RuleFunction, answer: str, prompt: str, row: str) -> float:
         """Call the function of the rule."""
         where = f"evaluate.rules: {self.rule.name}"
         try:
             said = function(answer, prompt)
         except Exception as error:
-            raise Problem(
+            raise UserError(
                 where, f"{self.rule.python} failed at test row {row}: {type(error).__name__}: {error}",
                 got=f"the answer {answer[:60]!r}", do="mend the function",
             ) from error  # fmt: skip
         if isinstance(said, bool | int | float) and 0 <= said <= 1:
             return float(said)
-        raise Problem(
+        raise UserError(
             where, f"{self.rule.python} said something else at test row {row}",
             expected="True, False or a number from 0 to 1", got=repr(said), do="mend the function",
         )  # fmt: skip
 
 
-def keeps(rule: Rule, text: str) -> bool:
+def follows_rule(rule: Rule, text: str) -> bool:
     """Say whether a text keeps all of a house rule that can be told from the rule alone."""
-    return has_length(rule, text) and has_words(rule, text)
+    return has_allowed_length(rule, text) and has_allowed_text(rule, text)
 
 
-def has_length(rule: Rule, text: str) -> bool:
+def has_allowed_length(rule: Rule, text: str) -> bool:
     """Say whether it is as long as it is to be."""
     words, chars = len(text.split()), len(text)
     return (rule.min_words or 0) <= words <= (rule.max_words or words) and (
@@ -87,7 +87,7 @@ def has_length(rule: Rule, text: str) -> bool:
     )
 
 
-def has_words(rule: Rule, text: str) -> bool:
+def has_allowed_text(rule: Rule, text: str) -> bool:
     """Say whether everything is in it that must be, and nothing that must not."""
     return (
         (rule.must_match is None or re.search(rule.must_match, text) is not None)
@@ -97,29 +97,29 @@ def has_words(rule: Rule, text: str) -> bool:
     )
 
 
-def load_rules(rules: Sequence[Rule], folder: Path) -> list[HouseRule]:
+def load_rules(rules: Sequence[Rule], folder: Path) -> list[LoadedRule]:
     """Load the schemas and the functions that rules name.
 
     Raises:
-        Problem: If one is not there, or is not what it should be.
+        UserError: If one is not there, or is not what it should be.
     """
     return [
-        HouseRule(
+        LoadedRule(
             rule,
-            schema_of(rule.name, folder / rule.json_schema) if rule.json_schema else None,
-            function_of(rule.name, folder, rule.python) if rule.python else None,
+            load_schema(rule.name, folder / rule.json_schema) if rule.json_schema else None,
+            load_function(rule.name, folder, rule.python) if rule.python else None,
         )
         for rule in rules
     ]
 
 
-def schema_of(name: str, path: Path) -> Any:
+def load_schema(name: str, path: Path) -> Any:
     """Load a JSON Schema, of the draft that its `$schema` names, else 2020-12; it cannot ask the network for others.
 
     `format` is not checked, as the standard has it.
 
     Raises:
-        Problem: If it is not there, or is none.
+        UserError: If it is not there, or is none.
     """
     where = f"evaluate.rules: {name}"
     try:
@@ -127,30 +127,32 @@ def schema_of(name: str, path: Path) -> Any:
         kind = validator_for(told, default=Draft202012Validator)
         kind.check_schema(told)
     except FileNotFoundError as error:
-        raise Problem(where, "no such file", got=f"{FOLDER}/{path.name}", do="put the schema there") from error
+        raise UserError(where, "no such file", got=f"{RULES_FOLDER}/{path.name}", do="put the schema there") from error
     except (ValueError, SchemaError) as error:
         said = error.message if isinstance(error, SchemaError) else str(error)
-        raise Problem(where, f"{FOLDER}/{path.name} is no JSON Schema: {said}", do="mend it") from error
+        raise UserError(where, f"{RULES_FOLDER}/{path.name} is no JSON Schema: {said}", do="mend it") from error
     return kind(told, registry=Registry())
 
 
-def function_of(name: str, folder: Path, entry: str) -> Function:
+def load_function(name: str, folder: Path, entry: str) -> RuleFunction:
     """Load a function of a file in the folder of rules; the file runs as it stands, and leaves no bytecode there.
 
     Raises:
-        Problem: If it is not there, or its file fails.
+        UserError: If it is not there, or its file fails.
     """
     where, (module, _, called) = f"evaluate.rules: {name}", entry.partition(":")
     path = folder / f"{module}.py"
     if not path.exists():
-        raise Problem(where, "no such file", got=f"{FOLDER}/{path.name}", do="write it, with the function in it")
+        raise UserError(
+            where, "no such file", got=f"{RULES_FOLDER}/{path.name}", do="write it, with the function in it"
+        )
     try:
         names = runpy.run_path(str(path))
     except Exception as error:
-        raise Problem(
-            where, f"{FOLDER}/{path.name} failed: {type(error).__name__}: {error}", do="mend the file"
+        raise UserError(
+            where, f"{RULES_FOLDER}/{path.name} failed: {type(error).__name__}: {error}", do="mend the file"
         ) from error
     if not callable(names.get(called)):
-        raise Problem(where, f"{FOLDER}/{path.name} has no function {called}", do="write it there")
-    function: Function = names[called]
+        raise UserError(where, f"{RULES_FOLDER}/{path.name} has no function {called}", do="write it there")
+    function: RuleFunction = names[called]
     return function

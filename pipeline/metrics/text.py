@@ -6,18 +6,19 @@ from collections.abc import Sequence
 import numpy as np
 from sacrebleu.metrics import CHRF
 
+from pipeline.arrays import Floats
 from pipeline.metrics.metric import Metric
-from pipeline.stats.bootstrap import CONFIDENCE, Scores, interval, resampled
+from pipeline.stats.bootstrap import SHOWN_CONFIDENCE, bootstrap_draws, percentile_interval
 
-WORD = re.compile(r"\w+")
+TOKEN_PATTERN = re.compile(r"\w+")
 
 
-def exact_of_rows(expected: Sequence[str], got: Sequence[str]) -> Scores:
+def exact_match_scores(expected: Sequence[str], got: Sequence[str]) -> Floats:
     """Say of each row whether it is the very text that was wanted."""
     return np.array([float(want == answer) for want, answer in zip(expected, got, strict=True)])
 
 
-def chrf_of_rows(expected: Sequence[str], got: Sequence[str]) -> Scores:
+def chrf_scores(expected: Sequence[str], got: Sequence[str]) -> Floats:
     """Character n-gram F-score (Popovic 2015, by sacrebleu) of each row; the same text, even an empty one, has 1."""
     scorer = CHRF()
     return np.array(
@@ -28,7 +29,7 @@ def chrf_of_rows(expected: Sequence[str], got: Sequence[str]) -> Scores:
     )
 
 
-def rouge_l_of_rows(expected: Sequence[str], got: Sequence[str]) -> Scores:
+def rouge_l_scores(expected: Sequence[str], got: Sequence[str]) -> Floats:
     """ROUGE-L (Lin 2004) of each row: F1 of the longest common subsequence of words, whatever their case.
 
     Words are runs of letters and digits of any script, not stemmed. A text without any is right only if it is the
@@ -39,13 +40,13 @@ def rouge_l_of_rows(expected: Sequence[str], got: Sequence[str]) -> Scores:
 
 def rouge_l(want: str, answer: str) -> float:
     """ROUGE-L of one answer."""
-    wanted, said = WORD.findall(want.casefold()), WORD.findall(answer.casefold())
+    wanted, said = TOKEN_PATTERN.findall(want.casefold()), TOKEN_PATTERN.findall(answer.casefold())
     if not wanted or not said:
         return float(want == answer)
-    return 2 * common(wanted, said) / (len(wanted) + len(said))
+    return 2 * lcs_length(wanted, said) / (len(wanted) + len(said))
 
 
-def common(first: Sequence[str], second: Sequence[str]) -> int:
+def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
     """Length of the longest common subsequence, a column of the table at once as the bits of a number (Hyyro 2004)."""
     places: dict[str, int] = {}
     for place, word in enumerate(first):
@@ -66,5 +67,5 @@ def length_ratio(expected: Sequence[str], got: Sequence[str], resamples: int, se
     ratios = np.array([said / wanted for wanted, said in words if wanted])
     if not len(ratios):
         return None
-    draws = resampled(lambda rows: np.median(ratios[rows], axis=1), len(ratios), resamples, seed)
-    return Metric(float(np.median(ratios)), len(ratios), *interval(draws, CONFIDENCE))
+    draws = bootstrap_draws(lambda rows: np.median(ratios[rows], axis=1), len(ratios), resamples, seed)
+    return Metric(float(np.median(ratios)), len(ratios), *percentile_interval(draws, SHOWN_CONFIDENCE))

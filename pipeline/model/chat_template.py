@@ -11,10 +11,10 @@ from jinja2 import TemplateError
 from transformers import AutoTokenizer
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.pairs import Message
 
-TODAY = (
+FIXED_DATE = (
     "{%- macro strftime_now(format) -%}"
     "{{ '2024-07-26' if '-' in format else '26 July 2024' if '%B' in format else '26 Jul 2024' }}"
     "{%- endmacro -%}"
@@ -23,9 +23,9 @@ TODAY = (
 of a pair must be the same tomorrow, and those of serving the same as those of training."""
 Span = tuple[int, int]
 """Where something begins, and where it has ended."""
-Asked = tuple[Sequence[Message], str]
+PromptAndCompletion = tuple[Sequence[Message], str]
 """A prompt, and the completion that is wanted for it."""
-Turns = list[dict[str, str]]
+TemplateMessages = list[dict[str, str]]
 """A conversation as templates take it."""
 
 
@@ -74,7 +74,7 @@ def load_tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-class Renderer:
+class PromptEncoder:
     """Renders with one tokenizer and one system message.
 
     Prompt and completion are tokenized apart and joined, so that the model is trained on exactly the prompt tokens
@@ -85,12 +85,12 @@ class Renderer:
         system: System message for prompts that bring none; empty for none.
 
     Raises:
-        Problem: If the tokenizer has no chat template, or the template does not end an answer with a special token.
+        UserError: If the tokenizer has no chat template, or the template does not end an answer with a special token.
     """
 
     def __init__(self, tokenizer: Any, system: str) -> None:
         if not tokenizer.chat_template:
-            raise Problem(
+            raise UserError(
                 "model.source",
                 "its tokenizer has no chat template",
                 expected="an instruct or chat model",
@@ -98,7 +98,7 @@ class Renderer:
             )
         self.tokenizer = tokenizer
         template = tokenizer.get_chat_template()  # of several, the default
-        self.template = _compile_jinja_template((TODAY if "strftime_now" in template else "") + template)
+        self.template = _compile_jinja_template((FIXED_DATE if "strftime_now" in template else "") + template)
         self.words = dict(tokenizer.special_tokens_map)
         self.system = system
         self.end_ids, self.end_text = self._end_of_turn()
@@ -124,11 +124,11 @@ class Renderer:
             every_turn: Supervise the answers within the prompt too, each with its end of turn.
 
         Raises:
-            Problem: If the template refuses the prompt, or writes an answer within it otherwise than it stands.
+            UserError: If the template refuses the prompt, or writes an answer within it otherwise than it stands.
         """
         return self.encode_all([(messages, completion)], every_turn=every_turn)[0]
 
-    def encode_all(self, pairs: Sequence[Asked], *, every_turn: bool = False) -> list[Encoded]:
+    def encode_all(self, pairs: Sequence[PromptAndCompletion], *, every_turn: bool = False) -> list[Encoded]:
         """Token ids of several pairs, each the same as alone; a hundred or more together take half as long.
 
         Args:
@@ -136,7 +136,7 @@ class Renderer:
             every_turn: Supervise the answers within the prompts too, each with its end of turn.
 
         Raises:
-            Problem: If the template refuses a prompt, or writes an answer within it otherwise than it stands.
+            UserError: If the template refuses a prompt, or writes an answer within it otherwise than it stands.
         """
         texts = [self.text(messages) for messages, _ in pairs]
         prompts = self._ids(texts)
@@ -170,7 +170,7 @@ class Renderer:
     def _reach(self, text: str) -> tuple[list[int], list[int]]:
         """Find the character at which each token of a text begins, and the one before which it has ended."""
         if not self.tokenizer.is_fast:
-            raise Problem(
+            raise UserError(
                 "tokenize.train_on",
                 "the tokenizer of model.source cannot say which characters a token stands for",
                 do="set it to last, or choose a model with a fast tokenizer",
@@ -186,7 +186,7 @@ class Renderer:
         Between the two stand the answer and the end of its turn, and no more than blanks besides.
 
         Raises:
-            Problem: If the template writes what stands before it, or the answer, otherwise than when it was given.
+            UserError: If the template writes what stands before it, or the answer, otherwise than when it was given.
         """
         asked, said = self.text(messages[:place]), messages[place].content
         rest = text[len(asked) :]
@@ -195,7 +195,7 @@ class Renderer:
         for answer, start in ((said, len(asked)), (said.lstrip(), begin), (said.strip(), begin)):
             if text.startswith(asked) and text.startswith(answer + self.end_text, start):
                 return len(asked), start + len(answer + self.end_text)
-        raise Problem(
+        raise UserError(
             "tokenize.train_on",
             f"the chat template of model.source writes the answer {said[:40]!r} otherwise once more was said",
             expected=repr(asked[-20:] + said[:40]),
@@ -213,21 +213,21 @@ class Renderer:
             bare.no_padding()
         return [told.ids for told in bare.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def _turns(self, messages: Sequence[Message]) -> Turns:
+    def _turns(self, messages: Sequence[Message]) -> TemplateMessages:
         """Lay out a prompt as templates take it, with the system message unless it brings one."""
         turns = [{"role": turn.role, "content": turn.content} for turn in messages]
         if self.system and (not messages or messages[0].role != "system"):
             turns.insert(0, {"role": "system", "content": self.system})
         return turns
 
-    def _rendered(self, turns: Turns, *, asks: bool) -> str:
+    def _rendered(self, turns: TemplateMessages, *, asks: bool) -> str:
         """Render a conversation as `apply_chat_template` does, which first takes apart whatever it may be given."""
         try:
             text = self.template.render(
                 messages=turns, tools=None, documents=None, add_generation_prompt=asks, **self.words
             )
         except TemplateError as error:
-            raise Problem(
+            raise UserError(
                 "model.source",
                 f"its chat template refuses these turns: {error}",
                 got=", ".join(turn["role"] for turn in turns),
@@ -246,7 +246,7 @@ class Renderer:
             if token in special:
                 word = self.tokenizer.convert_ids_to_tokens(token)
                 return tail[:end], after[: after.index(word) + len(word)]
-        raise Problem(
+        raise UserError(
             "model.source",
             "its chat template ends an answer without a special token",
             got=repr(rendered[-40:]),
@@ -254,12 +254,12 @@ class Renderer:
         )
 
 
-IGNORED = -100
+IGNORE_INDEX = -100
 
 
-def labels_of(row: Encoded, start: int) -> list[int]:
-    """Give the tokens of a row from a place on; `IGNORED` where one is not supervised."""
-    labels = [IGNORED] * len(row.input_ids)
+def training_labels(row: Encoded, start: int) -> list[int]:
+    """Give the tokens of a row from a place on; `IGNORE_INDEX` where one is not supervised."""
+    labels = [IGNORE_INDEX] * len(row.input_ids)
     for first, end in row.spans:
         labels[first:end] = row.input_ids[first:end]
     return labels[start:]

@@ -16,23 +16,23 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from pipeline.errors import Problem
-from pipeline.model.chat_template import IGNORED, Encoded, labels_of
+from pipeline.errors import UserError
+from pipeline.model.chat_template import IGNORE_INDEX, Encoded, training_labels
 
-NAME = "packed_"
+PACKED_PREFIX = "packed_"
 """Put before the attention of params when rows are packed: `packed_sdpa`, `packed_eager`."""
 
 PACKING, CANNOT_PACK, DO_NOT_PACK = "finetune.packing", "the base model cannot take packed rows", "set it to false"
 """The parameter, what is said where a model cannot be packed, and what to do about it."""
 
-RAISED = (AttributeError, IndexError, RuntimeError, TypeError, ValueError)
+LAYOUT_ERRORS = (AttributeError, IndexError, RuntimeError, TypeError, ValueError)
 """What models raise that cannot take a batch as it is laid out."""
 
-Attended = tuple[Tensor, Tensor | None]
+AttentionOutput = tuple[Tensor, Tensor | None]
 
 
 @dataclass
-class Layout:
+class PackedLayout:
     """Where the tokens of each row lie in the packed sequence.
 
     Args:
@@ -63,13 +63,13 @@ class Layout:
         return torch.cat([shared, self.laid_out(packed)], 2)
 
 
-def set_packed(model: Any) -> None:
+def use_packed_attention(model: Any) -> None:
     """Have a model attend within rows where it is handed a layout; it stays as it was where it is not."""
     implementation = model.config._attn_implementation  # noqa: SLF001 -- transformers has no public name for it
-    model.set_attn_implementation(NAME + implementation.removeprefix(NAME))
+    model.set_attn_implementation(PACKED_PREFIX + implementation.removeprefix(PACKED_PREFIX))
 
 
-def pack(rows: Sequence[Encoded], prefix: Sequence[int], *, every_logit: bool = False) -> dict[str, Tensor]:
+def pack_rows(rows: Sequence[Encoded], prefix: Sequence[int], *, every_logit: bool = False) -> dict[str, Tensor]:
     """Make one sequence of the prefix and what each row has behind it.
 
     The last token of a row predicts nothing and is left out.
@@ -87,12 +87,12 @@ def pack(rows: Sequence[Encoded], prefix: Sequence[int], *, every_logit: bool = 
     shared = len(prefix)
     ids, positions = list(prefix), list(range(shared))
     predicts: list[int] = []
-    labels = [IGNORED]
+    labels = [IGNORE_INDEX]
     for row in rows:
         start, end = len(ids) - shared, len(row.input_ids) - 1
         for first, stop in [(shared + 1, end + 1)] if every_logit else row.spans:
             predicts += range(start + first - 1, start + stop - 1)
-        labels += labels_of(row, shared + 1) if every_logit else row.supervised_ids
+        labels += training_labels(row, shared + 1) if every_logit else row.supervised_ids
         ids += row.input_ids[shared:end]
         positions += range(shared, end)
     return {
@@ -104,12 +104,12 @@ def pack(rows: Sequence[Encoded], prefix: Sequence[int], *, every_logit: bool = 
     }
 
 
-def refused(why: str) -> Problem:
+def cannot_pack_error(why: str) -> UserError:
     """Say that a base model cannot be trained on packed rows."""
-    return Problem(PACKING, f"{CANNOT_PACK}: {why}", do=DO_NOT_PACK)
+    return UserError(PACKING, f"{CANNOT_PACK}: {why}", do=DO_NOT_PACK)
 
 
-def lay_out(lengths: Tensor, prefix: int, dtype: torch.dtype) -> Layout:
+def make_layout(lengths: Tensor, prefix: int, dtype: torch.dtype) -> PackedLayout:
     """Work out where the tokens of each row lie.
 
     Args:
@@ -121,9 +121,9 @@ def lay_out(lengths: Tensor, prefix: int, dtype: torch.dtype) -> Layout:
     column = torch.arange(width, device=lengths.device)
     there = column < lengths[:, None]
     starts = lengths.cumsum(0) - lengths
-    past = causal(max(width, prefix), lengths.device, dtype)
+    past = causal_mask(max(width, prefix), lengths.device, dtype)
     mask = torch.cat([past.new_zeros(width, prefix), past[:width, :width]], 1)
-    return Layout(
+    return PackedLayout(
         prefix,
         places=torch.where(there, starts[:, None] + column, 0),
         real=there.flatten().nonzero()[:, 0],
@@ -132,13 +132,15 @@ def lay_out(lengths: Tensor, prefix: int, dtype: torch.dtype) -> Layout:
     )
 
 
-def causal(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def causal_mask(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Mask of shape (size, size) that hides what comes later when it is added to attention weights."""
     later = torch.ones((size, size), dtype=torch.bool, device=device).triu(1)
     return torch.zeros((size, size), dtype=dtype, device=device).masked_fill(later, torch.finfo(dtype).min)
 
 
-def attend(inner: Callable[..., Attended], states: Sequence[Tensor], layout: Layout) -> Attended:
+def attend_packed(
+    inner: Callable[..., AttentionOutput], states: Sequence[Tensor], layout: PackedLayout
+) -> AttentionOutput:
     """Attend within each row and to the prefix.
 
     Args:
@@ -159,31 +161,31 @@ def attend(inner: Callable[..., Attended], states: Sequence[Tensor], layout: Lay
     return found[None], None
 
 
-def packed(of_layer: Callable[[Any], Callable[..., Attended]]) -> Callable[..., Attended]:
+def packed_attention(of_layer: Callable[[Any], Callable[..., AttentionOutput]]) -> Callable[..., AttentionOutput]:
     """Make an attention function that lays rows out when it is handed a layout; without one it is the layer's own.
 
     Args:
         of_layer: Gives the attention function that does the work in a layer.
     """
 
-    def function(module: Any, *states: Any, layout: Layout | None = None, **more: Any) -> Attended:
+    def function(module: Any, *states: Any, layout: PackedLayout | None = None, **more: Any) -> AttentionOutput:
         inner = of_layer(module)
         if layout is None:
             return inner(module, *states, **more)
         window, longest = more.get("sliding_window"), layout.mask.shape[-1]
         if window is not None and longest > window:
-            raise refused(f"it looks back {window} tokens, and a row has {longest}")
-        return attend(lambda *laid_out: inner(module, *laid_out, **more), states[:3], layout)
+            raise cannot_pack_error(f"it looks back {window} tokens, and a row has {longest}")
+        return attend_packed(lambda *laid_out: inner(module, *laid_out, **more), states[:3], layout)
 
     return function
 
 
-def eager(module: Any) -> Callable[..., Attended]:
+def eager_attention(module: Any) -> Callable[..., AttentionOutput]:
     """The plain attention, which stands in each model's own file."""
-    found: Callable[..., Attended] = sys.modules[type(module).__module__].eager_attention_forward
+    found: Callable[..., AttentionOutput] = sys.modules[type(module).__module__].eager_attention_forward
     return found
 
 
-for name, of_layer in {"sdpa": lambda _module: ALL_ATTENTION_FUNCTIONS["sdpa"], "eager": eager}.items():
-    AttentionInterface.register(NAME + name, packed(of_layer))
-    AttentionMaskInterface.register(NAME + name, ALL_MASK_ATTENTION_FUNCTIONS[name])
+for name, of_layer in {"sdpa": lambda _module: ALL_ATTENTION_FUNCTIONS["sdpa"], "eager": eager_attention}.items():
+    AttentionInterface.register(PACKED_PREFIX + name, packed_attention(of_layer))
+    AttentionMaskInterface.register(PACKED_PREFIX + name, ALL_MASK_ATTENTION_FUNCTIONS[name])

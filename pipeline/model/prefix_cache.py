@@ -9,11 +9,11 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-Memory = list[tuple[Tensor, Tensor]]
+KeyValues = list[tuple[Tensor, Tensor]]
 """Keys and values of each layer, of shape (1, heads, tokens, size of a head)."""
 
 
-def shared_beginning(prompts: Sequence[Sequence[int]]) -> list[int]:
+def common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
     """Find the tokens that every prompt begins with; at least one token of each prompt is left out of it."""
     beginning = list(prompts[0][: min(map(len, prompts)) - 1])
     for end, token in enumerate(beginning):
@@ -22,7 +22,7 @@ def shared_beginning(prompts: Sequence[Sequence[int]]) -> list[int]:
     return beginning
 
 
-def read(model: Any, tokens: Sequence[int], device: torch.device) -> Memory | None:
+def compute_prefix(model: Any, tokens: Sequence[int], device: torch.device) -> KeyValues | None:
     """Run some tokens through a model and keep what later tokens need of them.
 
     Returns:
@@ -41,7 +41,7 @@ def read(model: Any, tokens: Sequence[int], device: torch.device) -> Memory | No
     return [(layer.keys, layer.values) for layer in cache.layers]
 
 
-def lend(memory: Memory, rows: int) -> DynamicCache:
+def expand_prefix(memory: KeyValues, rows: int) -> DynamicCache:
     """Lend what was read to some rows; gradients flow back through it."""
     cache = DynamicCache()
     for number, (keys, values) in enumerate(memory):

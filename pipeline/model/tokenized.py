@@ -11,20 +11,20 @@ import pyarrow.compute as pc
 
 from pipeline.model.chat_template import Encoded, Span
 
-IDS = pa.list_(pa.int32())
-TOKENS = pa.schema([("id", pa.string()), ("input_ids", IDS), ("completion_start", pa.int32())])
-SPANS = pa.field("earlier", IDS)
+TOKEN_IDS = pa.list_(pa.int32())
+TOKENS_SCHEMA = pa.schema([("id", pa.string()), ("input_ids", TOKEN_IDS), ("completion_start", pa.int32())])
+SPANS_FIELD = pa.field("earlier", TOKEN_IDS)
 """Begin and end of each supervised answer within the prompt, one after the other; a column of files that hold some."""
-BATCH_ROWS = 1000
+TOKEN_BATCH_ROWS = 1000
 """Rows of a record batch: whoever writes the same rows writes the same batches, however the rows came."""
 
-Row = TypeVar("Row")
+TokenRow = TypeVar("TokenRow")
 
 
-def in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def in_batches(rows: Iterable[TokenRow]) -> Iterator[list[TokenRow]]:
     """Give rows some at a time, the last time as many as are left."""
     waiting = iter(rows)
-    while some := list(islice(waiting, BATCH_ROWS)):
+    while some := list(islice(waiting, TOKEN_BATCH_ROWS)):
         yield some
 
 
@@ -36,24 +36,24 @@ def write_tokens(path: Path, rows: Iterable[tuple[str, Encoded]], *, every_turn:
         rows: What to write.
         every_turn: Keep the supervised answers within the prompts too.
     """
-    schema = TOKENS.append(SPANS) if every_turn else TOKENS
+    schema = TOKENS_SCHEMA.append(SPANS_FIELD) if every_turn else TOKENS_SCHEMA
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for some in in_batches(rows):
-            writer.write_batch(batch_of(some, schema))
+            writer.write_batch(record_batch(some, schema))
 
 
-def batch_of(rows: Sequence[tuple[str, Encoded]], schema: pa.Schema) -> pa.RecordBatch:
+def record_batch(rows: Sequence[tuple[str, Encoded]], schema: pa.Schema) -> pa.RecordBatch:
     """Lay out rows in columns."""
     columns = {
         "id": pa.array([pair_id for pair_id, _ in rows], pa.string()),
-        "input_ids": lists_of([encoded.input_ids for _, encoded in rows]),
+        "input_ids": list_array([encoded.input_ids for _, encoded in rows]),
         "completion_start": pa.array([encoded.completion_start for _, encoded in rows], pa.int32()),
-        "earlier": lists_of([list(chain.from_iterable(encoded.earlier)) for _, encoded in rows]),
+        "earlier": list_array([list(chain.from_iterable(encoded.earlier)) for _, encoded in rows]),
     }
     return pa.record_batch([columns[field.name] for field in schema], schema=schema)
 
 
-def lists_of(rows: Sequence[Sequence[int]]) -> pa.ListArray:
+def list_array(rows: Sequence[Sequence[int]]) -> pa.ListArray:
     """Lay out lists of numbers one after the other; a third of the time that Arrow takes to find out what they are."""
     offsets = np.fromiter(accumulate(map(len, rows), initial=0), np.int32, len(rows) + 1)
     values = np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1])
@@ -62,12 +62,12 @@ def lists_of(rows: Sequence[Sequence[int]]) -> pa.ListArray:
 
 def read_tokens(path: Path) -> list[tuple[str, Encoded]]:
     """Read (pair id, encoded pair) rows back, in the order written."""
-    return [row for batch in batches_of(path) for row in rows_of(batch)]
+    return [row for batch in read_token_batches(path) for row in encoded_rows(batch)]
 
 
 def read_ids(path: Path) -> list[str]:
     """Read only whose rows they are, in the order written."""
-    return [pair_id for batch in batches_of(path) for pair_id in batch["id"].to_pylist()]
+    return [pair_id for batch in read_token_batches(path) for pair_id in batch["id"].to_pylist()]
 
 
 def find_tokens(path: Path, ids: Collection[str]) -> dict[str, Encoded]:
@@ -75,24 +75,24 @@ def find_tokens(path: Path, ids: Collection[str]) -> dict[str, Encoded]:
     wanted = pa.array(list(ids), pa.string())
     return {
         pair_id: encoded
-        for batch in batches_of(path)
-        for pair_id, encoded in rows_of(batch.filter(pc.is_in(batch["id"], wanted)))
+        for batch in read_token_batches(path)
+        for pair_id, encoded in encoded_rows(batch.filter(pc.is_in(batch["id"], wanted)))
     }
 
 
-def batches_of(path: Path) -> Iterator[pa.RecordBatch]:
+def read_token_batches(path: Path) -> Iterator[pa.RecordBatch]:
     """Read the batches of a file, one at a time."""
     with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
         for number in range(file.num_record_batches):
             yield file.get_batch(number)
 
 
-def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[str, Encoded]]:
+def encoded_rows(batch: pa.RecordBatch) -> Iterator[tuple[str, Encoded]]:
     """Make rows of columns."""
     for row in batch.to_pylist():
-        yield row["id"], Encoded(row["input_ids"], row["completion_start"], spans_of(row.get("earlier", [])))
+        yield row["id"], Encoded(row["input_ids"], row["completion_start"], decode_spans(row.get("earlier", [])))
 
 
-def spans_of(places: Sequence[int]) -> tuple[Span, ...]:
+def decode_spans(places: Sequence[int]) -> tuple[Span, ...]:
     """Give begin and end of each span, which are kept one after the other."""
     return tuple(zip(places[::2], places[1::2], strict=True))

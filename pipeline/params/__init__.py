@@ -1,28 +1,39 @@
 """params.yaml: its sections, and how it is read."""
 
-from pipeline.params.baselines import Baselines, Endpoint, Kind
-from pipeline.params.data import DATASET, REMOTE, Action, Ingest, Source, Split, Tokenize, Told, Validate
+from pipeline.params.baselines import BaselineName, Baselines, HostedEndpoint
+from pipeline.params.data import (
+    DATASET,
+    REMOTE,
+    DatasetAction,
+    Ingest,
+    MaskableAction,
+    Source,
+    Split,
+    Tokenize,
+    Validate,
+)
 from pipeline.params.evaluation import Evaluate, Prompt, Register, Retrain, Rule, Task
-from pipeline.params.load import Params, ParamsProblem, load_params, parse_params, read_yaml
+from pipeline.params.load import Params, ParamsError, load_params, parse_params, read_yaml
 from pipeline.params.prices import Prices
 from pipeline.params.section import Section
-from pipeline.params.training import HUB, Adapter, Finetune, Model
+from pipeline.params.training import HUB_ADDRESS, Adapter, Finetune, Model
 
 __all__ = [
     "DATASET",
-    "HUB",
+    "HUB_ADDRESS",
     "REMOTE",
-    "Action",
     "Adapter",
+    "BaselineName",
     "Baselines",
-    "Endpoint",
+    "DatasetAction",
     "Evaluate",
     "Finetune",
+    "HostedEndpoint",
     "Ingest",
-    "Kind",
+    "MaskableAction",
     "Model",
     "Params",
-    "ParamsProblem",
+    "ParamsError",
     "Prices",
     "Prompt",
     "Register",
@@ -33,7 +44,6 @@ __all__ = [
     "Split",
     "Task",
     "Tokenize",
-    "Told",
     "Validate",
     "load_params",
     "parse_params",

@@ -6,14 +6,14 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.section import Positive, Section, Seed
 
-Kind = Literal[
+BaselineName = Literal[
     "majority", "tfidf", "embedding", "sentence_embedding", "zero_shot", "best_prompt", "few_shot", "few_shot_bm25",
     "few_shot_knn",
     "rag", "hosted",
 ]  # fmt: skip
 
 
-class Endpoint(Section):
+class HostedEndpoint(Section):
     """A hosted model behind an OpenAI-compatible API; its key is in the environment, as TUNESMITH_ENDPOINT_KEY."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
@@ -30,7 +30,7 @@ class Endpoint(Section):
 class Baselines(Section):
     """Which baselines answer the test rows, in this order, and how."""
 
-    enabled: Annotated[tuple[Kind, ...], Field(min_length=1)]
+    enabled: Annotated[tuple[BaselineName, ...], Field(min_length=1)]
     """`majority`: the commonest completion; `tfidf`, `embedding` and `sentence_embedding`: a linear classifier on words
     and letters, on hidden states of the base model, on embeddings of `sentence_model` (where completions are texts: the
     completion of the nearest training row); `zero_shot`: the base model with `prompt.system`; `best_prompt`: with the
@@ -54,14 +54,14 @@ class Baselines(Section):
     """Passages of it that each row is given."""
     sentence_model: Annotated[str, Field(min_length=1)] | None
     """A local folder as sentence-transformers writes it."""
-    hosted: Endpoint | None
+    hosted: HostedEndpoint | None
     latency_rows: Positive
     """Test rows that are answered once more, one by one, to time a request; of no account for any answer."""
     seed: Seed
 
     @field_validator("enabled")
     @classmethod
-    def once_each(cls, enabled: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    def once_each(cls, enabled: tuple[BaselineName, ...]) -> tuple[BaselineName, ...]:
         """An arm goes by the name of its baseline."""
         for name in enabled:
             if enabled.count(name) > 1:

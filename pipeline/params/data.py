@@ -6,12 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.params.section import Positive, Section, Seed, Share, need_commit
+from pipeline.params.section import Fraction, Positive, Section, Seed, require_commit
 
 Split = Literal["train", "validation", "test"]
-Action = Literal["error", "quarantine", "mask", "warn", "off"]
-Judged = Literal["error", "quarantine", "warn", "off"]
-Told = Literal["error", "warn", "off"]
+MaskableAction = Literal["error", "quarantine", "mask", "warn", "off"]
+RowAction = Literal["error", "quarantine", "warn", "off"]
+DatasetAction = Literal["error", "warn", "off"]
 """What becomes of a row that breaks a check: the run stops, it is set aside, it is only reported, nobody looks."""
 
 REMOTE = re.compile(r"^(https?|s3|gs|az|hf)://.+")
@@ -50,7 +50,7 @@ class Source(Section):
             match = DATASET.fullmatch(path)
             if not match:
                 raise ValueError("expected hf://datasets/OWNER/NAME@COMMIT/FILE-OR-SPLIT")
-            need_commit(match["revision"])
+            require_commit(match["revision"])
         elif REMOTE.match(path) and "*" in path:
             raise ValueError("an address names one file, which one digest pins")
         return path
@@ -106,37 +106,37 @@ class Ingest(Section):
 class Checks(Section):
     """What becomes of rows that break each check; `pipeline.validate.expectations` says what each expects."""
 
-    empty_prompt: Judged
-    empty_completion: Judged
-    prompt_too_long: Judged
-    completion_too_long: Judged
-    control_characters: Judged
-    mojibake: Judged
-    markup: Judged
-    secret: Action
-    pii: Action
+    empty_prompt: RowAction
+    empty_completion: RowAction
+    prompt_too_long: RowAction
+    completion_too_long: RowAction
+    control_characters: RowAction
+    mojibake: RowAction
+    markup: RowAction
+    secret: MaskableAction
+    pii: MaskableAction
     """`mask` puts the name of its kind in its place."""
-    other_language: Judged
-    answer_in_prompt: Judged
-    not_json: Judged
+    other_language: RowAction
+    answer_in_prompt: RowAction
+    not_json: RowAction
     """Completions that are not JSON, where `prompt.task` is json."""
-    unknown_label: Judged
-    label_spelling: Judged
-    duplicate: Judged
-    also_in_test: Judged
-    also_in_validation: Judged
-    scored_before: Judged
+    unknown_label: RowAction
+    label_spelling: RowAction
+    duplicate: RowAction
+    also_in_test: RowAction
+    also_in_validation: RowAction
+    scored_before: RowAction
     """Rows outside the test set that were in an earlier one that a model was scored on, or nearly were."""
-    near_test: Judged
+    near_test: RowAction
     """Training rows near a row of a test or validation set that a source gives."""
-    near_heldout: Judged
+    near_heldout: RowAction
     """Training rows near a row that was drawn for test or validation."""
-    near_duplicate: Judged
-    conflict: Judged
-    near_conflict: Judged
-    rare_label: Judged
-    dominant_label: Judged
-    drift: Told
+    near_duplicate: RowAction
+    conflict: RowAction
+    near_conflict: RowAction
+    rare_label: RowAction
+    dominant_label: RowAction
+    drift: DatasetAction
     """Of all training rows together, against the champion's."""
 
 
@@ -145,7 +145,7 @@ class Validate(Section):
 
     max_prompt_chars: Positive
     max_completion_chars: Positive
-    max_quarantined_share: Share
+    max_quarantined_share: Fraction
     """Share of all rows that may be set aside for a fault of their own before the run stops."""
     near_duplicate_similarity: Annotated[float, Field(ge=0.7, le=1)]
     """Two prompts with at least this share of their four-letter pieces in common (Jaccard) are
@@ -161,8 +161,8 @@ class Validate(Section):
     """Share of the training rows (or words) that would have to be others for their labels, lengths or words to be
     spread as the champion's were."""
     checks: Checks
-    validation_share: Share
-    test_share: Share
+    validation_share: Fraction
+    test_share: Fraction
     """Not used when a source says that it is the test set."""
     salt: str
     """Changes which rows fall on which side of the split."""
@@ -179,7 +179,7 @@ class Tokenize(Section):
     """How long a rendered pair may be, and what of it is learnt."""
 
     max_seq_length: Positive
-    max_too_long_share: Share
+    max_too_long_share: Fraction
     """Share of the rows of a split that may have more, and are set aside, before the run stops."""
     train_on: Literal["completion", "all_assistant_turns"]
     """`completion`: the last answer; `all_assistant_turns`: also the answers that its prompt holds."""

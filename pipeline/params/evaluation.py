@@ -5,13 +5,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.params.section import Name, Positive, Section, Seed, Share
+from pipeline.params.section import Fraction, Name, Positive, Section, Seed
 
 Task = Literal["labels", "text", "json"]
 
 
-Parts = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
-METRICS: dict[Task, tuple[str, ...]] = {
+TextList = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+TASK_METRICS: dict[Task, tuple[str, ...]] = {
     "labels": ("accuracy",),
     "text": ("exact_match", "chrf", "rouge_l"),
     "json": ("json_exact", "fields_f1", "json_valid"),
@@ -35,8 +35,8 @@ class Rule(Section):
     must_match: str | None = None
     must_not_match: str | None = None
     """Regular expressions, searched anywhere in the text; anchor with ^ and $."""
-    must_contain: Parts | None = None
-    must_not_contain: Parts | None = None
+    must_contain: TextList | None = None
+    must_not_contain: TextList | None = None
     """Plain texts: all of the first, none of the second, in the very case."""
     min_words: Positive | None = None
     max_words: Positive | None = None
@@ -114,17 +114,17 @@ class Register(Section):
 
     name: Name
     metric: Literal["accuracy", "exact_match", "chrf", "rouge_l", "json_exact", "fields_f1", "json_valid", "rules"]
-    """Of those that each row has a score of; `METRICS` says which fit the task."""
+    """Of those that each row has a score of; `TASK_METRICS` says which fit the task."""
     min_gain: Annotated[float, Field(ge=0, lt=1)]
     """The paired gain must lie above this with `confidence`; 0 means: surely better."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
-    non_inferiority_margin: Share
+    non_inferiority_margin: Fraction
     """How much less of the metric a cheaper baseline may have and still count as as good as the fine-tuned model."""
-    max_label_regression: Share
+    max_label_regression: Fraction
     """Share of a label's test rows that may be lost to the champion, net, unless chance alone explains it."""
     max_forgetting_nats: Annotated[float, Field(ge=0)]
     """Nats a token by which the loss on general texts may rise over the base model's, surely."""
-    max_question_regression: Share
+    max_question_regression: Fraction
     """Share of general questions that may be lost to the base model, net, unless chance alone explains it."""
     max_holdout_uses: Positive
     """Models that the same test rows may decide about; past it none is promoted until there are fresh rows."""
@@ -142,11 +142,11 @@ class Retrain(Section):
 
     min_changed_rows: Positive
     """Changed training rows from which on training anew is worth it; fewer are only evaluated on."""
-    max_relabelled_share: Share
+    max_relabelled_share: Fraction
     """Share of the rows of before that may have another completion for the same prompt; above it a person is asked."""
-    max_removed_share: Share
+    max_removed_share: Fraction
     """Share of the rows of before that may be gone; above it a person is asked."""
-    max_drift: Share
+    max_drift: Fraction
     """How far the mix of labels and the lengths of prompts may move (0: not at all, 1: nothing in common); above it a
     person is asked."""
     new_labels: Literal["retrain", "ask"]

@@ -9,10 +9,10 @@ from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.params.baselines import Baselines
 from pipeline.params.data import Ingest, Tokenize, Validate
-from pipeline.params.evaluation import METRICS, Evaluate, Prompt, Register, Retrain
+from pipeline.params.evaluation import TASK_METRICS, Evaluate, Prompt, Register, Retrain
 from pipeline.params.prices import Prices
 from pipeline.params.training import Finetune, Model
 
@@ -43,7 +43,7 @@ class Params:
     @model_validator(mode="after")
     def metric_fits_task(self) -> Self:
         """The gate can only use what evaluate measures."""
-        fitting = [*METRICS[self.prompt.task], "rules"]
+        fitting = [*TASK_METRICS[self.prompt.task], "rules"]
         if self.register.metric not in fitting:
             raise ValueError(f"register.metric must be one of {fitting} when prompt.task is {self.prompt.task}")
         if self.register.metric == "rules" and not self.evaluate.rules:
@@ -63,7 +63,7 @@ def load_params(path: Path) -> Params:
     """Read and check params.yaml.
 
     Raises:
-        Problem: With every fault in the file, a line each.
+        UserError: With every fault in the file, a line each.
     """
     return parse_params(read_yaml(path), where=path.name)
 
@@ -72,35 +72,35 @@ def read_yaml(path: Path) -> Any:
     """Read YAML 1.2, as DVC does: `1e-4` is a number and `on` is text.
 
     Raises:
-        Problem: If the file is missing or is not YAML.
+        UserError: If the file is missing or is not YAML.
     """
     try:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise Problem(str(path), "no such file", do="run this in the project's folder") from error
+        raise UserError(str(path), "no such file", do="run this in the project's folder") from error
     except (YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date or number that is none
-        raise Problem(path.name, f"not YAML: {error}", do="mend the line it names") from error
+        raise UserError(path.name, f"not YAML: {error}", do="mend the line it names") from error
 
 
 def parse_params(values: Any, *, where: str = "params.yaml") -> Params:
     """Make typed sections of plain values.
 
     Raises:
-        Problem: With every fault, a line each.
+        UserError: With every fault, a line each.
     """
     try:
         # Through JSON, since its strict mode takes a list for a tuple and nothing else that YAML would bend.
         text = json.dumps(values, default=str)
     except (TypeError, ValueError, RecursionError) as error:
-        raise Problem(where, f"holds more than plain values: {error}", do="use sections, lists and values") from error
+        raise UserError(where, f"holds more than plain values: {error}", do="use sections, lists and values") from error
     try:
         return TypeAdapter(Params).validate_json(text)
     except ValidationError as error:
-        faults = [describe(fault) for fault in error.errors()]
-        raise ParamsProblem(where, faults) from error
+        faults = [describe_fault(fault) for fault in error.errors()]
+        raise ParamsError(where, faults) from error
 
 
-def describe(fault: Any) -> str:
+def describe_fault(fault: Any) -> str:
     """Put one fault into one line: which field, what is wrong, what stood there."""
     field = ".".join(str(part) for part in fault["loc"]) or "the file as a whole"
     got = fault["input"]
@@ -108,7 +108,7 @@ def describe(fault: Any) -> str:
     return f"{field}: {fault['msg'].removeprefix('Value error, ')}{shown}"
 
 
-class ParamsProblem(Problem):
+class ParamsError(UserError):
     """Everything that is wrong with params.yaml, at once."""
 
     def __init__(self, where: str, faults: list[str]) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -13,7 +13,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
-def need_commit(revision: str) -> None:
+def require_commit(revision: str) -> None:
     """Refuse a revision of the Hub that may name something else tomorrow."""
     if not COMMIT.match(revision):
         raise ValueError("a branch or tag can move; give the full commit of 40 hex digits after @")

@@ -5,11 +5,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.params.section import Positive, Section, Seed, Share, need_commit
+from pipeline.params.section import Fraction, Positive, Section, Seed, require_commit
 
 Adapter = Literal["lora", "rslora", "dora", "qlora", "full"]
 
-HUB = re.compile(r"^hf://[^/@]+/[^/@]+@(?P<revision>.+)$")
+HUB_ADDRESS = re.compile(r"^hf://[^/@]+/[^/@]+@(?P<revision>.+)$")
 
 
 class Model(Section):
@@ -29,10 +29,10 @@ class Model(Section):
     def pinned(cls, source: str) -> str:
         """Refuse what may name other bytes tomorrow."""
         if source.startswith("hf://"):
-            match = HUB.fullmatch(source)
+            match = HUB_ADDRESS.fullmatch(source)
             if not match:
                 raise ValueError("expected hf://OWNER/NAME@COMMIT")
-            need_commit(match["revision"])
+            require_commit(match["revision"])
         return source
 
     @model_validator(mode="after")
@@ -52,14 +52,14 @@ class Finetune(Section):
     `full`: no adapter, every weight trains."""
     rank: Positive
     alpha: Positive
-    dropout: Share
+    dropout: Fraction
     target_modules: tuple[str, ...] | Literal["all-linear"]
     """Which layers have an adapter. None of these four counts for `full`."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     lora_plus_ratio: Annotated[float, Field(ge=1)]
     """How many times as fast the second matrix of an adapter, and DoRA's sizes, learn as its first matrix (LoRA+, Hayou
     et al. 2024)."""
-    label_smoothing: Share
+    label_smoothing: Fraction
     """Share of the wanted probability spread over the vocabulary while training."""
     epochs: Positive
     batch_size: Positive
@@ -84,7 +84,7 @@ class Finetune(Section):
     processes: Positive
     """Processes that share the rows of each batch among them, each on a GPU of its own or, without any, on the CPU."""
     lr_scheduler: Literal["linear", "cosine", "constant"]
-    warmup_ratio: Share
+    warmup_ratio: Fraction
     weight_decay: Annotated[float, Field(ge=0)]
     max_grad_norm: Annotated[float, Field(gt=0)]
     checkpoint: Literal["best", "last"]

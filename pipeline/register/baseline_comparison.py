@@ -4,29 +4,29 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.arms import FINETUNED
 from pipeline.params import Register
-from pipeline.register.gate import surely_more
-from pipeline.register.power import rows_for
-from pipeline.stats.paired_comparison import Comparison, corrected
+from pipeline.register.gate import is_significant_gain
+from pipeline.register.power import required_rows
+from pipeline.stats.paired_comparison import Comparison, holm_corrected
 
-TUNED = "fine-tuned"
-BY_COST = (
+ARMS_BY_COST = (
     "majority", "tfidf", "embedding", "sentence_embedding", "zero_shot", "best_prompt", "few_shot", "few_shot_bm25",
     "few_shot_knn",
-    "rag", TUNED, "hosted",
+    "rag", FINETUNED, "hosted",
 )  # fmt: skip
 """Arms from the cheapest to run and keep to the dearest. From `base` on they host a language model, as the fine-tuned
 one does, with prompts that grow; it has the shortest, but is to be trained, kept and trained again. What is not in the
 list is not taken to be cheaper."""
 
 
-def cost(arm: str) -> int:
+def cost_rank(arm: str) -> int:
     """The place of an arm among those by cost; the last for one that is not listed."""
-    return BY_COST.index(arm) if arm in BY_COST else len(BY_COST)
+    return ARMS_BY_COST.index(arm) if arm in ARMS_BY_COST else len(ARMS_BY_COST)
 
 
 @dataclass(frozen=True)
-class Standing:
+class BaselineComparison:
     """The fine-tuned model against every baseline that does without fine-tuning, and the terms."""
 
     found: Mapping[str, Comparison]
@@ -40,16 +40,16 @@ class Standing:
     @property
     def best(self) -> str:
         """The baseline with the most of the metric; of several the cheapest."""
-        return max(self.found, key=lambda arm: (self.value(arm), -cost(arm)))
+        return max(self.found, key=lambda arm: (self.value(arm), -cost_rank(arm)))
 
     @property
     def p_values(self) -> dict[str, float]:
         """Of "no difference", corrected for the number of baselines."""
-        return dict(zip(self.found, corrected([one.p_value for one in self.found.values()]), strict=True))
+        return dict(zip(self.found, holm_corrected([one.p_value for one in self.found.values()]), strict=True))
 
     def beaten(self, arm: str) -> bool:
         """Whether the fine-tuned model is surely better by more than the least gain, looked at by itself."""
-        return surely_more(self.found[arm], margin=self.register.min_gain, confidence=self.register.confidence)
+        return is_significant_gain(self.found[arm], margin=self.register.min_gain, confidence=self.register.confidence)
 
     def better(self) -> list[str]:
         """Baselines that are surely better, though they were picked out of many."""
@@ -61,20 +61,20 @@ class Standing:
 
         One test to one side, at the level of one side of the interval: a cheaper baseline having *more* speaks for it.
         """
-        cheap = [arm for arm in self.found if cost(arm) < cost(TUNED)]
-        sure = corrected([self.found[arm].p_alike for arm in cheap])
+        cheap = [arm for arm in self.found if cost_rank(arm) < cost_rank(FINETUNED)]
+        sure = holm_corrected([self.found[arm].p_alike for arm in cheap])
         limit = (1 - self.register.confidence) / 2
         return [arm for arm, p in zip(cheap, sure, strict=True) if p <= limit]
 
     def rows_to_beat(self, arm: str) -> int | None:
         """How many rows show that a baseline is beaten."""
-        return rows_for(self.found[arm], margin=self.register.min_gain, confidence=self.register.confidence)
+        return required_rows(self.found[arm], margin=self.register.min_gain, confidence=self.register.confidence)
 
     def rows_to_give_way(self, arm: str) -> Iterator[int]:
         """Rows that show a baseline to be better, or cheaper and as good, at the level of the first of so many."""
         confidence = 1 - (1 - self.register.confidence) / len(self.found)
-        margins = [0.0, -self.register.non_inferiority_margin] if cost(arm) < cost(TUNED) else [0.0]
+        margins = [0.0, -self.register.non_inferiority_margin] if cost_rank(arm) < cost_rank(FINETUNED) else [0.0]
         for margin in margins:
-            rows = rows_for(self.found[arm].turned(), margin=margin, confidence=confidence)
+            rows = required_rows(self.found[arm].turned(), margin=margin, confidence=confidence)
             if rows is not None:
                 yield rows

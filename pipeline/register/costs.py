@@ -11,18 +11,17 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
+from pipeline.arms import FINETUNED, HOSTED
 from pipeline.params import Prices
-from pipeline.register.baseline_comparison import TUNED
 
-HOSTED = "hosted"
-REQUESTS = 1000
+PRICED_REQUESTS = 1000
 """Requests that a price is told of."""
 HOUR = 3600
 NOT_KNOWN = "not known"
 
 
 @dataclass(frozen=True)
-class Taken:
+class ArmUsage:
     """What an arm took: seconds to make it, rows a second, tokens a row, seconds of a request by itself.
 
     None for what nobody told.
@@ -37,7 +36,7 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class Line:
+class ArmCost:
     """What an arm costs.
 
     Args:
@@ -66,56 +65,56 @@ class Line:
     earned_back: str = ""
 
 
-def taken(files: Mapping[str, Any]) -> dict[str, Taken]:
+def read_usage(files: Mapping[str, Any]) -> dict[str, ArmUsage]:
     """Gather what each arm took from the files of the stages.
 
     Args:
         files: `finetune/cost.json`, `evaluate/cost.json`, `baselines/cost.json` and `baselines/report.json`.
     """
     told, baselines = files["baselines/report.json"]["baselines"], files["baselines/cost.json"]
-    found = {name: of(cost, told[name], cost["fit_seconds"]) for name, cost in baselines.items()}
+    found = {name: arm_usage(cost, told[name], cost["fit_seconds"]) for name, cost in baselines.items()}
     trained = files["finetune/cost.json"]["seconds"]
     for name, cost in files["evaluate/cost.json"].items():  # what made the champion is spent, whatever comes
-        found[name] = of(cost, cost, trained if name == TUNED else 0.0)
+        found[name] = arm_usage(cost, cost, trained if name == FINETUNED else 0.0)
     return found
 
 
-def of(cost: Mapping[str, Any], told: Mapping[str, Any], made_seconds: float) -> Taken:
+def arm_usage(cost: Mapping[str, Any], told: Mapping[str, Any], made_seconds: float) -> ArmUsage:
     """Put together what an arm took, tokens by the row."""
     each = [None if told[name] is None else told[name] / told["rows"] for name in ("tokens_in", "tokens_out")]
     request = cost["request_seconds"]
-    return Taken(made_seconds, cost["rows_per_second"], each[0], each[1], request["p50"], request["p95"])
+    return ArmUsage(made_seconds, cost["rows_per_second"], each[0], each[1], request["p50"], request["p95"])
 
 
-def lines(arms: Mapping[str, Taken], prices: Prices) -> Iterator[Line]:
+def arm_costs(arms: Mapping[str, ArmUsage], prices: Prices) -> Iterator[ArmCost]:
     """Give what each arm costs, the fine-tuned one first."""
-    priced = {name: line(name, took, prices) for name, took in arms.items()}
-    own = priced.pop(TUNED)
+    priced = {name: arm_cost(name, took, prices) for name, took in arms.items()}
+    own = priced.pop(FINETUNED)
     yield own
     for other in priced.values():
         volume = None if other.per_1000 is None else break_even(own, other)
-        words = NOT_KNOWN if other.per_1000 is None else earned_back(volume)
-        yield Line(**{**asdict(other), "break_even": volume, "earned_back": words})
+        words = NOT_KNOWN if other.per_1000 is None else break_even_phrase(volume)
+        yield ArmCost(**{**asdict(other), "break_even": volume, "earned_back": words})
 
 
-def line(name: str, took: Taken, prices: Prices) -> Line:
+def arm_cost(name: str, took: ArmUsage, prices: Prices) -> ArmCost:
     """Give what an arm costs by itself."""
     upfront = 0.0 if name == HOSTED else took.made_seconds * prices.machine_hour / HOUR
-    each = hosted(took, prices) if name == HOSTED else prices.machine_hour / HOUR / took.rows_per_second
-    return Line(
-        name, upfront, None if each is None else REQUESTS * each, took.rows_per_second, took.request_p50,
+    each = hosted_price(took, prices) if name == HOSTED else prices.machine_hour / HOUR / took.rows_per_second
+    return ArmCost(
+        name, upfront, None if each is None else PRICED_REQUESTS * each, took.rows_per_second, took.request_p50,
         took.request_p95, took.tokens_in, took.tokens_out,
     )  # fmt: skip
 
 
-def hosted(took: Taken, prices: Prices) -> float | None:
+def hosted_price(took: ArmUsage, prices: Prices) -> float | None:
     """Give what a request to a hosted model costs; None if its tokens or their price are not known."""
     parts = ((took.tokens_in, prices.tokens_in_million), (took.tokens_out, prices.tokens_out_million))
     known = [tokens * price / 1e6 for tokens, price in parts if tokens is not None and price is not None]
     return sum(known) if len(known) == len(parts) else None
 
 
-def break_even(own: Line, other: Line) -> int | None:
+def break_even(own: ArmCost, other: ArmCost) -> int | None:
     """Give the first request from which on one arm costs less in all than another; None if that never lasts.
 
     Raises:
@@ -125,31 +124,32 @@ def break_even(own: Line, other: Line) -> int | None:
         raise ValueError("what a request costs must be known")
     # In whole fractions: where both cost the same at a whole number of requests, a rounded quotient may fall short.
     more = Fraction(own.upfront) - Fraction(other.upfront)
-    saved = (Fraction(other.per_1000) - Fraction(own.per_1000)) / REQUESTS
+    saved = (Fraction(other.per_1000) - Fraction(own.per_1000)) / PRICED_REQUESTS
     if saved < 0 or (saved == 0 and more >= 0):
         return None
     return 1 if more < 0 else math.floor(more / saved) + 1
 
 
-def earned_back(volume: int | None) -> str:
+def break_even_phrase(volume: int | None) -> str:
     """Say a break-even volume."""
     if volume is None:
         return "never"
     return "from the first request on" if volume == 1 else f"from {volume:,} requests on"
 
 
-def sentence(found: Mapping[str, Line], baseline: str, called: str, currency: str) -> str:
+def cost_sentence(found: Mapping[str, ArmCost], baseline: str, called: str, currency: str) -> str:
     """Say to whoever pays what the fine-tuned model costs beside a baseline."""
-    own, other = found[TUNED], found[baseline]
-    made = f"The training cost {money(own.upfront, currency)}"
+    own, other = found[FINETUNED], found[baseline]
+    made = f"The training cost {format_money(own.upfront, currency)}"
     if own.per_1000 is None or other.per_1000 is None:
         return f"{made}; what a thousand answers of {called} cost is not known: its tokens or their price are not told."
-    each = f"a thousand answers cost {money(own.per_1000, currency)}, by {called} {money(other.per_1000, currency)}"
+    mine, theirs = format_money(own.per_1000, currency), format_money(other.per_1000, currency)
+    each = f"a thousand answers cost {mine}, by {called} {theirs}"
     if other.break_even is None:
         return f"{made} and {each}: against it that is never earned back."
     return f"{made} and {each}: against it that is earned back {other.earned_back}."
 
 
-def money(amount: float, currency: str) -> str:
+def format_money(amount: float, currency: str) -> str:
     """Write an amount: from a hundred on in whole units, smaller ones with three digits that tell something."""
     return f"{currency} {amount:,.0f}" if amount >= 100 else f"{currency} {amount:.3g}"

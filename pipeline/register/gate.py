@@ -5,25 +5,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.holdout.reuse import Use
+from pipeline.arms import CHAMPION
+from pipeline.holdout.reuse import HoldoutUse
 from pipeline.params import Register
-from pipeline.register.power import smallest
-from pipeline.stats.label_counts import Counts
-from pipeline.stats.paired_comparison import Comparison, corrected
-from pipeline.stats.paired_proportions import chance_loss, surely_better
+from pipeline.register.power import minimum_detectable
+from pipeline.stats.label_counts import LabelCounts
+from pipeline.stats.paired_comparison import Comparison, holm_corrected
+from pipeline.stats.paired_proportions import one_sided_p_value, significantly_better
 
-Outcome = Literal["promote", "keep", "unchanged"]
+GateOutcome = Literal["promote", "keep", "unchanged"]
 
-CHAMPION = "champion"
-CALLED = {"zero_shot": "the base model", CHAMPION: "the champion"}
+ARM_NAMES = {"zero_shot": "the base model", CHAMPION: "the champion"}
 """Arms that people call by another name than the table does."""
-ROWS = "held-out rows"
+HOLDOUT_CHECK = "held-out rows"
 """The check that counts the decisions."""
-SAME = "these weights are the champion's, byte for byte"
+SAME_WEIGHTS = "these weights are the champion's, byte for byte"
 
 
 @dataclass(frozen=True)
-class Check:
+class GateCheck:
     """One thing that was looked at: its name, whether it passed, and what was found in a sentence."""
 
     check: str
@@ -32,14 +32,14 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Decision:
+class GateDecision:
     """What the gate decides, and by which checks.
 
     `promote`: becomes the champion. `keep`: recorded, but the champion stays. `unchanged`: it is the champion already.
     """
 
-    outcome: Outcome
-    checks: tuple[Check, ...]
+    outcome: GateOutcome
+    checks: tuple[GateCheck, ...]
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -47,14 +47,14 @@ class Decision:
         return tuple(check.text for check in self.checks)
 
 
-def decide(
+def apply_gate(
     comparisons: Mapping[str, Mapping[str, Any]],
     register: Register,
     *,
-    use: Use,
+    use: HoldoutUse,
     is_champion: bool,
     lost: Mapping[str, Any] | None = None,
-) -> Decision:
+) -> GateDecision:
     """Decide by all checks: one that fails keeps the model back.
 
     It has to be surely better than *every* other arm, the champion and each baseline that does without fine-tuning. All
@@ -69,68 +69,79 @@ def decide(
         lost: What the model forgot, as `forgetting.json` has it; None if nobody looked.
     """
     if is_champion:
-        return Decision("unchanged", (Check("weights", passed=True, text=SAME),))
-    checks = [*gains(comparisons, register)]
+        return GateDecision("unchanged", (GateCheck("weights", passed=True, text=SAME_WEIGHTS),))
+    checks = [*check_gains(comparisons, register)]
     if CHAMPION in comparisons:
-        checks += classes({label: Counts(**one) for label, one in comparisons[CHAMPION]["classes"].items()}, register)
+        checks += check_labels(
+            {label: LabelCounts(**one) for label, one in comparisons[CHAMPION]["classes"].items()}, register
+        )
     if lost is not None:
-        checks += kept(lost, register)
-    checks.append(unspent(use, register.max_holdout_uses))
-    return Decision("promote" if all(check.passed for check in checks) else "keep", tuple(checks))
+        checks += check_forgetting(lost, register)
+    checks.append(check_holdout_uses(use, register.max_holdout_uses))
+    return GateDecision("promote" if all(check.passed for check in checks) else "keep", tuple(checks))
 
 
-def unspent(use: Use, limit: int) -> Check:
+def check_holdout_uses(use: HoldoutUse, limit: int) -> GateCheck:
     """Check whether the test rows still tell anything: not after so many models were judged by them."""
     rows = f"on average of {use.rows:,} rows, of which {use.fresh:,} never decided before"
     if use.decisions <= limit:
-        left = f"{short(limit - use.decisions)} of {limit} are left"
-        return Check(ROWS, passed=True, text=f"decision {short(use.decisions)} by these test rows, {rows}; {left}")
-    found = f"the test rows are used up: decision {short(use.decisions)} by them, {rows}; at most {limit} are allowed"
+        left = f"{format_count(limit - use.decisions)} of {limit} are left"
+        return GateCheck(
+            HOLDOUT_CHECK,
+            passed=True,
+            text=f"decision {format_count(use.decisions)} by these test rows, {rows}; {left}",
+        )
+    found = (
+        f"the test rows are used up: decision {format_count(use.decisions)} by them, {rows}; "
+        f"at most {limit} are allowed"
+    )
     do = "bring fresh ones: a source with `split: test`, or some by another validate.salt"
-    return Check(ROWS, passed=False, text=f"{found}, since models chosen by the same rows fit them by chance; {do}")
+    return GateCheck(
+        HOLDOUT_CHECK, passed=False, text=f"{found}, since models chosen by the same rows fit them by chance; {do}"
+    )
 
 
-def short(count: float) -> str:
+def format_count(count: float) -> str:
     """Write a count that may be an average."""
     return f"{round(count, 1):g}"
 
 
-def gains(comparisons: Mapping[str, Mapping[str, Any]], register: Register) -> Iterator[Check]:
+def check_gains(comparisons: Mapping[str, Mapping[str, Any]], register: Register) -> Iterator[GateCheck]:
     """Check against each other arm whether the gain is surely above the least; a tie is not."""
     if not comparisons:
-        yield Check(
+        yield GateCheck(
             "gain", passed=False, text="there was nothing to compare with: no baseline and no champion answered"
         )
     for name, values in comparisons.items():
         found = Comparison.read(values)
-        passed = surely_more(found, margin=register.min_gain, confidence=register.confidence)
-        yield Check(f"gain over {name}", passed, told(name, found, register, passed=passed))
+        passed = is_significant_gain(found, margin=register.min_gain, confidence=register.confidence)
+        yield GateCheck(f"gain over {name}", passed, gain_sentence(name, found, register, passed=passed))
 
 
-def surely_more(found: Comparison, *, margin: float, confidence: float) -> bool:
+def is_significant_gain(found: Comparison, *, margin: float, confidence: float) -> bool:
     """Say whether the first arm is surely better by more than a margin of 0 or above: interval and p-value agree."""
     if found.method == "score":
-        sure = surely_better(found.better, found.worse, found.n, margin=margin, confidence=confidence)
+        sure = significantly_better(found.better, found.worse, found.n, margin=margin, confidence=confidence)
         return bool(sure)
     return found.low > margin and found.p_value <= 1 - confidence
 
 
-def told(name: str, found: Comparison, register: Register, *, passed: bool) -> str:
+def gain_sentence(name: str, found: Comparison, register: Register, *, passed: bool) -> str:
     """Say how much better the model is than an arm, what was needed, and what so many rows could have shown."""
     text = (
-        f"{'surely' if passed else 'not surely'} better than {CALLED.get(name, name)}: {found.metric} "
+        f"{'surely' if passed else 'not surely'} better than {ARM_NAMES.get(name, name)}: {found.metric} "
         f"{found.difference:+.3f} ({100 * register.confidence:g}% interval {found.low:+.3f} to {found.high:+.3f}, "
         f"n={found.n}, p={found.p_value:.2g}); needed: above {register.min_gain:+.3f}"
     )
     if passed:
         return text
-    least = smallest(found, margin=register.min_gain, confidence=register.confidence)
+    least = minimum_detectable(found, margin=register.min_gain, confidence=register.confidence)
     if least is None:
         return f"{text}; so few rows can show no gain at all"
     return f"{text}; so many rows show a true gain of {least:.3f} or more in four cases of five"
 
 
-def classes(found: Mapping[str, Counts], register: Register) -> Iterator[Check]:
+def check_labels(found: Mapping[str, LabelCounts], register: Register) -> Iterator[GateCheck]:
     """Check whether some label became worse than the champion's, whatever the average did.
 
     Against the champion alone: what no champion had, nobody loses. A label became worse if its F1 fell, and if more of
@@ -143,24 +154,30 @@ def classes(found: Mapping[str, Counts], register: Register) -> Iterator[Check]:
       ten rows a label few losses are ever sure among many labels; a label that collapses is stopped all the same.
     """
     limit, fell = 1 - register.confidence, {label for label, one in found.items() if one.tuned_f1 < one.other_f1}
-    raw = {label: float(chance_loss(one.better, one.worse)) for label, one in found.items()}
-    sure = dict(zip(raw, corrected(list(raw.values())), strict=True))
+    raw = {label: float(one_sided_p_value(one.better, one.worse)) for label, one in found.items()}
+    sure = dict(zip(raw, holm_corrected(list(raw.values())), strict=True))
     seen = {label for label, one in found.items() if one.worse - one.better > register.max_label_regression * one.n}
     lost = [label for label in found if label in fell and (raw[label] if label in seen else sure[label]) <= limit]
     for label in lost:
         chance = f"p={raw[label]:.2g}, corrected for {len(found)} labels {sure[label]:.2g}"
-        yield Check(f"class {label}", passed=False, text=f"{worse(label, found[label])} ({chance})")
+        yield GateCheck(
+            f"class {label}", passed=False, text=f"{label_regression_phrase(label, found[label])} ({chance})"
+        )
     if found and not lost:
-        yield Check("classes", passed=True, text=f"no label became worse than the champion's; {blind(found, limit)}")
+        yield GateCheck(
+            "classes",
+            passed=True,
+            text=f"no label became worse than the champion's; {undetectable_phrase(found, limit)}",
+        )
 
 
-def worse(label: str, found: Counts) -> str:
+def label_regression_phrase(label: str, found: LabelCounts) -> str:
     """Say what a label had and what it has."""
     rows = f"{found.tuned} of {found.n} rows right, before {found.other}"
     return f"{label!r} became worse than the champion's: {rows}; F1 {found.tuned_f1:.2f}, before {found.other_f1:.2f}"
 
 
-def blind(found: Mapping[str, Counts], limit: float) -> str:
+def undetectable_phrase(found: Mapping[str, LabelCounts], limit: float) -> str:
     """Say which losses no check can see: fewer rows than a fair coin may lose in a row."""
     needed = math.ceil(math.log2(1 / limit) - 1e-9)
     few = [label for label, one in found.items() if one.n < needed]
@@ -168,10 +185,10 @@ def blind(found: Mapping[str, Counts], limit: float) -> str:
     return f"{rows}, and {len(few)} of {len(found)} labels have no more" if few else rows
 
 
-LESS = "lower finetune.learning_rate or train fewer epochs, or mix general rows into the pairs"
+FORGETTING_REMEDY = "lower finetune.learning_rate or train fewer epochs, or mix general rows into the pairs"
 
 
-def kept(lost: Mapping[str, Any], register: Register) -> Iterator[Check]:
+def check_forgetting(lost: Mapping[str, Any], register: Register) -> Iterator[GateCheck]:
     """Check what was forgotten, by general texts and by general questions; what there is none of is told.
 
     - Texts: the loss surely rose by no more than `max_forgetting_nats`: the upper end of its interval. A few dozen
@@ -180,16 +197,16 @@ def kept(lost: Mapping[str, Any], register: Register) -> Iterator[Check]:
       one-sided test. So few answers prove little either way: what collapses is stopped.
     """
     texts, questions = lost.get("texts"), lost.get("questions")
-    yield by_texts(texts, register.max_forgetting_nats) if texts else unseen("texts")
-    yield by_questions(questions, register) if questions else unseen("questions")
+    yield check_texts(texts, register.max_forgetting_nats) if texts else unmeasured_check("texts")
+    yield check_questions(questions, register) if questions else unmeasured_check("questions")
 
 
-def unseen(what: str) -> Check:
+def unmeasured_check(what: str) -> GateCheck:
     """Say what was not looked at."""
-    return Check(f"forgetting: {what}", passed=True, text=f"nobody looked at general {what}: there are none")
+    return GateCheck(f"forgetting: {what}", passed=True, text=f"nobody looked at general {what}: there are none")
 
 
-def by_texts(texts: Mapping[str, Any], limit: float) -> Check:
+def check_texts(texts: Mapping[str, Any], limit: float) -> GateCheck:
     """Check the loss on texts."""
     rise, passed = texts["rise"], texts["rise"]["high"] <= limit
     rose = "rose surely by no more than" if passed else "may have risen by more than"
@@ -198,13 +215,13 @@ def by_texts(texts: Mapping[str, Any], limit: float) -> Check:
         f"({rise['low']:+.3f} to {rise['high']:+.3f}), from {texts['before']['value']:.3f} to "
         f"{texts['after']['value']:.3f}"
     )
-    return Check("forgetting: texts", passed, found if passed else f"{found}; {LESS}")
+    return GateCheck("forgetting: texts", passed, found if passed else f"{found}; {FORGETTING_REMEDY}")
 
 
-def by_questions(questions: Mapping[str, Any], register: Register) -> Check:
+def check_questions(questions: Mapping[str, Any], register: Register) -> GateCheck:
     """Check the answers to questions."""
     change, limit = Comparison.read(questions["change"]), register.max_question_regression
-    chance = float(chance_loss(change.better, change.worse))
+    chance = float(one_sided_p_value(change.better, change.worse))
     failed = -change.difference > limit and chance <= 1 - register.confidence
     before, after = (round(questions[when]["value"] * questions["n"]) for when in ("before", "after"))
     found = (
@@ -212,4 +229,4 @@ def by_questions(questions: Mapping[str, Any], register: Register) -> Check:
         f"{change.difference:+.3f} ({change.low:+.3f} to {change.high:+.3f}, one-sided p={chance:.2g}); "
         f"at most {limit:g} may be lost"
     )
-    return Check("forgetting: questions", not failed, f"{found}; {LESS}" if failed else found)
+    return GateCheck("forgetting: questions", not failed, f"{found}; {FORGETTING_REMEDY}" if failed else found)

@@ -5,14 +5,14 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-OUTCOMES = {
+VERDICT_WORDS = {
     "promote": "promoted: it became the champion",
     "keep": "not promoted: recorded as challenger only",
     "unchanged": "unchanged: these weights are the champion's",
 }
 
 
-NOUNS = {
+ADAPTER_WORDS = {
     "lora": "A LoRA adapter for",
     "rslora": "A rank-stabilised LoRA adapter for",
     "dora": "A DoRA adapter for",
@@ -21,7 +21,7 @@ NOUNS = {
 }
 
 
-MARKS = frozenset("\\`*[]<>&|")
+MARKDOWN_SPECIAL = frozenset("\\`*[]<>&|")
 """Letters that could begin something else in Markdown or HTML."""
 
 
@@ -33,21 +33,21 @@ def model_card(release: dict[str, Any]) -> str:
         for arm, measures in metrics["arms"].items()
         for measure, found in measures.items()
     ]
-    reasons = "\n".join(f"- {safe(reason)}" for reason in release["reasons"])
+    reasons = "\n".join(f"- {escape_markdown(reason)}" for reason in release["reasons"])
     worth, held_out = release["worth"], release["held_out"]
     compared = ("arm", worth["metric"], "95 % interval", "fine-tuned has more", "interval", "p, corrected", "it is")
     digests = [(name, f"`{digest}`") for name, digest in release["digests"].items()]
     environment = release["environment"]
     packages = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
-    kind = training["kind"]
+    kind, verdict = training["kind"], VERDICT_WORDS[release["verdict"]]
     return f"""---
 library_name: {"transformers" if kind == "full" else "peft"}
 base_model: {release["model"]["source"]}
 tags: [{kind}, tunesmith]
-{index(release)}---
+{model_index(release)}---
 # {release["name"]}
 
-{NOUNS[kind]} `{release["model"]["source"]}`, made by tunesmith. Verdict: **{OUTCOMES[release["verdict"]]}**.
+{ADAPTER_WORDS[kind]} `{release["model"]["source"]}`, made by tunesmith. Verdict: **{verdict}**.
 
 {reasons}
 
@@ -57,7 +57,7 @@ tags: [{kind}, tunesmith]
 
 {worth["text"]}
 
-{grid(compared, [cells(line) for line in worth["table"]])}
+{markdown_grid(compared, [baseline_cells(line) for line in worth["table"]])}
 
 ## How it was made
 
@@ -67,7 +67,7 @@ tags: [{kind}, tunesmith]
 - {training["steps"]} optimizer steps on {training["trainable_parameters"]:,} of {training["parameters"]:,} parameters.
 - On {environment["device"]} ({environment["cpu"]["machine"]}, {environment["cpu"]["kernels"]} kernels,
   {environment["cpu"]["threads"]} threads), Python {environment["python"]}, {packages}.
-- System message: {within(release["prompt"]["system"] or "none")}
+- System message: {indent_lines(release["prompt"]["system"] or "none")}
 
 ## Held-out rows
 
@@ -76,17 +76,17 @@ tags: [{kind}, tunesmith]
 {held_out["rows"]:,} rows, of which {held_out["fresh"]:,} never decided about another model.
 On average this was their decision {held_out["decisions"]:.1f}, of at most {held_out["limit"]}.
 
-{grid(("arm", "metric", "value", "95 % interval", "n"), arms)}
+{markdown_grid(("arm", "metric", "value", "95 % interval", "n"), arms)}
 
 ## Digests (SHA-256)
 
 *From `data/register/release.json`; `tunesmith reproduce` makes the model again and compares them.*
 
-{grid(("what", "digest"), digests)}
+{markdown_grid(("what", "digest"), digests)}
 """
 
 
-def index(release: dict[str, Any]) -> str:
+def model_index(release: dict[str, Any]) -> str:
     """Write the results of the fine-tuned model as the Hub reads them, `model-index`, in YAML."""
     measured = [
         EvalResult(
@@ -106,7 +106,7 @@ def index(release: dict[str, Any]) -> str:
     return f"{told}\n"
 
 
-def cells(line: dict[str, Any]) -> list[str]:
+def baseline_cells(line: dict[str, Any]) -> list[str]:
     """Write a line of the table of baselines."""
     own = [line["arm"], f"{line['value']:.3f}", f"{line['low']:.3f} to {line['high']:.3f}"]
     if line["difference"] is None:
@@ -115,47 +115,49 @@ def cells(line: dict[str, Any]) -> list[str]:
     return [*own, f"{line['difference']:+.3f}", between, f"{line['p_value']:.2g}", line["word"]]
 
 
-def parts(details: Mapping[str, Any]) -> str:
+def detail_tables(details: Mapping[str, Any]) -> str:
     """Write what the numbers of the fine-tuned model are made of: each label, how sure it was, each field.
 
     Args:
         details: Its entry in `data/evaluate/details.json`.
     """
     classes = [
-        (label, *(shown(measures.get(name)) for name in ("precision", "recall", "f1")))
+        (label, *(metric_text(measures.get(name)) for name in ("precision", "recall", "f1")))
         for label, measures in details.get("classes", {}).items()
     ]
     reliability = [
-        (f"{tenth['from']:.1f} to {tenth['to']:.1f}", f"{tenth['probability']:.3f}", shown(tenth["right"]))
+        (f"{tenth['from']:.1f} to {tenth['to']:.1f}", f"{tenth['probability']:.3f}", metric_text(tenth["right"]))
         for tenth in details.get("reliability", [])
     ]
-    fields = [(f"`{field}`", shown(metric)) for field, metric in details.get("fields", {}).items()]
+    fields = [(f"`{field}`", metric_text(metric)) for field, metric in details.get("fields", {}).items()]
     return (
-        table("By label, fine-tuned", ("label", "precision", "recall", "F1"), classes)
-        + table("How sure it was, and how many of these were right", ("sure", "on average", "right"), reliability)
-        + table("By field, fine-tuned", ("field", "right"), fields)
+        titled_table("By label, fine-tuned", ("label", "precision", "recall", "F1"), classes)
+        + titled_table(
+            "How sure it was, and how many of these were right", ("sure", "on average", "right"), reliability
+        )
+        + titled_table("By field, fine-tuned", ("field", "right"), fields)
     )
 
 
-def shown(metric: Mapping[str, Any] | None) -> str:
+def metric_text(metric: Mapping[str, Any] | None) -> str:
     """Write a number with its interval and n; a dash for one that is of no row."""
     if metric is None:
         return "-"
     return f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f}), n={metric['n']}"
 
 
-def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def titled_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table under a heading; nothing if it has no rows."""
-    return f"\n## {title}\n\n*From `data/evaluate/details.json`.*\n\n{grid(head, rows)}\n" if rows else ""
+    return f"\n## {title}\n\n*From `data/evaluate/details.json`.*\n\n{markdown_grid(head, rows)}\n" if rows else ""
 
 
-def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table. What stands in a cell opens no other cell and ends no row."""
-    lines = [head, ["---"] * len(head), *(map(safe, row) for row in rows)]
+    lines = [head, ["---"] * len(head), *(map(escape_markdown, row) for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def safe(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Write a text so that it stays a text: no cell, picture, link, mark-up or line begins in it.
 
     One that is code already, as a digest is, stays code.
@@ -163,39 +165,39 @@ def safe(text: str) -> str:
     line = " ".join(text.split())
     if len(line) > 2 and line[0] == line[-1] == "`" and "`" not in line[1:-1]:
         return line.replace("|", "\\|")
-    return "".join(f"&#{ord(letter)};" if letter in MARKS else letter for letter in line)
+    return "".join(f"&#{ord(letter)};" if letter in MARKDOWN_SPECIAL else letter for letter in line)
 
 
-def within(text: str) -> str:
+def indent_lines(text: str) -> str:
     """Indent a text of several lines, so that whatever they begin with it stays in its item of a list."""
     return text.replace("\n", "\n  ")
 
 
-FEW_ROWS = 10
+FEW_LABEL_ROWS = 10
 """Test rows of a label below which its numbers say little."""
-SHOWN = 10
+LISTED_CONFUSIONS = 10
 """Labels taken for others that are listed."""
-Files = Mapping[str, Any]
+CardFiles = Mapping[str, Any]
 """What the files hold, by their names below `data/`."""
 
 
-def appendix(files: Files) -> str:
+def card_appendix(files: CardFiles) -> str:
     """Write these sections, each with the file that its numbers are from."""
-    parts = (*data_part(files), *forgetting_part(files), *cost_part(files), *limits_part(files))
+    parts = (*data_section(files), *forgetting_section(files), *cost_section(files), *limitations_section(files))
     return "".join(f"\n{part}\n" for part in parts)
 
 
-def heading(title: str, *names: str) -> str:
+def section_heading(title: str, *names: str) -> str:
     """Write a heading, and below it where the numbers are from."""
     return f"## {title}\n\n*From {' and '.join(f'`data/{name}`' for name in names)}.*\n"
 
 
-def data_part(files: Files) -> Iterator[str]:
+def data_section(files: CardFiles) -> Iterator[str]:
     """Tell what the checks found."""
     report = files["validate/report.json"]
     rows, splits, overlap = report["rows"], report["splits"], report["overlap"]
     yield (
-        f"{heading('The data', 'validate/report.json')}\n"
+        f"{section_heading('The data', 'validate/report.json')}\n"
         f"- {rows['in']:,} rows read, {rows['kept']:,} kept: {splits['train']:,} to train on, "
         f"{splits['validation']:,} to validate on, {splits['test']:,} held out.\n"
         f"- Of {overlap['test_rows']:,} held-out rows {overlap['equal']:,} equal and {overlap['near']:,} nearly equal "
@@ -203,27 +205,27 @@ def data_part(files: Files) -> Iterator[str]:
     )
 
 
-def forgetting_part(files: Files) -> Iterator[str]:
+def forgetting_section(files: CardFiles) -> Iterator[str]:
     """Tell what the model forgot of its base, as far as it was measured."""
     lost = files["evaluate/forgetting.json"]
     texts, questions = lost["texts"], lost["questions"]
     lines = []
     if texts:
         lines.append(
-            f"- Loss on {texts['n']} general texts, nats a token: {ranged(texts['before'])} before, "
-            f"{ranged(texts['after'])} after; a rise of {ranged(texts['rise'], '+.3f')}."
+            f"- Loss on {texts['n']} general texts, nats a token: {metric_with_interval(texts['before'])} before, "
+            f"{metric_with_interval(texts['after'])} after; a rise of {metric_with_interval(texts['rise'], '+.3f')}."
         )
     if questions:
         change = {**questions["change"], "value": questions["change"]["difference"]}
         lines.append(
-            f"- Right of {questions['n']} general questions: {ranged(questions['before'])} before, "
-            f"{ranged(questions['after'])} after; a change of {ranged(change, '+.3f')}."
+            f"- Right of {questions['n']} general questions: {metric_with_interval(questions['before'])} before, "
+            f"{metric_with_interval(questions['after'])} after; a change of {metric_with_interval(change, '+.3f')}."
         )
     if lines:
-        yield heading("What it forgot", "evaluate/forgetting.json") + "\n" + "\n".join(lines)
+        yield section_heading("What it forgot", "evaluate/forgetting.json") + "\n" + "\n".join(lines)
 
 
-def cost_part(files: Files) -> Iterator[str]:
+def cost_section(files: CardFiles) -> Iterator[str]:
     """Tell what each arm costs."""
     cost = files["register/cost.json"]
     currency, hour = cost["prices"]["currency"], cost["prices"]["machine_hour"]
@@ -231,20 +233,20 @@ def cost_part(files: Files) -> Iterator[str]:
     lines = [
         (
             line["arm"],
-            number(line["upfront"]),
-            number(line["per_1000"]),
-            number(line["request_p50"]),
+            number_text(line["upfront"]),
+            number_text(line["per_1000"]),
+            number_text(line["request_p50"]),
             line["earned_back"],
         )
         for line in cost["lines"]
     ]
     yield (
-        f"{heading('What it costs', 'register/cost.json')}\n{cost['text']}\n\n{grid(head, lines)}\n\n"
+        f"{section_heading('What it costs', 'register/cost.json')}\n{cost['text']}\n\n{markdown_grid(head, lines)}\n\n"
         f"An hour of this machine, kept busy, is counted as {currency} {hour:g}."
     )
 
 
-def limits_part(files: Files) -> Iterator[str]:
+def limitations_section(files: CardFiles) -> Iterator[str]:
     """Tell what the evidence says of where the model is not to be trusted."""
     details, worth = files["evaluate/details.json"]["fine-tuned"], files["register/release.json"]["worth"]
     lines = [*label_limits(details)]
@@ -254,32 +256,32 @@ def limits_part(files: Files) -> Iterator[str]:
             f"- A gain over the best baseline of less than {least} could not be relied on to show in so few rows."
         )
     if lines:
-        yield heading("Limits", "evaluate/details.json", "register/release.json") + "\n" + "\n".join(lines)
+        yield section_heading("Limits", "evaluate/details.json", "register/release.json") + "\n" + "\n".join(lines)
 
 
 def label_limits(details: Mapping[str, Any]) -> Iterator[str]:
     """Tell of labels with few test rows, and of those that are taken for others."""
     recalls = {label: found["recall"] for label, found in details.get("classes", {}).items() if "recall" in found}
-    few = {label: recall["n"] for label, recall in recalls.items() if recall["n"] < FEW_ROWS}
+    few = {label: recall["n"] for label, recall in recalls.items() if recall["n"] < FEW_LABEL_ROWS}
     if few:
         least = min(few.values())
-        yield f"- {len(few)} of {len(recalls)} labels have fewer than {FEW_ROWS} test rows, the least {least}."
+        yield f"- {len(few)} of {len(recalls)} labels have fewer than {FEW_LABEL_ROWS} test rows, the least {least}."
     wrong = [
         (rows, wanted, said)
         for wanted, counts in details.get("confusion", {}).items()
         for said, rows in counts.items()
         if said != wanted and rows > 1
     ]
-    for rows, wanted, said in sorted(wrong, key=lambda one: (-one[0], one[1], one[2]))[:SHOWN]:
-        yield f"- {rows} rows of {safe(wanted)} were answered with {safe(said)}."
+    for rows, wanted, said in sorted(wrong, key=lambda one: (-one[0], one[1], one[2]))[:LISTED_CONFUSIONS]:
+        yield f"- {rows} rows of {escape_markdown(wanted)} were answered with {escape_markdown(said)}."
 
 
-def ranged(metric: Mapping[str, Any], form: str = ".3f") -> str:
+def metric_with_interval(metric: Mapping[str, Any], form: str = ".3f") -> str:
     """Write a number with its interval."""
     return f"{metric['value']:{form}} ({metric['low']:{form}} to {metric['high']:{form}})"
 
 
-def number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
     """Write a number, a dash for one that is not known."""
     if value is None:
         return "-"

@@ -9,16 +9,16 @@ from scipy.special import ndtr
 from scipy.stats import binom
 
 from pipeline.stats.paired_comparison import Comparison
-from pipeline.stats.paired_proportions import standard_errors, surely_better
+from pipeline.stats.paired_proportions import significantly_better, z_value
 
-POWER = 0.8
+TARGET_POWER = 0.8
 """How often a difference has to be shown if it is there."""
-MOST_ROWS = 1_000_000
+MAX_PLANNED_ROWS = 1_000_000
 """Beyond so many rows nobody is told a number."""
-STEPS = 16
+NORMAL_STEPS = 16
 
 
-def chance(found: Comparison, n: int, difference: float, *, margin: float, confidence: float) -> float:
+def power_of(found: Comparison, n: int, difference: float, *, margin: float, confidence: float) -> float:
     """How often n such rows show that the first arm is surely better by more than a margin.
 
     Rows are as those that were seen: where they are right or wrong, as many of them differ (Connor 1987, Biometrics
@@ -33,12 +33,12 @@ def chance(found: Comparison, n: int, difference: float, *, margin: float, confi
     """
     if found.method == "score":
         apart = max((found.better + found.worse) / found.n, abs(difference))
-        return exact(n, (apart + difference) / 2, (apart - difference) / 2, margin=margin, confidence=confidence)
+        return exact_power(n, (apart + difference) / 2, (apart - difference) / 2, margin=margin, confidence=confidence)
     error = found.spread / math.sqrt(n)
-    return float(ndtr((difference - margin) / error - standard_errors(confidence)))
+    return float(ndtr((difference - margin) / error - z_value(confidence)))
 
 
-def exact(n: int, better: float, worse: float, *, margin: float, confidence: float) -> float:
+def exact_power(n: int, better: float, worse: float, *, margin: float, confidence: float) -> float:
     """The same for rows that are right or wrong, added up over all that may come out, not by a normal approximation.
 
     Args:
@@ -51,38 +51,38 @@ def exact(n: int, better: float, worse: float, *, margin: float, confidence: flo
     apart = better + worse
     reach = 9 * math.sqrt(n * apart * (1 - min(apart, 1.0))) + 9
     discordant = np.arange(max(0, math.floor(n * apart - reach)), min(n, math.ceil(n * apart + reach)) + 1)
-    most = most_losses(discordant, n, margin=margin, confidence=confidence)
+    most = max_losses(discordant, n, margin=margin, confidence=confidence)
     losing = worse / apart if apart > 0 else 0.0
     return float(np.sum(binom.pmf(discordant, n, min(apart, 1.0)) * binom.cdf(most, discordant, losing)))
 
 
-def most_losses(discordant: NDArray[np.intp], n: int, *, margin: float, confidence: float) -> NDArray[np.intp]:
+def max_losses(discordant: NDArray[np.intp], n: int, *, margin: float, confidence: float) -> NDArray[np.intp]:
     """Of so many rows that differ, how many may be lost so that the others are surely enough; -1: not even none."""
     low, high = np.full(discordant.shape, -1), discordant.copy()
     for _ in range(int(discordant.max()).bit_length() + 1):
         middle = (low + high + 1) // 2
         lost = np.maximum(middle, 0)
-        fine = (middle < 0) | surely_better(discordant - lost, lost, n, margin=margin, confidence=confidence)
+        fine = (middle < 0) | significantly_better(discordant - lost, lost, n, margin=margin, confidence=confidence)
         low, high = np.where(fine, middle, low), np.where(fine, high, middle - 1)
     return low
 
 
-def smallest(found: Comparison, *, margin: float, confidence: float) -> float | None:
+def minimum_detectable(found: Comparison, *, margin: float, confidence: float) -> float | None:
     """The smallest difference that the rows at hand show four times in five; None: not even the largest."""
 
     def shown(difference: float) -> bool:
-        return chance(found, found.n, difference, margin=margin, confidence=confidence) >= POWER
+        return power_of(found, found.n, difference, margin=margin, confidence=confidence) >= TARGET_POWER
 
     if not shown(1.0):
         return None
     low, high = margin, 1.0
-    for _ in range(STEPS):
+    for _ in range(NORMAL_STEPS):
         middle = (low + high) / 2
         low, high = (low, middle) if shown(middle) else (middle, high)
     return high
 
 
-def rows_for(found: Comparison, *, margin: float, confidence: float) -> int | None:
+def required_rows(found: Comparison, *, margin: float, confidence: float) -> int | None:
     """How many rows, in all, show the difference that was seen four times in five.
 
     Returns:
@@ -93,17 +93,17 @@ def rows_for(found: Comparison, *, margin: float, confidence: float) -> int | No
         return None
 
     def shown(n: int) -> bool:
-        return chance(found, n, found.difference, margin=margin, confidence=confidence) >= POWER
+        return power_of(found, n, found.difference, margin=margin, confidence=confidence) >= TARGET_POWER
 
-    return fewest(shown)
+    return smallest_passing(shown)
 
 
-def fewest(shown: Callable[[int], bool]) -> int | None:
+def smallest_passing(shown: Callable[[int], bool]) -> int | None:
     """The fewest rows that show something, found by halves."""
     high = 1
     while not shown(high):
         high *= 2
-        if high > MOST_ROWS:
+        if high > MAX_PLANNED_ROWS:
             return None
     low = high // 2
     while high - low > 1:

@@ -19,23 +19,29 @@ import pyarrow.parquet as pq
 from pipeline import runner
 from pipeline.champion import read_champion
 from pipeline.files import read_json, write_json
-from pipeline.hashing import file_digests, file_sha256, tree_digest, weights_of
-from pipeline.holdout.reuse import FOLDER, ROWS, asked, use_of, write_rows
+from pipeline.hashing import file_digests, file_sha256, tree_digest, weights_file
+from pipeline.holdout.reuse import (
+    HOLDOUT_USES_FOLDER,
+    LAST_USE_FILE,
+    answered_prompt_hashes,
+    count_holdout_uses,
+    write_use,
+)
 from pipeline.pairs import SPLITS
 from pipeline.params import Model, Prices, Prompt, Register
-from pipeline.register.costs import lines, sentence, taken
-from pipeline.register.gate import decide
-from pipeline.register.model_card import appendix, model_card, parts
+from pipeline.register.costs import arm_costs, cost_sentence, read_usage
+from pipeline.register.gate import apply_gate
+from pipeline.register.model_card import card_appendix, detail_tables, model_card
 from pipeline.register.report.page import best_baseline, report_page
-from pipeline.register.verdict import called, judge
+from pipeline.register.verdict import arm_name, decide_verdict
 
-CURVE = "learning_curve/curve.json"
-"""Below `data/`: what `tunesmith curve` measured, if it did."""
+CURVE_FILE = "learning_curve/curve.json"
+"""Below `data/`: what `tunesmith learning-curve` measured, if it did."""
 
 log = logging.getLogger(__name__)
 
 
-def digests(data: Path) -> dict[str, str]:
+def release_digests(data: Path) -> dict[str, str]:
     """Digest what the model was made from and what came out, each rung of the ladder from data to metrics."""
     rungs = {
         "pairs": file_sha256(data / "ingest" / "pairs.parquet"),
@@ -43,7 +49,7 @@ def digests(data: Path) -> dict[str, str]:
         **{f"{split}_tokens": file_sha256(data / "tokenize" / f"{split}.arrow") for split in SPLITS},
         "initial_adapter": read_json(data / "finetune" / "report.json")["initial_adapter"],
         "history": file_sha256(data / "finetune" / "history.jsonl"),
-        "adapter": file_sha256(weights_of(data / "finetune" / "adapter")),
+        "adapter": file_sha256(weights_file(data / "finetune" / "adapter")),
         "adapter_folder": tree_digest(file_digests(data / "finetune" / "adapter")),
         "predictions": file_sha256(data / "evaluate" / "predictions.parquet"),
         "metrics": file_sha256(data / "evaluate" / "metrics.json"),
@@ -51,7 +57,7 @@ def digests(data: Path) -> dict[str, str]:
     return {"base": read_json(data / "finetune" / "report.json")["base_digest"], **rungs}
 
 
-def evidence(data: Path) -> dict[str, Any]:
+def read_evidence_files(data: Path) -> dict[str, Any]:
     """Read what the page shows of other stages: what was measured, what the baselines took, every answer by its row.
 
     And the learning curve, where one was measured.
@@ -60,7 +66,7 @@ def evidence(data: Path) -> dict[str, Any]:
     names = (*evaluated, "baselines/report.json", "baselines/cost.json", "finetune/cost.json", "validate/report.json")
     answers = pq.read_table(data / "evaluate" / "predictions.parquet").to_pylist()
     suspected = pq.read_table(data / "baselines" / "label_errors.parquet").to_pylist()
-    curve = [CURVE] if (data / CURVE).exists() else []
+    curve = [CURVE_FILE] if (data / CURVE_FILE).exists() else []
     return {
         **{name: read_json(data / name) for name in (*names, *curve)},
         "evaluate/predictions.parquet": {row["id"]: row for row in answers},
@@ -68,25 +74,25 @@ def evidence(data: Path) -> dict[str, Any]:
     }
 
 
-def money(files: Mapping[str, Any], prices: Prices, worth: Mapping[str, Any]) -> dict[str, Any]:
+def cost_report_of(files: Mapping[str, Any], prices: Prices, worth: Mapping[str, Any]) -> dict[str, Any]:
     """Put the costs of all arms together, and say those of the baseline that the verdict speaks of."""
-    found = {line.arm: line for line in lines(taken(files), prices)}
+    found = {line.arm: line for line in arm_costs(read_usage(files), prices)}
     baseline = best_baseline(worth)
-    text = "" if baseline is None else sentence(found, baseline, called(baseline), prices.currency)
+    text = "" if baseline is None else cost_sentence(found, baseline, arm_name(baseline), prices.currency)
     return {"prices": prices.model_dump(), "text": text, "lines": [asdict(line) for line in found.values()]}
 
 
 def run(model: Model, prompt: Prompt, register: Register, prices: Prices, data: Path) -> None:
     """Decide, and write the release."""
     metrics = read_json(data / "evaluate" / "metrics.json")
-    found, checked = digests(data), read_json(data / "validate" / "report.json")
+    found, checked = release_digests(data), read_json(data / "validate" / "report.json")
     champion = read_champion(data / "champion")
     is_champion = champion is not None and champion.digest == found["adapter"]
-    rows = asked(data / "evaluate" / "predictions.parquet")
-    use = use_of(data / FOLDER, rows, found["adapter"])
+    rows = answered_prompt_hashes(data / "evaluate" / "predictions.parquet")
+    use = count_holdout_uses(data / HOLDOUT_USES_FOLDER, rows, found["adapter"])
     lost = read_json(data / "evaluate" / "forgetting.json")
-    decision = decide(metrics["comparisons"], register, use=use, is_champion=is_champion, lost=lost)
-    worth = judge(metrics, register, use)
+    decision = apply_gate(metrics["comparisons"], register, use=use, is_champion=is_champion, lost=lost)
+    worth = decide_verdict(metrics, register, use)
     release = {
         "name": register.name,
         "verdict": decision.outcome,
@@ -105,14 +111,16 @@ def run(model: Model, prompt: Prompt, register: Register, prices: Prices, data: 
         "environment": read_json(data / "finetune" / "environment.json"),
         "digests": found,
     }
-    files = evidence(data) | {"register/release.json": release}
-    files["register/cost.json"] = cost = money(files, prices, release["worth"])
+    files = read_evidence_files(data) | {"register/release.json": release}
+    files["register/cost.json"] = cost = cost_report_of(files, prices, release["worth"])
     details = files["evaluate/details.json"]["fine-tuned"]
-    with runner.whole(data / "register") as folder:
+    with runner.atomic_folder(data / "register") as folder:
         write_json(folder / "release.json", release)
         write_json(folder / "cost.json", cost)
-        write_rows(folder / ROWS.name, rows)
-        (folder / "README.md").write_text(model_card(release) + parts(details) + appendix(files), encoding="utf-8")
+        write_use(folder / LAST_USE_FILE.name, rows)
+        (folder / "README.md").write_text(
+            model_card(release) + detail_tables(details) + card_appendix(files), encoding="utf-8"
+        )
         (folder / "report.html").write_text(report_page(files), encoding="utf-8")
     log.info("register: verdict: %s; %s", decision.outcome, "; ".join(decision.reasons))
     log.info("register: worth it: %s %s", worth.text, cost["text"])

@@ -4,27 +4,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.holdout.reuse import Use
+from pipeline.arms import CHAMPION, FINETUNED
+from pipeline.holdout.reuse import HoldoutUse
 from pipeline.params import Register
-from pipeline.register.baseline_comparison import TUNED, Standing, cost
-from pipeline.register.gate import CALLED, CHAMPION, short
-from pipeline.register.power import smallest
+from pipeline.register.baseline_comparison import BaselineComparison, cost_rank
+from pipeline.register.gate import ARM_NAMES, format_count
+from pipeline.register.power import minimum_detectable
 from pipeline.stats.paired_comparison import Comparison
 
-Answer = Literal["ship", "baseline", "unsure"]
-NOT_ENOUGH = "Not enough evidence."
-Word = Literal["fine-tuned", "beaten", "better", "as good", "open"]
+VerdictAnswer = Literal["ship", "baseline", "unsure"]
+INCONCLUSIVE = "Not enough evidence."
+ArmVerdict = Literal["fine-tuned", "beaten", "better", "as good", "open"]
 
 
 @dataclass(frozen=True)
-class Line:
+class VerdictLine:
     """A line of the table: an arm with its metric, how much more the fine-tuned model has, and a word.
 
     `p_value` is corrected for the number of baselines. The word: `beaten`, `better`, `as good` or `open`.
     """
 
     arm: str
-    word: Word
+    word: ArmVerdict
     value: float
     low: float
     high: float
@@ -49,16 +50,16 @@ class Verdict:
         table: Every arm, the best first.
     """
 
-    answer: Answer
+    answer: VerdictAnswer
     metric: str
     baseline: str | None
     more_rows: int | None
     smallest: float | None
     text: str
-    table: tuple[Line, ...]
+    table: tuple[VerdictLine, ...]
 
 
-def judge(metrics: Mapping[str, Any], register: Register, use: Use | None = None) -> Verdict:
+def decide_verdict(metrics: Mapping[str, Any], register: Register, use: HoldoutUse | None = None) -> Verdict:
     """Answer whether the fine-tuning was worth it, by the first of these rules that holds.
 
     1. *Ship*: it is significantly better than every baseline, by more than `min_gain`: the interval of
@@ -74,35 +75,37 @@ def judge(metrics: Mapping[str, Any], register: Register, use: Use | None = None
     The champion is no baseline here: it was fine-tuned too. The gate compares with it.
     """
     found = {arm: Comparison.read(one) for arm, one in metrics["comparisons"].items() if arm != CHAMPION}
-    standing = Standing(found, metrics["arms"], register)
+    standing = BaselineComparison(found, metrics["arms"], register)
     if not found:
         text = "Not enough evidence: no baseline answered that does without fine-tuning."
-        return Verdict("unsure", register.metric, None, None, None, text, tuple(lines(standing, "unsure")))
-    answer, baseline = settle(standing)
+        return Verdict("unsure", register.metric, None, None, None, text, tuple(verdict_lines(standing, "unsure")))
+    answer, baseline = apply_rules(standing)
     spent = use is not None and use.decisions > register.max_holdout_uses
     if spent and answer == "ship":
         answer = "unsure"
-    more = needed(standing) if answer == "unsure" and not spent else None
-    least = smallest(found[baseline or standing.best], margin=register.min_gain, confidence=register.confidence)
-    first = opening(standing, answer, baseline, more)
+    more = rows_needed(standing) if answer == "unsure" and not spent else None
+    least = minimum_detectable(
+        found[baseline or standing.best], margin=register.min_gain, confidence=register.confidence
+    )
+    first = verdict_sentence(standing, answer, baseline, more)
     if spent and use is not None:
-        first = f"{NOT_ENOUGH if answer == 'unsure' else first} {worn(use, register)}"
-    text = " ".join((first, body(standing, baseline or standing.best), shown(least)))
-    return Verdict(answer, register.metric, baseline, more, least, text, tuple(lines(standing, answer)))
+        first = f"{INCONCLUSIVE if answer == 'unsure' else first} {worn_holdout_sentence(use, register)}"
+    text = " ".join((first, numbers_sentence(standing, baseline or standing.best), detectable_sentence(least)))
+    return Verdict(answer, register.metric, baseline, more, least, text, tuple(verdict_lines(standing, answer)))
 
 
-def settle(standing: Standing) -> tuple[Answer, str | None]:
+def apply_rules(standing: BaselineComparison) -> tuple[VerdictAnswer, str | None]:
     """Apply the rules."""
     if all(standing.beaten(arm) for arm in standing.found):
         return "ship", None
     if better := standing.better():
-        return "baseline", max(better, key=lambda arm: (standing.value(arm), -cost(arm)))
+        return "baseline", max(better, key=lambda arm: (standing.value(arm), -cost_rank(arm)))
     if alike := standing.alike():
-        return "baseline", min(alike, key=cost)
+        return "baseline", min(alike, key=cost_rank)
     return "unsure", None
 
 
-def needed(standing: Standing) -> int | None:
+def rows_needed(standing: BaselineComparison) -> int | None:
     """How many more rows would settle it, by whichever rule wants the fewest; None if none will, or millions."""
     ship = [standing.rows_to_beat(arm) for arm in standing.found if not standing.beaten(arm)]
     ways = [rows for arm in standing.found for rows in standing.rows_to_give_way(arm)]
@@ -111,88 +114,91 @@ def needed(standing: Standing) -> int | None:
     return max(1, min(ways) - n) if ways else None
 
 
-def lines(standing: Standing, answer: Answer) -> Iterator[Line]:
+def verdict_lines(standing: BaselineComparison, answer: VerdictAnswer) -> Iterator[VerdictLine]:
     """Write a line for the fine-tuned model and each baseline, the best first."""
-    words, p_values = words_of(standing, answer), standing.p_values
-    for arm in sorted([TUNED, *standing.found], key=lambda arm: (-standing.value(arm), cost(arm))):
+    words, p_values = arm_verdicts(standing, answer), standing.p_values
+    for arm in sorted([FINETUNED, *standing.found], key=lambda arm: (-standing.value(arm), cost_rank(arm))):
         own = {part: standing.arms[arm][standing.register.metric][part] for part in ("value", "low", "high", "n")}
-        if arm == TUNED:
-            yield Line(arm, "fine-tuned", **own)
+        if arm == FINETUNED:
+            yield VerdictLine(arm, "fine-tuned", **own)
             continue
         found = standing.found[arm]
-        yield Line(arm, words[arm], **own, difference=found.difference, difference_low=found.low,
+        yield VerdictLine(arm, words[arm], **own, difference=found.difference, difference_low=found.low,
                    difference_high=found.high, p_value=p_values[arm])  # fmt: skip
 
 
-def words_of(standing: Standing, answer: Answer) -> dict[str, Word]:
+def arm_verdicts(standing: BaselineComparison, answer: VerdictAnswer) -> dict[str, ArmVerdict]:
     """Say of each baseline by itself what is sure of it, corrected for their number unless all are beaten."""
     limit, p_values = 1 - standing.register.confidence, standing.p_values
     sure = {arm for arm in standing.found if standing.beaten(arm) and (answer == "ship" or p_values[arm] <= limit)}
-    words: dict[str, Word] = dict.fromkeys(standing.found, "open")
+    words: dict[str, ArmVerdict] = dict.fromkeys(standing.found, "open")
     words |= dict.fromkeys(sure, "beaten")
     if answer != "ship":
         words |= dict.fromkeys(standing.alike(), "as good")
     return words | dict.fromkeys(standing.better(), "better")
 
 
-def opening(standing: Standing, answer: Answer, baseline: str | None, more: int | None) -> str:
+def verdict_sentence(
+    standing: BaselineComparison, answer: VerdictAnswer, baseline: str | None, more: int | None
+) -> str:
     """Say what to do, and why, in a sentence."""
-    names = ", ".join(called(arm) for arm in standing.found)
+    names = ", ".join(arm_name(arm) for arm in standing.found)
     if answer == "ship":
-        least = f" by more than {points(standing.register.min_gain)}" if standing.register.min_gain else ""
+        least = f" by more than {points_text(standing.register.min_gain)}" if standing.register.min_gain else ""
         return f"Ship the fine-tuned model: it is surely better{least} than all that was tried without it ({names})."
     if baseline is not None and baseline in standing.better():
-        return f"Use {called(baseline)} instead: it is surely better than the fine-tuned model."
+        return f"Use {arm_name(baseline)} instead: it is surely better than the fine-tuned model."
     if baseline is not None:
-        alike = f"is as good, surely less than {points(standing.register.non_inferiority_margin)} behind"
-        return f"Use {called(baseline)} instead: it needs no training of its own and {alike}."
+        alike = f"is as good, surely less than {points_text(standing.register.non_inferiority_margin)} behind"
+        return f"Use {arm_name(baseline)} instead: it needs no training of its own and {alike}."
     if more is None:
         return "Not enough evidence, and as the differences stand no number of test rows would settle it."
     return f"Not enough evidence: you need about {more:,} more test rows, if the differences stay as they are."
 
 
-def worn(use: Use, register: Register) -> str:
+def worn_holdout_sentence(use: HoldoutUse, register: Register) -> str:
     """Say that the test rows decided too often to be believed."""
     return (
-        f"These test rows have decided about {short(use.decisions)} models, more than the {register.max_holdout_uses} "
-        "that are allowed, and models chosen by the same rows fit them by chance: bring fresh ones."
+        f"These test rows have decided about {format_count(use.decisions)} models, more than the "
+        f"{register.max_holdout_uses} that are allowed, and models chosen by the same rows fit them "
+        "by chance: bring fresh ones."
     )
 
 
-def body(standing: Standing, baseline: str) -> str:
+def numbers_sentence(standing: BaselineComparison, baseline: str) -> str:
     """Say the numbers of the fine-tuned model, of the baseline that counts, and the difference of the two."""
     metric, found = standing.register.metric, standing.found[baseline]
-    tuned, other = (standing.arms[arm][metric] for arm in (TUNED, baseline))
+    tuned, other = (standing.arms[arm][metric] for arm in (FINETUNED, baseline))
     of = (
         f", the best of {len(standing.found)} baselines,"
         if baseline == standing.best and len(standing.found) > 1
         else ""
     )
     return (
-        f"On {found.n:,} held-out test rows, the fine-tuned model has {metric} {percent(tuned)}; "
-        f"{called(baseline)}{of} {percent(other)}. That is {points(found.difference, signed=True)} "
+        f"On {found.n:,} held-out test rows, the fine-tuned model has {metric} {percent_text(tuned)}; "
+        f"{arm_name(baseline)}{of} {percent_text(other)}. That is {points_text(found.difference, signed=True)} "
         f"({100 * standing.register.confidence:g} % interval {100 * found.low:+.1f} to {100 * found.high:+.1f})."
     )
 
 
-def shown(least: float | None) -> str:
+def detectable_sentence(least: float | None) -> str:
     """Say what the test set could have shown."""
     if least is None:
         return "So few test rows can show no gain at all."
-    return f"A test of this size shows a true gain of {points(least)} or more in four cases of five."
+    return f"A test of this size shows a true gain of {points_text(least)} or more in four cases of five."
 
 
-def called(arm: str) -> str:
+def arm_name(arm: str) -> str:
     """What people call an arm."""
-    return CALLED.get(arm, arm)
+    return ARM_NAMES.get(arm, arm)
 
 
-def percent(found: Mapping[str, Any]) -> str:
+def percent_text(found: Mapping[str, Any]) -> str:
     """Write a metric in percent, with its interval."""
     return f"{100 * found['value']:.1f} % (95 % interval {100 * found['low']:.1f} to {100 * found['high']:.1f})"
 
 
-def points(value: float, *, signed: bool = False) -> str:
+def points_text(value: float, *, signed: bool = False) -> str:
     """Write a difference in points of a hundred."""
     number = f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
     return f"{number} points"

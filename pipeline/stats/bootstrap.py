@@ -3,39 +3,34 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Scores = NDArray[np.float64]
+from pipeline.arrays import Floats, Indices
 
-Rows = NDArray[np.intp]
-
-"""Places of rows; of shape (draws, n) where rows were drawn again and again."""
-
-Statistic = Callable[[Rows], Scores]
+Statistic = Callable[[Indices], Floats]
 
 """Gives a number for each draw; NaN where its rows tell nothing."""
 
-CONFIDENCE = 0.95
+SHOWN_CONFIDENCE = 0.95
 
 """Of every interval shown; the gate has its own in params."""
 
-AT_ONCE = 1 << 21
+BOOTSTRAP_NUMBERS = 1 << 21
 
 """Numbers that a bootstrap holds at once, 16 MiB of them."""
 
 
-def resampled(statistic: Statistic, n: int, resamples: int, seed: int) -> Scores:
+def bootstrap_draws(statistic: Statistic, n: int, resamples: int, seed: int) -> Floats:
     """Bootstrap a statistic of rows (Efron 1979): its value on *resamples* draws of n rows with replacement.
 
-    Draws are computed many at once, as many as `AT_ONCE` numbers hold; how many changes no draw.
+    Draws are computed many at once, as many as `BOOTSTRAP_NUMBERS` numbers hold; how many changes no draw.
     """
     random = np.random.default_rng(seed)
-    many = max(1, AT_ONCE // n)
+    many = max(1, BOOTSTRAP_NUMBERS // n)
     parts = [min(many, resamples - start) for start in range(0, resamples, many)]
     return np.concatenate([statistic(random.integers(0, n, (part, n))) for part in parts])
 
 
-def interval(draws: Scores, confidence: float) -> tuple[float, float]:
+def percentile_interval(draws: Floats, confidence: float) -> tuple[float, float]:
     """Percentile interval of bootstrap draws."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])

@@ -4,14 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-
-Scores = NDArray[np.float64]
-Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class Counts:
+class LabelCounts:
     """What two arms make of a label.
 
     Args:
@@ -43,12 +39,12 @@ class Counts:
         return 2 * self.other / (self.n + self.other_said)
 
 
-def counts(expected: Sequence[str], tuned: Sequence[str], other: Sequence[str]) -> dict[str, Counts]:
+def count_labels(expected: Sequence[str], tuned: Sequence[str], other: Sequence[str]) -> dict[str, LabelCounts]:
     """Count for each label that is expected what two arms answer."""
     wanted, first, second = np.array(expected), np.array(tuned), np.array(other)
     found = {}
     for label in sorted(set(expected)):
         rows, one, two = wanted == label, first == label, second == label
         hits = (rows & one, rows & two, rows & one & ~two, rows & two & ~one)
-        found[label] = Counts(*(int(some.sum()) for some in (rows, *hits, one, two)))
+        found[label] = LabelCounts(*(int(some.sum()) for some in (rows, *hits, one, two)))
     return found

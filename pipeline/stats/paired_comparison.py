@@ -5,20 +5,17 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from pipeline.stats.paired_proportions import mcnemar, score, score_interval, standard_errors
+from pipeline.arrays import Floats, Indices
+from pipeline.stats.paired_proportions import mcnemar_p_value, tango_interval, tango_score, z_value
 
-Scores = NDArray[np.float64]
-Rows = NDArray[np.intp]
-
-AT_ONCE = 2**20
+DRAWN_NUMBERS = 2**20
 """Numbers drawn at once: bounds the memory, not the result of a draw of rows."""
 
 
 @dataclass(frozen=True)
-class Terms:
+class ComparisonSettings:
     """On which terms arms are compared.
 
     Args:
@@ -35,7 +32,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """How much more the first arm has than the second, with its n, its interval, and the p-value of "none"."""
 
     metric: str
@@ -47,7 +44,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison(Difference):
+class Comparison(PairedDifference):
     """A difference of the mean scores of rows.
 
     Args:
@@ -77,41 +74,46 @@ class Comparison(Difference):
         )
 
 
-def compare(metric: str, first: Scores, second: Scores, terms: Terms) -> Comparison:
+def compare_scores(metric: str, first: Floats, second: Floats, terms: ComparisonSettings) -> Comparison:
     """Compare two arms by the scores of the same rows, each from 0 to 1."""
     differences = first - second
     binary = set(np.unique(first)) | set(np.unique(second)) <= {0.0, 1.0}
     better, worse, n = int((differences > 0).sum()), int((differences < 0).sum()), len(differences)
-    found = proven(better, worse, n, terms) if binary else drawn(differences, terms)
+    found = exact_difference(better, worse, n, terms) if binary else bootstrap_difference(differences, terms)
     return Comparison(
         metric, float(differences.mean()), n, method="score" if binary else "bootstrap",
-        better=better, worse=worse, spread=spread(differences), **found,
+        better=better, worse=worse, spread=standard_deviation(differences), **found,
     )  # fmt: skip
 
 
-def proven(better: int, worse: int, n: int, terms: Terms) -> dict[str, float]:
+def exact_difference(better: int, worse: int, n: int, terms: ComparisonSettings) -> dict[str, float]:
     """What rows that are right or wrong prove: Tango's interval, McNemar's p-value."""
-    low, high = score_interval(better, worse, n, terms.confidence)
-    alike = ndtr(score(better, worse, n, terms.equivalent))
-    return {"low": float(low), "high": float(high), "p_value": float(mcnemar(better, worse)), "p_alike": float(alike)}
+    low, high = tango_interval(better, worse, n, terms.confidence)
+    alike = ndtr(tango_score(better, worse, n, terms.equivalent))
+    return {
+        "low": float(low),
+        "high": float(high),
+        "p_value": float(mcnemar_p_value(better, worse)),
+        "p_alike": float(alike),
+    }
 
 
-def drawn(differences: Scores, terms: Terms) -> dict[str, float]:
+def bootstrap_difference(differences: Floats, terms: ComparisonSettings) -> dict[str, float]:
     """What rows with degrees show: a percentile bootstrap of their mean (Efron 1979)."""
-    draws = means_of(differences, terms.resamples, terms.seed)
+    draws = bootstrap_means(differences, terms.resamples, terms.seed)
     low, high = interval(draws, terms.confidence)
     seen = float(differences.mean())
     tail = (1 + (draws >= terms.equivalent).sum()) / (1 + len(draws))
-    return {"low": min(low, seen), "high": max(high, seen), "p_value": sign_tail(draws), "p_alike": float(tail)}
+    return {"low": min(low, seen), "high": max(high, seen), "p_value": bootstrap_p_value(draws), "p_alike": float(tail)}
 
 
-def largest(differences: Scores) -> float:
+def largest_difference(differences: Floats) -> float:
     """The largest difference of a row that was seen; what a row may have at most where that says nothing."""
     found = float(np.abs(differences).max())
     return found if found > 0 and len(differences) > 1 else 1.0
 
 
-def means_of(differences: Scores, resamples: int, seed: int) -> Scores:
+def bootstrap_means(differences: Floats, resamples: int, seed: int) -> Floats:
     """Draw n rows with replacement and take their mean, time and again.
 
     Among the n rows stand two halves of a row that were not seen, which differ by the largest difference either way: as
@@ -119,32 +121,36 @@ def means_of(differences: Scores, resamples: int, seed: int) -> Scores:
     few rows differ, the draws mostly miss those and cover the truth too seldom (20 rows of which 5 % differ: 45 times
     in 100; with them 94), and where none differs have no width at all. Where all rows differ they change little.
     """
-    n, far = len(differences), largest(differences)
+    n, far = len(differences), largest_difference(differences)
     random, found = np.random.default_rng(seed), []
-    for size in portions(resamples, n):
+    for size in draw_batches(resamples, n):
         place = random.random((size, n)) * (n + 1)
         unseen = np.where(place < n + 0.5, far, -far)
         found.append(np.where(place < n, differences[np.minimum(place.astype(np.intp), n - 1)], unseen).mean(axis=1))
     return np.concatenate(found)
 
 
-def spread(differences: Scores) -> float:
+def standard_deviation(differences: Floats) -> float:
     """Standard deviation of a row's difference, the two halves of a row that were not seen among them; never 0."""
     n, mean = len(differences), float(differences.sum()) / (len(differences) + 1)
-    square = (float((differences**2).sum()) + largest(differences) ** 2) / (n + 1)
+    square = (float((differences**2).sum()) + largest_difference(differences) ** 2) / (n + 1)
     return float(np.sqrt(square - mean**2))
 
 
-def portions(draws: int, n: int) -> Iterator[int]:
+def draw_batches(draws: int, n: int) -> Iterator[int]:
     """Cut a number of draws of n rows into sizes that fit in memory."""
-    size = max(1, AT_ONCE // n)
+    size = max(1, DRAWN_NUMBERS // n)
     for start in range(0, draws, size):
         yield min(size, draws - start)
 
 
-def compare_sets(
-    metric: str, first: Callable[[Rows], Scores], second: Callable[[Rows], Scores], n: int, terms: Terms
-) -> Difference:
+def compare_statistics(
+    metric: str,
+    first: Callable[[Indices], Floats],
+    second: Callable[[Indices], Floats],
+    n: int,
+    terms: ComparisonSettings,
+) -> PairedDifference:
     """Compare two arms by a measure of a set of rows, such as macro-F1: a paired bootstrap over rows.
 
     Args:
@@ -155,24 +161,24 @@ def compare_sets(
         terms: On which terms they are compared.
     """
     random = np.random.default_rng(terms.seed)
-    rows = (random.integers(0, n, (size, n)) for size in portions(terms.resamples, n))
+    rows = (random.integers(0, n, (size, n)) for size in draw_batches(terms.resamples, n))
     draws = np.concatenate([first(some) - second(some) for some in rows])
     seen = float((first(np.arange(n)[None]) - second(np.arange(n)[None]))[0])
     low, high = interval(draws, terms.confidence)
     if low == high:  # no draw moves it: as wide as where no row differs
-        reach = standard_errors(terms.confidence) ** 2
+        reach = z_value(terms.confidence) ** 2
         low, high = max(-1.0, low - reach / (n + reach)), min(1.0, high + reach / (n + reach))
-    return Difference(metric, seen, n, min(low, seen), max(high, seen), sign_tail(draws))
+    return PairedDifference(metric, seen, n, min(low, seen), max(high, seen), bootstrap_p_value(draws))
 
 
-def interval(draws: Scores, confidence: float) -> tuple[float, float]:
+def interval(draws: Floats, confidence: float) -> tuple[float, float]:
     """Percentile interval of bootstrap draws."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def sign_tail(draws: Scores) -> float:
+def bootstrap_p_value(draws: Floats) -> float:
     """Two-sided p-value of "no difference" from draws of it, the rows themselves counted as one draw more.
 
     So it is never below what the number of draws can show (Davison and Hinkley 1997, section 4.2).
@@ -181,7 +187,7 @@ def sign_tail(draws: Scores) -> float:
     return min(1.0, 2 * (1 + least) / (1 + len(draws)))
 
 
-def corrected(p_values: Sequence[float]) -> list[float]:
+def holm_corrected(p_values: Sequence[float]) -> list[float]:
     """Correct p-values for their number (Holm 1979, Scand. J. Stat. 6:65).
 
     Used where something is said of some out of many: "this baseline is better", "this class became worse". Where *all*

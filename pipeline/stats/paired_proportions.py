@@ -4,13 +4,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, ndtri
 
-Numbers = NDArray[np.float64]
+from pipeline.arrays import Floats
 
 HALVINGS = 60
 """Of an interval of length 2: below what a float can tell."""
 
 
-def mcnemar(better: ArrayLike, worse: ArrayLike) -> Numbers:
+def mcnemar_p_value(better: ArrayLike, worse: ArrayLike) -> Floats:
     """Exact two-sided p-value of "both are right as often" (McNemar 1947): a fair coin over the rows that differ.
 
     Args:
@@ -22,13 +22,13 @@ def mcnemar(better: ArrayLike, worse: ArrayLike) -> Numbers:
     return np.asarray(np.clip(2 * tail, np.finfo(float).tiny, 1.0))  # none is 0, however small
 
 
-def chance_loss(better: ArrayLike, worse: ArrayLike) -> Numbers:
+def one_sided_p_value(better: ArrayLike, worse: ArrayLike) -> Floats:
     """Exact one-sided p-value of "the first arm is no worse": how often a fair coin gives so many losses or more."""
     first, second = np.asarray(better), np.asarray(worse)
     return np.asarray(bdtr(first, first + second, 0.5))
 
 
-def score(better: ArrayLike, worse: ArrayLike, n: ArrayLike, difference: ArrayLike) -> Numbers:
+def tango_score(better: ArrayLike, worse: ArrayLike, n: ArrayLike, difference: ArrayLike) -> Floats:
     """How many standard errors the rows lie above a supposed difference of two shares (Tango 1998, Stat. Med. 17:891).
 
     The standard error is that which the supposed difference would bring, so it is not zero where no row differs. It
@@ -45,12 +45,12 @@ def score(better: ArrayLike, worse: ArrayLike, n: ArrayLike, difference: ArrayLi
     return np.where(some, above / np.sqrt(np.where(some, variance, 1.0)), sure)
 
 
-def standard_errors(confidence: float) -> float:
+def z_value(confidence: float) -> float:
     """How many standard errors a two-sided interval of this confidence reaches to either side."""
     return float(ndtri((1 + confidence) / 2))
 
 
-def score_interval(better: ArrayLike, worse: ArrayLike, n: int, confidence: float) -> tuple[Numbers, Numbers]:
+def tango_interval(better: ArrayLike, worse: ArrayLike, n: int, confidence: float) -> tuple[Floats, Floats]:
     """Interval of the difference of two shares of the same rows: all differences that the score does not refuse.
 
     It holds its confidence where few rows differ: with 20 rows of which 4 % differ, a bootstrap covers the truth 43
@@ -58,19 +58,19 @@ def score_interval(better: ArrayLike, worse: ArrayLike, n: int, confidence: floa
     1998, 17:2635) does as well, but its answer depends also on the rows that both have right.
     """
     b, c = np.broadcast_arrays(np.asarray(better, float), np.asarray(worse, float))
-    reach, found = standard_errors(confidence), (b - c) / n
+    reach, found = z_value(confidence), (b - c) / n
 
-    def where_score_is(wanted: float, low: Numbers, high: Numbers) -> Numbers:
+    def where_score_is(wanted: float, low: Floats, high: Floats) -> Floats:
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            above = score(b, c, n, middle) > wanted
+            above = tango_score(b, c, n, middle) > wanted
             low, high = np.where(above, middle, low), np.where(above, high, middle)
         return (low + high) / 2
 
     return where_score_is(reach, np.full(b.shape, -1.0), found), where_score_is(-reach, found, np.full(b.shape, 1.0))
 
 
-def surely_better(
+def significantly_better(
     better: ArrayLike, worse: ArrayLike, n: int, *, margin: float, confidence: float
 ) -> NDArray[np.bool_]:
     """Say whether the difference lies surely above a margin: the whole interval, and the exact test agrees.
@@ -79,5 +79,5 @@ def surely_better(
     does so once in 16 tries), so a claim to be better has to pass both. Against a margin below 0, a claim to be nearly
     as good, the exact test of "no difference" has nothing to say.
     """
-    above = score(better, worse, n, margin) > standard_errors(confidence)
-    return np.asarray(above & (mcnemar(better, worse) <= 1 - confidence)) if margin >= 0 else np.asarray(above)
+    above = tango_score(better, worse, n, margin) > z_value(confidence)
+    return np.asarray(above & (mcnemar_p_value(better, worse) <= 1 - confidence)) if margin >= 0 else np.asarray(above)

@@ -17,20 +17,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import Problem
-from pipeline.model.base_model import fetch
-from pipeline.model.chat_template import Renderer, Span, load_tokenizer
-from pipeline.pairs import Message, Pair, each_pair
+from pipeline.errors import UserError
+from pipeline.model.base_model import fetch_base_model
+from pipeline.model.chat_template import PromptEncoder, Span, load_tokenizer
+from pipeline.pairs import Message, Pair, iterate_pairs
 from pipeline.params import Model, Params, Prompt, Tokenize, load_params
-from pipeline.tokenize.samples import KINDS, Smallest, kinds_of
+from pipeline.tokenize.samples import SAMPLE_KINDS, SmallestKeys, pair_kinds
 
-GOLDEN = "golden_tokens.jsonl"
-SHOWN_LINES = 60
-BACK = "go back to the tokenizer, template and packages of then; or accept the change with `tunesmith accept-contract`"
+GOLDEN_FILE = "golden_tokens.jsonl"
+MAX_DIFF_LINES = 60
+GOLDEN_REMEDY = (
+    "go back to the tokenizer, template and packages of then; or accept the change with `tunesmith accept-tokens`"
+)
 
 
 @dataclass(frozen=True)
-class Terms:
+class GoldenTerms:
     """What the contract was accepted with.
 
     Args:
@@ -54,7 +56,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Golden:
+class GoldenPair:
     """A pair of the contract, and what became of it when it was accepted.
 
     Args:
@@ -87,116 +89,120 @@ class Golden:
 
 
 @dataclass(frozen=True)
-class Contract:
+class GoldenTokens:
     """What was accepted: its terms and its pairs."""
 
-    terms: Terms
-    rows: tuple[Golden, ...]
+    terms: GoldenTerms
+    rows: tuple[GoldenPair, ...]
 
 
-def terms_of(model: Model, prompt: Prompt, tokenize: Tokenize, digest: str) -> Terms:
+def current_terms(model: Model, prompt: Prompt, tokenize: Tokenize, digest: str) -> GoldenTerms:
     """Put together what params and base model say now."""
-    return Terms(model.source, model.sha256, digest, prompt.system, tokenize.train_on)
+    return GoldenTerms(model.source, model.sha256, digest, prompt.system, tokenize.train_on)
 
 
-def render(kind: str, pair: Pair | Golden, renderer: Renderer, *, every_turn: bool) -> Golden:
+def render_pair(kind: str, pair: Pair | GoldenPair, renderer: PromptEncoder, *, every_turn: bool) -> GoldenPair:
     """Render a pair as it is rendered now."""
     encoded = renderer.encode(pair.messages, pair.completion, every_turn=every_turn)
     tokens = renderer.tokenizer.convert_ids_to_tokens(encoded.input_ids)
     text = renderer.text(pair.messages) + pair.completion + renderer.end_text
     ids, spans = tuple(encoded.input_ids), tuple(encoded.spans)
-    return Golden(kind, pair.id, pair.messages, pair.completion, text, ids, tuple(tokens), spans)
+    return GoldenPair(kind, pair.id, pair.messages, pair.completion, text, ids, tuple(tokens), spans)
 
 
-def choose(pairs: Iterable[Pair], renderer: Renderer, max_tokens: int) -> list[tuple[str, Pair]]:
+def choose_pairs(pairs: Iterable[Pair], renderer: PromptEncoder, max_tokens: int) -> list[tuple[str, Pair]]:
     """Choose the pairs of each kind whose ids are smallest, and the longest pair; none too long, and none twice."""
-    most = sum(KINDS.values())  # so many are enough of each kind, whatever the other kinds have taken
-    found = {kind: Smallest[Pair](most) for kind in KINDS}
+    most = sum(SAMPLE_KINDS.values())  # so many are enough of each kind, whatever the other kinds have taken
+    found = {kind: SmallestKeys[Pair](most) for kind in SAMPLE_KINDS}
     for pair in pairs:
-        keys = dict.fromkeys(kinds_of(pair), (0, pair.id)) | {"long": (-len(pair.prompt + pair.completion), pair.id)}
+        keys = dict.fromkeys(pair_kinds(pair), (0, pair.id)) | {"long": (-len(pair.prompt + pair.completion), pair.id)}
         wanted = [kind for kind, key in keys.items() if found[kind].wants(key)]
         if wanted and len(renderer.encode(pair.messages, pair.completion).input_ids) <= max_tokens:
             for kind in wanted:
                 found[kind].take(keys[kind], pair)
     chosen: dict[str, tuple[str, Pair]] = {}
-    for kind, number in KINDS.items():
+    for kind, number in SAMPLE_KINDS.items():
         fresh = [pair for pair in found[kind].rows if pair.id not in chosen]
         chosen |= {pair.id: (kind, pair) for pair in fresh[:number]}
     return list(chosen.values())
 
 
-def read_contract(path: Path) -> Contract | None:
+def read_golden_tokens(path: Path) -> GoldenTokens | None:
     """Read the contract; None if nothing has been accepted yet.
 
     Raises:
-        Problem: If the file holds something else.
+        UserError: If the file holds something else.
     """
     if not path.exists() or not path.stat().st_size:
         return None
     try:
         # Not splitlines: a text may hold ends of lines that only Unicode knows.
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n")]
-        return Contract(Terms(**lines[0]), tuple(map(golden_of, lines[1:])))
+        return GoldenTokens(GoldenTerms(**lines[0]), tuple(map(parse_golden_pair, lines[1:])))
     except (KeyError, TypeError, ValueError) as error:
-        raise Problem(
-            f"data/{path.name}", f"is not what `tunesmith accept-contract` writes: {error}",
+        raise UserError(
+            f"data/{path.name}", f"is not what `tunesmith accept-tokens` writes: {error}",
             do=f"bring it back with `git checkout data/{path.name}`, or accept anew",
         ) from error  # fmt: skip
 
 
-def golden_of(row: dict[str, Any]) -> Golden:
+def parse_golden_pair(row: dict[str, Any]) -> GoldenPair:
     """Make a pair of the contract of a line."""
     messages = tuple(Message(**message) for message in row["messages"])
     spans = tuple((start, end) for start, end in row["spans"])
-    return Golden(**{**row, "messages": messages, "spans": spans, "ids": (*row["ids"],), "tokens": (*row["tokens"],)})
+    return GoldenPair(
+        **{**row, "messages": messages, "spans": spans, "ids": (*row["ids"],), "tokens": (*row["tokens"],)}
+    )
 
 
-def write_contract(path: Path, contract: Contract) -> None:
+def write_golden_tokens(path: Path, contract: GoldenTokens) -> None:
     """Write the contract, a line of terms and a line for each pair; the same contract gives the same bytes."""
     lines = [asdict(contract.terms), *map(asdict, contract.rows)]
     text = "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines)
     path.write_text(text, encoding="utf-8")
 
 
-def hold(contract: Contract | None, now: Terms, tokenizer: Any) -> str:
+def check_golden_tokens(contract: GoldenTokens | None, now: GoldenTerms, tokenizer: Any) -> str:
     """Hold the tokens of now against the contract, under its own terms; say what came of it.
 
     Raises:
-        Problem: If they are others than were accepted, after showing the difference.
+        UserError: If they are others than were accepted, after showing the difference.
     """
     if contract is None:
-        return "nothing is accepted yet; `tunesmith accept-contract` does"
+        return "nothing is accepted yet; `tunesmith accept-tokens` does"
     accepted = contract.terms
     if (now.source, now.sha256) != (accepted.source, accepted.sha256):
-        return "accepted for another base model, so nothing was held against it; `tunesmith accept-contract` renews it"
-    renderer = Renderer(tokenizer, accepted.system)
+        return "accepted for another base model, so nothing was held against it; `tunesmith accept-tokens` renews it"
+    renderer = PromptEncoder(tokenizer, accepted.system)
     for number, before in enumerate(contract.rows, start=1):
-        after = rendered_again(number, before, renderer, every_turn=accepted.every_turn)
+        after = rerender(number, before, renderer, every_turn=accepted.every_turn)
         if after != before:
-            sys.stderr.write("\n".join(difference(number, before, after)) + "\n")
-            raise broken(number, before, after)
+            sys.stderr.write("\n".join(golden_diff(number, before, after)) + "\n")
+            raise first_difference(number, before, after)
     told = f"{len(contract.rows)} pairs have the tokens that were accepted"
     other = [name for name in ("system", "train_on") if getattr(now, name) != getattr(accepted, name)]
     if other:
-        told += f", with the {' and '.join(other)} of then; `tunesmith accept-contract` renews it"
+        told += f", with the {' and '.join(other)} of then; `tunesmith accept-tokens` renews it"
     return told
 
 
-def rendered_again(number: int, before: Golden, renderer: Renderer, *, every_turn: bool) -> Golden:
+def rerender(number: int, before: GoldenPair, renderer: PromptEncoder, *, every_turn: bool) -> GoldenPair:
     """Render a pair of the contract as it is rendered now.
 
     Raises:
-        Problem: If the template of now refuses it.
+        UserError: If the template of now refuses it.
     """
     try:
-        return render(before.kind, before, renderer, every_turn=every_turn)
-    except Problem as problem:
-        raise Problem(
-            f"data/{GOLDEN} row {number} ({before.kind})", f"cannot be rendered as it was accepted: {problem}", do=BACK
+        return render_pair(before.kind, before, renderer, every_turn=every_turn)
+    except UserError as problem:
+        raise UserError(
+            f"data/{GOLDEN_FILE} row {number} ({before.kind})",
+            f"cannot be rendered as it was accepted: {problem}",
+            do=GOLDEN_REMEDY,
         ) from problem
 
 
-def broken(number: int, before: Golden, after: Golden) -> Problem:
+def first_difference(number: int, before: GoldenPair, after: GoldenPair) -> UserError:
     """Say where the tokens of a pair differ first."""
     lines = [[*row.lines(), "nothing"] for row in (before, after)]
     pairs = zip(*lines, strict=False)
@@ -206,18 +212,18 @@ def broken(number: int, before: Golden, after: Golden) -> Problem:
     else:
         was, now = (" ".join(line[place].split()) for line in lines)
         what = f"its tokens are not those that were accepted: token {place + 1} was {was}, and is {now}"
-    return Problem(f"data/{GOLDEN} row {number} ({before.kind})", what, do=BACK)
+    return UserError(f"data/{GOLDEN_FILE} row {number} ({before.kind})", what, do=GOLDEN_REMEDY)
 
 
-def difference(number: int, before: Golden, after: Golden) -> list[str]:
+def golden_diff(number: int, before: GoldenPair, after: GoldenPair) -> list[str]:
     """Show what became of the text and of the tokens of a pair, as a diff for people."""
     was, now = (f"row {number}, {what}" for what in ("accepted", "now"))
     text = unified_diff(before.text.splitlines(), after.text.splitlines(), was, now, lineterm="")
     tokens = unified_diff(before.lines(), after.lines(), was, now, lineterm="")
-    return [*islice(text, SHOWN_LINES), *islice(tokens, SHOWN_LINES)]
+    return [*islice(text, MAX_DIFF_LINES), *islice(tokens, MAX_DIFF_LINES)]
 
 
-def changes(before: Contract | None, after: Contract) -> list[str]:
+def golden_changes(before: GoldenTokens | None, after: GoldenTokens) -> list[str]:
     """Tell what a new contract changes: its terms, its pairs, and the tokens of those that it keeps."""
     if before is None:
         return [f"{len(after.rows)} pairs accepted for the first time"]
@@ -228,40 +234,40 @@ def changes(before: Contract | None, after: Contract) -> list[str]:
     told += [f"{len(new) - len(kept)} pairs come in, {len(old) - len(kept)} go out, {len(kept)} stay"]
     for number, row in enumerate(after.rows, start=1):
         if row.id in old and row != old[row.id]:
-            told += difference(number, old[row.id], row)
+            told += golden_diff(number, old[row.id], row)
     return told
 
 
-def accept(params: Params, data: Path) -> list[str]:
+def accept_current_tokens(params: Params, data: Path) -> list[str]:
     """Render pairs of the training rows and write the contract anew; tell what changed.
 
     Raises:
-        Problem: If there are no training rows to choose from.
+        UserError: If there are no training rows to choose from.
     """
-    path, rows = data / GOLDEN, data / "validate" / "train.parquet"
+    path, rows = data / GOLDEN_FILE, data / "validate" / "train.parquet"
     if not rows.exists():
-        raise Problem(str(rows), "no such file", do="make it with `tunesmith run --until validate`")
-    base = fetch(params.model)
-    terms = terms_of(params.model, params.prompt, params.tokenize, base.digest)
-    renderer = Renderer(load_tokenizer(base.folder), terms.system)
-    chosen = choose(each_pair(rows), renderer, params.tokenize.max_seq_length)
-    found = (render(kind, pair, renderer, every_turn=terms.every_turn) for kind, pair in chosen)
-    contract, unread = Contract(terms, tuple(found)), []
+        raise UserError(str(rows), "no such file", do="make it with `tunesmith run --until validate`")
+    base = fetch_base_model(params.model)
+    terms = current_terms(params.model, params.prompt, params.tokenize, base.digest)
+    renderer = PromptEncoder(load_tokenizer(base.folder), terms.system)
+    chosen = choose_pairs(iterate_pairs(rows), renderer, params.tokenize.max_seq_length)
+    found = (render_pair(kind, pair, renderer, every_turn=terms.every_turn) for kind, pair in chosen)
+    contract, unread = GoldenTokens(terms, tuple(found)), []
     try:
-        before = read_contract(path)
-    except Problem as problem:  # it is written anew, whatever it was
+        before = read_golden_tokens(path)
+    except UserError as problem:  # it is written anew, whatever it was
         before, unread = None, [f"what was there is lost: {problem}"]
-    write_contract(path, contract)
-    return [*unread, *changes(before, contract)]
+    write_golden_tokens(path, contract)
+    return [*unread, *golden_changes(before, contract)]
 
 
 def main() -> None:
     """Accept the tokens of now, in the current project."""
     try:
-        told = accept(load_params(Path("params.yaml")), Path("data"))
-    except Problem as problem:
+        told = accept_current_tokens(load_params(Path("params.yaml")), Path("data"))
+    except UserError as problem:
         sys.exit(f"error: {problem}")
-    sys.stdout.write("\n".join([*told, f"data/{GOLDEN} written; commit it"]) + "\n")
+    sys.stdout.write("\n".join([*told, f"data/{GOLDEN_FILE} written; commit it"]) + "\n")
 
 
 if __name__ == "__main__":

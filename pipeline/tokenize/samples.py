@@ -4,13 +4,13 @@ from typing import Any, Generic, TypeVar
 
 from pipeline.pairs import Pair
 
-KINDS = {"one turn": 2, "own system": 1, "several turns": 2, "unicode": 2, "long": 1}
+SAMPLE_KINDS = {"one turn": 2, "own system": 1, "several turns": 2, "unicode": 2, "long": 1}
 """What is looked for among pairs, and how many of it are chosen."""
 
-Row = TypeVar("Row")
+SampledRow = TypeVar("SampledRow")
 
 
-def kinds_of(pair: Pair) -> list[str]:
+def pair_kinds(pair: Pair) -> list[str]:
     """Say which kinds a pair belongs to, but for its length."""
     roles = [message.role for message in pair.messages]
     found = {
@@ -22,7 +22,7 @@ def kinds_of(pair: Pair) -> list[str]:
     return [kind for kind, holds in found.items() if holds]
 
 
-class Smallest(Generic[Row]):
+class SmallestKeys(Generic[SampledRow]):
     """Keeps the rows with the smallest keys of all that go by, of each key the first.
 
     Where keys begin with ids, which are hashes of what a pair says, the rows are as good as drawn.
@@ -33,13 +33,13 @@ class Smallest(Generic[Row]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._kept: dict[Any, Row] = {}
+        self._kept: dict[Any, SampledRow] = {}
 
     def wants(self, key: Any) -> bool:
         """Say whether a row with this key would be kept."""
         return key not in self._kept and (len(self._kept) < self._most or key < max(self._kept))
 
-    def take(self, key: Any, row: Row) -> None:
+    def take(self, key: Any, row: SampledRow) -> None:
         """Keep a row if its key is small enough, in place of the one whose key is largest."""
         if self.wants(key):
             self._kept[key] = row
@@ -47,6 +47,6 @@ class Smallest(Generic[Row]):
                 del self._kept[max(self._kept)]
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[SampledRow]:
         """Those that are kept, by their keys."""
         return [self._kept[key] for key in sorted(self._kept)]

@@ -13,24 +13,24 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipeline import runner
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import write_json
-from pipeline.model.base_model import fetch
-from pipeline.model.chat_template import Encoded, Renderer, load_tokenizer
+from pipeline.model.base_model import fetch_base_model
+from pipeline.model.chat_template import Encoded, PromptEncoder, load_tokenizer
 from pipeline.model.tokenized import write_tokens
-from pipeline.pairs import SPLITS, Pair, Quarantined, Writer, aside, each_pair, quarantine_writer
+from pipeline.pairs import SPLITS, Pair, Quarantined, RowWriter, iterate_pairs, quarantine_pair, quarantine_writer
 from pipeline.params import Model, Prompt, Tokenize
-from pipeline.tokenize.golden_tokens import GOLDEN, hold, read_contract, terms_of
-from pipeline.tokenize.parallel import Encoder
-from pipeline.tokenize.preview import Choice, Lengths, preview_page
+from pipeline.tokenize.golden_tokens import GOLDEN_FILE, check_golden_tokens, current_terms, read_golden_tokens
+from pipeline.tokenize.parallel import ParallelEncoder
+from pipeline.tokenize.preview import LengthCounts, SampleChooser, preview_page
 
 log = logging.getLogger(__name__)
 
-NAMED = 5
+NAMED_LONG_ROWS = 5
 """So many of the rows that are too long are named when they stop the run."""
 
 
-class Account:
+class SplitCounts:
     """What becomes of the rows of a split, counted while they go by.
 
     Args:
@@ -38,10 +38,10 @@ class Account:
         aside: Where rows go that are too long.
     """
 
-    def __init__(self, tokenize: Tokenize, aside: Writer[Quarantined]) -> None:
+    def __init__(self, tokenize: Tokenize, aside: RowWriter[Quarantined]) -> None:
         self.tokenize = tokenize
-        self.lengths = Lengths()
-        self.choice = Choice()
+        self.lengths = LengthCounts()
+        self.choice = SampleChooser()
         self.supervised = 0
         self.too_long: list[str] = []
         self._aside = aside
@@ -61,9 +61,9 @@ class Account:
         self.lengths.too_long += 1
         self.choice.leave_out(pair.id, encoded)
         self._aside.add(
-            aside(pair, "too_long", f"{len(encoded.input_ids)} tokens, limit {self.tokenize.max_seq_length}")
+            quarantine_pair(pair, "too_long", f"{len(encoded.input_ids)} tokens, limit {self.tokenize.max_seq_length}")
         )
-        if len(self.too_long) < NAMED:
+        if len(self.too_long) < NAMED_LONG_ROWS:
             self.too_long.append(f"{pair.source} row {pair.row}")
 
     def summary(self) -> dict[str, int]:
@@ -81,11 +81,11 @@ class Account:
         """Stop when more rows are too long than params allow.
 
         Raises:
-            Problem: If there are more; it names the first of them.
+            UserError: If there are more; it names the first of them.
         """
         limit, rows, bad = self.tokenize.max_too_long_share, self.lengths.both.total(), self.lengths.too_long
         if bad > limit * rows:
-            raise Problem(
+            raise UserError(
                 "tokenize.max_seq_length",
                 f"{bad:,} of {rows:,} {split} rows have more than {self.tokenize.max_seq_length:,} tokens",
                 expected=f"at most {int(limit * rows):,} ({limit:g} of them)",
@@ -94,36 +94,36 @@ class Account:
             )
 
 
-def encode_split(source: Path, target: Path, encode: Encoder, account: Account) -> None:
+def encode_split(source: Path, target: Path, encode: ParallelEncoder, account: SplitCounts) -> None:
     """Encode the pairs of a split into a file."""
-    rows = encode(each_pair(source))
+    rows = encode(iterate_pairs(source))
     write_tokens(target, account.kept(rows), every_turn=account.tokenize.train_on == "all_assistant_turns")
 
 
-def rows_in(path: Path) -> int:
+def count_parquet_rows(path: Path) -> int:
     """Say how many rows a Parquet file has."""
     return int(pq.read_metadata(path).num_rows)
 
 
 def run(model: Model, prompt: Prompt, tokenize: Tokenize, data: Path) -> None:
     """Encode the splits and write them."""
-    base = fetch(model)
-    renderer = Renderer(load_tokenizer(base.folder), prompt.system)
-    terms = terms_of(model, prompt, tokenize, base.digest)
-    held = hold(read_contract(data / GOLDEN), terms, renderer.tokenizer)
-    log.info("tokenize: data/%s: %s", GOLDEN, held)
-    accounts: dict[str, Account] = {}
+    base = fetch_base_model(model)
+    renderer = PromptEncoder(load_tokenizer(base.folder), prompt.system)
+    terms = current_terms(model, prompt, tokenize, base.digest)
+    held = check_golden_tokens(read_golden_tokens(data / GOLDEN_FILE), terms, renderer.tokenizer)
+    log.info("tokenize: data/%s: %s", GOLDEN_FILE, held)
+    accounts: dict[str, SplitCounts] = {}
     sources = {split: data / "validate" / f"{split}.parquet" for split in SPLITS}
-    encoder = Encoder(
+    encoder = ParallelEncoder(
         renderer,
         base.folder,
         every_turn=tokenize.train_on == "all_assistant_turns",
-        rows=sum(map(rows_in, sources.values())),
+        rows=sum(map(count_parquet_rows, sources.values())),
     )
-    with runner.whole(data / "tokenize") as folder, encoder as encode:
+    with runner.atomic_folder(data / "tokenize") as folder, encoder as encode:
         with quarantine_writer(folder / "quarantine.parquet") as too_long:
             for split in SPLITS:
-                account = accounts[split] = Account(tokenize, too_long)
+                account = accounts[split] = SplitCounts(tokenize, too_long)
                 encode_split(sources[split], folder / f"{split}.arrow", encode, account)
                 account.need_few_too_long(split)
                 log.info("tokenize: %s: %d rows, %d too long", split, *map(account.summary().get, ("rows", "too_long")))

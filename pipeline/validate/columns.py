@@ -15,35 +15,33 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.dedup.normalize import folded, hash_of
+from pipeline.arrays import Ints, UInts
+from pipeline.dedup.normalize import normalize, text_hash
 from pipeline.pairs import SPLITS
 from pipeline.strict_json import is_json
-from pipeline.validate.language_id import strangers
-from pipeline.validate.pii import count_of, masked_pairs
-from pipeline.validate.pii import masked as masked_text
+from pipeline.validate.language_id import other_language
+from pipeline.validate.pii import count_pii, mask_pairs
+from pipeline.validate.pii import mask_text as masked_text
 
-Numbers = npt.NDArray[np.int64]
-Hashes = npt.NDArray[np.uint64]
-
-SEEN = r"[^\pC\pZ]"
+VISIBLE_PATTERN = r"[^\pC\pZ]"
 """Controls, blanks and zero-width characters cannot be seen."""
-CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\x{FFFD}]"
+CONTROL_PATTERN = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\x{FFFD}]"
 """Control characters but for line ends and tabs, and what a wrong decoding leaves."""
-MARKUP = (
+TEMPLATE_MARKUP = (
     r"<\|[^|<>\s]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(start|end)_of_turn>|<(bos|eos|pad|unk|mask|think|/think)>"
     r"|<\x{FF5C}[^<>\s]{1,60}\x{FF5C}>"
 )
 """What chat templates write between turns: in a text it would end the turn, or begin another one."""
 NOT_ASCII = r"[^\x00-\x7f]"
-SHORT = 3
+SHORT_COMPLETION = 3
 """Characters of a completion that stands in many prompts by chance."""
 TEST, VALIDATION, TRAIN = SPLITS.index("test"), SPLITS.index("validation"), SPLITS.index("train")
-DRAWN = -1
+UNASSIGNED = -1
 """In place of a split's number: its source names none."""
 
 
 @dataclass(frozen=True)
-class Columns:
+class PairColumns:
     """All pairs, a number each in their order.
 
     Args:
@@ -61,31 +59,31 @@ class Columns:
         texts: What was counted in each text, by name.
     """
 
-    ids: Hashes
-    prompts: Numbers
-    asked: Hashes
-    turns: Numbers
+    ids: UInts
+    prompts: Ints
+    asked: UInts
+    turns: Ints
     points: npt.NDArray[np.float64]
-    given: Numbers
-    completions: Numbers
+    given: Ints
+    completions: Ints
     answers: list[str]
-    sources: Numbers
+    sources: Ints
     files: list[str]
-    rows: Numbers
-    texts: dict[str, Numbers]
+    rows: Ints
+    texts: dict[str, Ints]
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-def prompts_of(batch: pa.RecordBatch) -> pa.Array:
+def prompt_texts(batch: pa.RecordBatch) -> pa.Array:
     """Give the prompt of each pair in one text, as `Pair.prompt` does."""
     messages = batch["messages"]
     contents = pc.struct_field(messages.values, "content")
     return pc.binary_join(pa.ListArray.from_arrays(messages.offsets, contents), "\n")
 
 
-def openings_of(batch: pa.RecordBatch) -> pa.Array:
+def first_user_turns(batch: pa.RecordBatch) -> pa.Array:
     """Give what the first user turn of each prompt says, else its first turn: with that a conversation begins."""
     messages = batch["messages"]
     users = np.flatnonzero(pc.equal(pc.struct_field(messages.values, "role"), "user").to_numpy(zero_copy_only=False))
@@ -94,44 +92,44 @@ def openings_of(batch: pa.RecordBatch) -> pa.Array:
     return pc.struct_field(messages.values, "content").take(pa.array(np.where(first < ends, first, starts)))
 
 
-def questions_of(batch: pa.RecordBatch) -> pa.Array:
+def last_turns(batch: pa.RecordBatch) -> pa.Array:
     """Give what the last turn of each prompt says."""
     messages = batch["messages"]
     return pc.struct_field(messages.values, "content").take(pc.subtract(messages.offsets[1:], 1))
 
 
-def text_columns(batch: pa.RecordBatch) -> dict[str, Numbers]:
+def text_columns(batch: pa.RecordBatch) -> dict[str, Ints]:
     """Count, in the texts of a batch of pairs, what the checks ask for."""
-    prompt, completion = prompts_of(batch), batch["completion"]
+    prompt, completion = prompt_texts(batch), batch["completion"]
     both = pc.binary_join_element_wise(prompt, completion, "\n")
     found = {
-        "question_seen": pc.match_substring_regex(questions_of(batch), SEEN),
-        "completion_seen": pc.match_substring_regex(completion, SEEN),
+        "question_seen": pc.match_substring_regex(last_turns(batch), VISIBLE_PATTERN),
+        "completion_seen": pc.match_substring_regex(completion, VISIBLE_PATTERN),
         "prompt_chars": pc.utf8_length(pc.utf8_trim_whitespace(prompt)),
         "completion_chars": pc.utf8_length(pc.utf8_trim_whitespace(completion)),
-        "control_chars": pc.count_substring_regex(both, CONTROLS),
-        "markup": pc.count_substring_regex(both, MARKUP),
+        "control_chars": pc.count_substring_regex(both, CONTROL_PATTERN),
+        "markup": pc.count_substring_regex(both, TEMPLATE_MARKUP),
     }
     numbers = {name: np.asarray(column.to_numpy(zero_copy_only=False), np.int64) for name, column in found.items()}
     return {
         **numbers,
-        "mojibake": where(both, NOT_ASCII, ftfy.badness.badness),
-        "personal": count_of(both, secrets=False),
-        "secrets": count_of(both, secrets=True),
-        "answer_in_prompt": repeated(prompt, completion),
+        "mojibake": count_where(both, NOT_ASCII, ftfy.badness.badness),
+        "personal": count_pii(both, secrets=False),
+        "secrets": count_pii(both, secrets=True),
+        "answer_in_prompt": completion_in_prompt(prompt, completion),
     }
 
 
-def masked(batch: pa.RecordBatch, masks: Collection[str]) -> pa.RecordBatch:
+def mask_batch(batch: pa.RecordBatch, masks: Collection[str]) -> pa.RecordBatch:
     """Mask what the checks of these names find in a batch of pairs."""
     for name in ("secret", "pii"):
         if name in masks:
-            texts = pc.binary_join_element_wise(prompts_of(batch), batch["completion"], "\n")
-            batch = masked_pairs(batch, texts, secrets=name == "secret")
+            texts = pc.binary_join_element_wise(prompt_texts(batch), batch["completion"], "\n")
+            batch = mask_pairs(batch, texts, secrets=name == "secret")
     return batch
 
 
-def masked_bytes(raw: bytes, masks: Collection[str]) -> bytes:
+def mask_raw(raw: bytes, masks: Collection[str]) -> bytes:
     """Mask what the checks of these names find in the bytes of a row."""
     text = raw.decode(errors="replace")
     for name in masks:
@@ -139,7 +137,7 @@ def masked_bytes(raw: bytes, masks: Collection[str]) -> bytes:
     return text.encode()
 
 
-def where(texts: pa.Array, pattern: str, count: Callable[[str], int]) -> Numbers:
+def count_where(texts: pa.Array, pattern: str, count: Callable[[str], int]) -> Ints:
     """Count with a slow function, and only in texts that a fast pattern finds."""
     found = np.zeros(len(texts), np.int64)
     at = np.flatnonzero(pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False))
@@ -147,24 +145,26 @@ def where(texts: pa.Array, pattern: str, count: Callable[[str], int]) -> Numbers
     return found
 
 
-def repeated(prompts: pa.Array, completions: pa.Array) -> Numbers:
+def completion_in_prompt(prompts: pa.Array, completions: pa.Array) -> Ints:
     """Say where the whole completion, unless it is very short, stands in its own prompt."""
     pairs = zip(prompts.to_pylist(), completions.to_pylist(), strict=True)
-    return np.fromiter((len(answer) > SHORT and answer in asked for asked, answer in pairs), np.int64, len(prompts))
+    return np.fromiter(
+        (len(answer) > SHORT_COMPLETION and answer in asked for asked, answer in pairs), np.int64, len(prompts)
+    )
 
 
-def point(group: str, salt: str) -> float:
+def split_point(group: str, salt: str) -> float:
     """Hash a group of pairs to a place from 0 to 1: the law of the split, which no other row can change."""
     return int.from_bytes(hashlib.sha256(f"{salt} {group}".encode()).digest()[:8], "big") / 2**64
 
 
-def group_of(opening: str) -> str:
+def split_group(opening: str) -> str:
     """Name what must stay on one side of the split: how the conversation opens, but for case and blanks."""
     plain = unicodedata.normalize("NFC", opening).casefold()
     return hashlib.sha256(" ".join(plain.split()).encode()).hexdigest()
 
 
-class Reader:
+class ColumnReader:
     """Takes batches of pairs, passes their prompts on, and keeps their columns.
 
     Args:
@@ -197,55 +197,55 @@ class Reader:
     def texts(self, batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
         """Give every prompt, folded, once; and keep the columns of each batch that went by."""
         for batch in batches:
-            kept = masked(batch, self.masks)
-            prompts = list(map(folded, prompts_of(kept).to_pylist()))
+            kept = mask_batch(batch, self.masks)
+            prompts = list(map(normalize, prompt_texts(kept).to_pylist()))
             known = len(self.asked)
-            numbers = [self.asked.setdefault(hash_of(prompt), len(self.asked)) for prompt in prompts]
+            numbers = [self.asked.setdefault(text_hash(prompt), len(self.asked)) for prompt in prompts]
             self.parts.append({**self._counted(batch), **self._places(kept), "prompts": np.array(numbers, np.int64)})
             fresh = dict(zip(reversed(numbers), reversed(prompts), strict=True))  # of equal ones the first
             yield from (fresh[number] for number in range(known, len(self.asked)))
 
-    def _counted(self, batch: pa.RecordBatch) -> dict[str, Numbers]:
+    def _counted(self, batch: pa.RecordBatch) -> dict[str, Ints]:
         """Count in the texts of a batch."""
-        strange = strangers(questions_of(batch), self.languages)
+        strange = other_language(last_turns(batch), self.languages)
         wrong = [self.json and not is_json(text) for text in batch["completion"].to_pylist()]
         return {**text_columns(batch), "other_language": strange, "not_json": np.array(wrong, np.int64)}
 
     def _places(self, batch: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
-        openings = openings_of(batch).to_pylist()
+        openings = first_user_turns(batch).to_pylist()
         return {
             "ids": np.frombuffer(bytes.fromhex("".join(batch["id"].to_pylist())), ">u8").astype(np.uint64),
             "turns": np.diff(batch["messages"].offsets.to_numpy()).astype(np.int64),
-            "points": np.array([point(group_of(opening), self.salt) for opening in openings], np.float64),
-            "given": given_of(batch),
-            "completions": numbered(batch["completion"], self.answers, hashed=not self.labels),
-            "sources": numbered(batch["source"], self.files),
+            "points": np.array([split_point(split_group(opening), self.salt) for opening in openings], np.float64),
+            "given": source_splits(batch),
+            "completions": number_values(batch["completion"], self.answers, hashed=not self.labels),
+            "sources": number_values(batch["source"], self.files),
             "rows": batch["row"].to_numpy(),
         }
 
-    def columns(self) -> Columns:
+    def columns(self) -> PairColumns:
         """Give the columns of all that went by, once: the parts go as they are put together."""
         names = list(self.parts[0]) if self.parts else []
         found = {name: np.concatenate([part.pop(name) for part in self.parts]) for name in names}
-        own = {name: found.pop(name) for name in OWN}
+        own = {name: found.pop(name) for name in BASE_COLUMNS}
         answers, files = (list(map(str, known)) for known in (self.answers, self.files))
         asked = np.array(list(self.asked), np.uint64)
-        return Columns(**own, asked=asked, answers=answers, files=files, texts=found)
+        return PairColumns(**own, asked=asked, answers=answers, files=files, texts=found)
 
 
-OWN = ("ids", "prompts", "turns", "points", "given", "completions", "sources", "rows")
+BASE_COLUMNS = ("ids", "prompts", "turns", "points", "given", "completions", "sources", "rows")
 """Columns that stand for themselves; the others were counted in the texts."""
 
 
-def given_of(batch: pa.RecordBatch) -> Numbers:
+def source_splits(batch: pa.RecordBatch) -> Ints:
     """Give the number of the split that the source of each pair names, or DRAWN."""
-    return numbered(batch["split"], {None: DRAWN, **{name: place for place, name in enumerate(SPLITS)}})
+    return number_values(batch["split"], {None: UNASSIGNED, **{name: place for place, name in enumerate(SPLITS)}})
 
 
-def numbered(values: pa.Array, known: dict[str | int | None, int], *, hashed: bool = False) -> Numbers:
+def number_values(values: pa.Array, known: dict[str | int | None, int], *, hashed: bool = False) -> Ints:
     """Give each value, or its hash, its number, and one that is not known yet the next one."""
     encoded = values.dictionary_encode(null_encoding="encode")
-    keys = map(hash_of, encoded.dictionary.to_pylist()) if hashed else encoded.dictionary.to_pylist()
+    keys = map(text_hash, encoded.dictionary.to_pylist()) if hashed else encoded.dictionary.to_pylist()
     numbers = np.array([known.setdefault(key, len(known)) for key in keys], np.int64)
-    found: Numbers = numbers[encoded.indices.to_numpy()]
+    found: Ints = numbers[encoded.indices.to_numpy()]
     return found

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.dedup.minhash import Near
-from pipeline.dedup.normalize import folded
-from pipeline.validate.columns import TEST, TRAIN, Columns, Numbers, prompts_of
-from pipeline.validate.duplicates import Flags, both_ways, within_runs
+from pipeline.arrays import Bools, Ints
+from pipeline.dedup.minhash import NearDuplicates
+from pipeline.dedup.normalize import normalize
+from pipeline.validate.columns import TEST, TRAIN, PairColumns, prompt_texts
+from pipeline.validate.duplicates import run_positions, symmetric_pairs
 
-OVERLAPS = pa.schema(
+OVERLAPS_SCHEMA = pa.schema(
     [
         ("test_id", pa.string()),
         ("test_source", pa.string()),
@@ -27,20 +28,20 @@ OVERLAPS = pa.schema(
 """A test row, a row of another side that is nearly the same, whether it is trained on, and how alike they are."""
 
 
-def overlaps_of(
-    batches: Iterable[pa.RecordBatch], columns: Columns, near: Near, sides: Numbers, kept: Flags
+def find_overlaps(
+    batches: Iterable[pa.RecordBatch], columns: PairColumns, near: NearDuplicates, sides: Ints, kept: Bools
 ) -> pa.Table:
     """Pair each kept test row with a row of another side for each prompt that is nearly its own; most alike first."""
     tested = np.flatnonzero((sides == TEST) & kept)
-    shown = shown_rows(columns, sides, kept)
-    near = with_equal(near, len(columns.asked))
-    who, whom = pairs_of(columns.prompts[tested], near)
+    shown = representative_rows(columns, sides, kept)
+    near = with_identical(near, len(columns.asked))
+    who, whom = neighbours_of(columns.prompts[tested], near)
     there = shown[near.second[whom]] >= 0
     who, whom = tested[who[there]], whom[there]
     jaccard, whom = near.jaccard[whom], shown[near.second[whom]]
     order = np.lexsort((whom, who, -jaccard))
     who, whom, jaccard = who[order], whom[order], jaccard[order]
-    texts = texts_at(batches, {*who.tolist(), *whom.tolist()})
+    texts = prompts_at(batches, {*who.tolist(), *whom.tolist()})
     return pa.Table.from_pydict(
         {
             "test_id": [f"{columns.ids[at]:016x}" for at in who],
@@ -53,11 +54,11 @@ def overlaps_of(
             "test_prompt": [texts[at] for at in who.tolist()],
             "prompt": [texts[at] for at in whom.tolist()],
         },
-        schema=OVERLAPS,
+        schema=OVERLAPS_SCHEMA,
     )
 
 
-def shown_rows(columns: Columns, sides: Numbers, kept: Flags) -> Numbers:
+def representative_rows(columns: PairColumns, sides: Ints, kept: Bools) -> Ints:
     """Choose the row that stands for each prompt outside the test set: the first that is trained on, else the first."""
     found = np.full(len(columns.asked), -1)
     for rows in (sides != TEST, kept & (sides == TRAIN)):
@@ -66,40 +67,40 @@ def shown_rows(columns: Columns, sides: Numbers, kept: Flags) -> Numbers:
     return found
 
 
-def with_equal(near: Near, number: int) -> Near:
+def with_identical(near: NearDuplicates, number: int) -> NearDuplicates:
     """Give near-duplicates from both ends in the order of their first prompt, each prompt with itself among them."""
-    who, whom = both_ways(near)
+    who, whom = symmetric_pairs(near)
     every = np.arange(number)
     who, whom = np.concatenate([every, who]), np.concatenate([every, whom])
     jaccard = np.concatenate([np.ones(number), near.jaccard, near.jaccard])
     order = np.argsort(who, kind="stable")
-    return Near(who[order], whom[order], jaccard[order])
+    return NearDuplicates(who[order], whom[order], jaccard[order])
 
 
-def pairs_of(prompts: Numbers, near: Near) -> tuple[Numbers, Numbers]:
+def neighbours_of(prompts: Ints, near: NearDuplicates) -> tuple[Ints, Ints]:
     """Give, for each of some prompts, the places in *near* (in the order of its first) that it begins."""
     opens, ends = (np.searchsorted(near.first, prompts, side=side) for side in ("left", "right"))
     lengths = ends - opens
-    return np.repeat(np.arange(len(prompts)), lengths), np.repeat(opens, lengths) + within_runs(lengths)
+    return np.repeat(np.arange(len(prompts)), lengths), np.repeat(opens, lengths) + run_positions(lengths)
 
 
-def texts_at(batches: Iterable[pa.RecordBatch], places: set[int]) -> dict[int, str]:
+def prompts_at(batches: Iterable[pa.RecordBatch], places: set[int]) -> dict[int, str]:
     """Read the prompts at some places."""
     found: dict[int, str] = {}
     start = 0
     for batch in batches if places else ():
         inside = [place for place in places if start <= place < start + len(batch)]
         some = batch.take(pa.array([place - start for place in inside], pa.int64()))
-        found |= dict(zip(inside, prompts_of(some).to_pylist(), strict=True))
+        found |= dict(zip(inside, prompt_texts(some).to_pylist(), strict=True))
         start += len(batch)
     return found
 
 
-def summed(overlaps: pa.Table, tested: int) -> dict[str, Any]:
+def summarize_overlaps(overlaps: pa.Table, tested: int) -> dict[str, Any]:
     """Sum up: test rows, those equal to a row of another side, those near one, those near none that is trained on."""
     ids = np.array(overlaps["test_id"].to_pylist(), object)
     texts = zip(overlaps["test_prompt"].to_pylist(), overlaps["prompt"].to_pylist(), strict=True)
-    same = np.array([folded(tested) == folded(other) for tested, other in texts], bool)
+    same = np.array([normalize(tested) == normalize(other) for tested, other in texts], bool)
     trained = overlaps["trained"].to_numpy()
     return {
         "test_rows": tested,

@@ -7,17 +7,15 @@ prompts; so a thousand copies of a row cost no more than one.
 from collections.abc import Collection
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.dedup.minhash import Near
-from pipeline.validate.columns import DRAWN, TEST, TRAIN, VALIDATION, Columns, Hashes, Numbers
-
-Flags = npt.NDArray[np.bool_]
+from pipeline.arrays import Bools, Ints, UInts
+from pipeline.dedup.minhash import NearDuplicates
+from pipeline.validate.columns import TEST, TRAIN, UNASSIGNED, VALIDATION, PairColumns
 
 
 def neighbour_columns(
-    columns: Columns, near: Near, sides: Numbers, living: Flags, aside: Collection[str]
-) -> dict[str, Numbers]:
+    columns: PairColumns, near: NearDuplicates, sides: Ints, living: Bools, aside: Collection[str]
+) -> dict[str, Ints]:
     """Compute what hangs on other pairs, of those that are left when it is asked.
 
     First what must not be with the test set, then with validation, then with its own side: what one step sets aside is
@@ -30,26 +28,28 @@ def neighbour_columns(
         living: The pairs that are not set aside for themselves.
         aside: The columns whose pairs are set aside.
     """
-    found = {"copy": copies(columns.ids, sides, living)}
-    left = survivors(living, found, aside)
-    tested = against(columns, near, sides != TEST, left & (sides == TEST), "in_test")
-    left = survivors(left, tested, aside)
-    validated = against(columns, near, sides == TRAIN, left & (sides == VALIDATION), "in_validation")
-    left = survivors(left, validated, aside)
+    found = {"copy": count_copies(columns.ids, sides, living)}
+    left = remaining_rows(living, found, aside)
+    tested = near_held_out(columns, near, sides != TEST, left & (sides == TEST), "in_test")
+    left = remaining_rows(left, tested, aside)
+    validated = near_held_out(columns, near, sides == TRAIN, left & (sides == VALIDATION), "in_validation")
+    left = remaining_rows(left, validated, aside)
     across = {name: tested[name] | validated[name] for name in ("near_test", "near_heldout")}
     return {
-        **found, **tested, **validated, **across, **conflicts(columns, near, left),
-        "near_copies": near_copies(columns, near, sides, left),
+        **found, **tested, **validated, **across, **conflicting_completions(columns, near, left),
+        "near_copies": near_duplicate_rows(columns, near, sides, left),
     }  # fmt: skip
 
 
-def survivors(living: Flags, found: dict[str, Numbers], aside: Collection[str]) -> Flags:
+def remaining_rows(living: Bools, found: dict[str, Ints], aside: Collection[str]) -> Bools:
     """Leave out the pairs that are set aside for what was found."""
     dead = [numbers > 0 for name, numbers in found.items() if name in aside]
     return living & ~np.any(dead, axis=0) if dead else living
 
 
-def against(columns: Columns, near: Near, who: Flags, held_out: Flags, name: str) -> dict[str, Numbers]:
+def near_held_out(
+    columns: PairColumns, near: NearDuplicates, who: Bools, held_out: Bools, name: str
+) -> dict[str, Ints]:
     """Mark pairs that ask, or nearly ask, what is held out from them.
 
     Args:
@@ -59,28 +59,28 @@ def against(columns: Columns, near: Near, who: Flags, held_out: Flags, name: str
         held_out: The pairs that they must not know.
         name: Of the column of those with the very prompt.
     """
-    given = columns.given != DRAWN
+    given = columns.given != UNASSIGNED
     asked = {
-        name: prompts_with(columns, held_out),
-        "near_test": near_any(near, prompts_with(columns, held_out & given)),
-        "near_heldout": near_any(near, prompts_with(columns, held_out & ~given)),
+        name: prompts_of_rows(columns, held_out),
+        "near_test": near_prompts(near, prompts_of_rows(columns, held_out & given)),
+        "near_heldout": near_prompts(near, prompts_of_rows(columns, held_out & ~given)),
     }
-    return {column: numbers_of(who & prompts[columns.prompts]) for column, prompts in asked.items()}
+    return {column: as_numbers(who & prompts[columns.prompts]) for column, prompts in asked.items()}
 
 
-def numbers_of(flags: Flags) -> Numbers:
+def as_numbers(flags: Bools) -> Ints:
     """Write flags as numbers."""
     return flags.astype(np.int64)
 
 
-def prompts_with(columns: Columns, rows: Flags) -> Flags:
+def prompts_of_rows(columns: PairColumns, rows: Bools) -> Bools:
     """Say of each prompt whether one of these rows has it."""
     found = np.zeros(len(columns.asked), bool)
     found[columns.prompts[rows]] = True
     return found
 
 
-def copies(ids: Hashes, sides: Numbers, living: Flags) -> Numbers:
+def count_copies(ids: UInts, sides: Ints, living: Bools) -> Ints:
     """Count, for each place, the living copies of its pair before it; test comes first, then validation, then training.
 
     The dead have none.
@@ -95,20 +95,20 @@ def copies(ids: Hashes, sides: Numbers, living: Flags) -> Numbers:
     return found
 
 
-def both_ways(near: Near) -> tuple[Numbers, Numbers]:
+def symmetric_pairs(near: NearDuplicates) -> tuple[Ints, Ints]:
     """Give each pair of near-duplicates from both ends: who, and near whom."""
     return np.concatenate([near.first, near.second]), np.concatenate([near.second, near.first])
 
 
-def near_any(near: Near, prompts: Flags) -> Flags:
+def near_prompts(near: NearDuplicates, prompts: Bools) -> Bools:
     """Say of each prompt whether it is near one of these."""
-    who, whom = both_ways(near)
+    who, whom = symmetric_pairs(near)
     found = np.zeros(len(prompts), bool)
     found[who[prompts[whom]]] = True
     return found
 
 
-def conflicts(columns: Columns, near: Near, living: Flags) -> dict[str, Numbers]:
+def conflicting_completions(columns: PairColumns, near: NearDuplicates, living: Bools) -> dict[str, Ints]:
     """Count the completions of each pair's prompt, and mark pairs near a prompt that has another completion.
 
     Prompts of unlike numbers of turns are no conflict: the later one has heard more.
@@ -119,34 +119,34 @@ def conflicts(columns: Columns, near: Near, living: Flags) -> dict[str, Numbers]
     lowest, highest = np.full(number, np.iinfo(np.int64).max), np.full(number, -1)
     np.minimum.at(lowest, prompts, completions)
     np.maximum.at(highest, prompts, completions)
-    who, whom = both_ways(alike_in_turns(columns, near))
+    who, whom = symmetric_pairs(equal_turn_counts(columns, near))
     low, high = np.full(number, np.iinfo(np.int64).max), np.full(number, -1)
     np.minimum.at(low, who, lowest[whom])
     np.maximum.at(high, who, highest[whom])
     own = columns.completions
     other = (low[columns.prompts] < own) | (high[columns.prompts] > own)
-    return {"answers": answers[columns.prompts], "near_conflicts": numbers_of(other)}
+    return {"answers": answers[columns.prompts], "near_conflicts": as_numbers(other)}
 
 
-def alike_in_turns(columns: Columns, near: Near) -> Near:
+def equal_turn_counts(columns: PairColumns, near: NearDuplicates) -> NearDuplicates:
     """Leave out pairs of prompts with unlike numbers of turns."""
     turns = np.zeros(len(columns.asked), np.int64)
     turns[columns.prompts[::-1]] = columns.turns[::-1]
     kept = turns[near.first] == turns[near.second]
-    return Near(near.first[kept], near.second[kept], near.jaccard[kept])
+    return NearDuplicates(near.first[kept], near.second[kept], near.jaccard[kept])
 
 
-def near_copies(columns: Columns, near: Near, sides: Numbers, living: Flags) -> Numbers:
+def near_duplicate_rows(columns: PairColumns, near: NearDuplicates, sides: Ints, living: Bools) -> Ints:
     """Mark pairs that nearly say what an earlier one of their side says, with its completion; exact copies are none.
 
     What is near a near-copy alone is none: if that were taken out, this would be the only one that says it.
     """
     places = np.flatnonzero(living)
     kinds, first, kind_of = np.unique(
-        kinds_at(columns, columns.prompts, sides, columns.completions)[places], return_index=True, return_inverse=True
+        row_groups(columns, columns.prompts, sides, columns.completions)[places], return_index=True, return_inverse=True
     )  # the rows of one prompt, side and completion: one kind
     covered = np.zeros(len(kinds), bool)
-    for earlier, later in near_kinds(columns, alike_in_turns(columns, near), kinds, first):
+    for earlier, later in near_groups(columns, equal_turn_counts(columns, near), kinds, first):
         covered[later] |= not covered[earlier]
     found = np.zeros(len(columns), np.int64)
     alone = first[kind_of] == np.arange(len(places))
@@ -155,17 +155,17 @@ def near_copies(columns: Columns, near: Near, sides: Numbers, living: Flags) -> 
     return found
 
 
-def kinds_at(columns: Columns, prompts: Numbers, sides: Numbers, completions: Numbers) -> Numbers:
+def row_groups(columns: PairColumns, prompts: Ints, sides: Ints, completions: Ints) -> Ints:
     """Number the kinds of rows by prompt, side and completion, so that those of a prompt follow each other."""
-    found: Numbers = (prompts * 3 + sides) * len(columns.answers) + completions
+    found: Ints = (prompts * 3 + sides) * len(columns.answers) + completions
     return found
 
 
-def near_kinds(columns: Columns, near: Near, kinds: Numbers, first: Numbers) -> list[tuple[int, int]]:
+def near_groups(columns: PairColumns, near: NearDuplicates, kinds: Ints, first: Ints) -> list[tuple[int, int]]:
     """Pair kinds of one side and completion whose prompts are near, the one that comes first first; in that order."""
     width = 3 * len(columns.answers)
     opens, ends = (np.searchsorted(kinds, (near.first + more) * width) for more in (0, 1))
-    own = np.repeat(opens, ends - opens) + within_runs(ends - opens)
+    own = np.repeat(opens, ends - opens) + run_positions(ends - opens)
     wanted = kinds[own] + np.repeat(near.second - near.first, ends - opens) * width
     at = np.searchsorted(kinds, wanted)
     there = np.zeros(len(wanted), bool)
@@ -177,8 +177,8 @@ def near_kinds(columns: Columns, near: Near, kinds: Numbers, first: Numbers) -> 
     return list(zip(earlier[order].tolist(), later[order].tolist(), strict=True))
 
 
-def within_runs(lengths: Numbers) -> Numbers:
+def run_positions(lengths: Ints) -> Ints:
     """Count from 0 within each of some runs."""
     ends = np.cumsum(lengths)
-    found: Numbers = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+    found: Ints = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
     return found

@@ -12,24 +12,27 @@ import pandas as pd
 from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaPageView
 
+from pipeline.arrays import Ints
 from pipeline.params import Validate
-from pipeline.validate.checks import Check, action_of
-from pipeline.validate.findings import Finding, Places
+from pipeline.validate.checks import RowCheck, action_of
+from pipeline.validate.findings import Finding
 
-TOGETHER = 250_000
+GX_BATCH_ROWS = 250_000
 """Pairs that Great Expectations is given at once: it copies what it is given."""
-CHANCE = re.compile(r"\d{8}T\d{6}(?:\.\d+)?Z?|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+VOLATILE_PATTERN = re.compile(r"\d{8}T\d{6}(?:\.\d+)?Z?|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """What its pages bear of the moment: times, and ids that it draws."""
 
 
-class Held(NamedTuple):
+class SuiteResult(NamedTuple):
     """What came of holding pairs against checks: what was found, and the results of Great Expectations."""
 
     findings: list[Finding]
     results: list[Any]
 
 
-def hold(columns: dict[str, Places], checks: Sequence[Check], validate: Validate, places: Places | None = None) -> Held:
+def run_suite(
+    columns: dict[str, Ints], checks: Sequence[RowCheck], validate: Validate, places: Ints | None = None
+) -> SuiteResult:
     """Hold pairs against those of some checks that are not off.
 
     Args:
@@ -46,37 +49,37 @@ def hold(columns: dict[str, Places], checks: Sequence[Check], validate: Validate
     )  # names a temporary folder
     suite = [check for check in checks if action_of(check, validate) != "off"]
     if not suite:
-        return Held([], [])
+        return SuiteResult([], [])
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     batches = context.data_sources.add_pandas("pairs").add_dataframe_asset("pairs")
     definition = batches.add_batch_definition_whole_dataframe("all")
-    expectations = gx.ExpectationSuite(name="pairs", expectations=[expectation(check, validate) for check in suite])
-    broken: dict[str, list[Places]] = {check.reason: [np.zeros(0, np.int64)] for check in suite}
+    expectations = gx.ExpectationSuite(name="pairs", expectations=[gx_expectation(check, validate) for check in suite])
+    broken: dict[str, list[Ints]] = {check.reason: [np.zeros(0, np.int64)] for check in suite}
     results = []
-    for frame in frames(columns, [check.column for check in suite], places):
+    for frame in column_frames(columns, [check.column for check in suite], places):
         said = definition.get_batch({"dataframe": frame}).validate(
             expectations, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["place"]}
         )  # fmt: skip
         results.append(said)
         for result in said.results:
-            reason, found = outcome(result)
+            reason, found = read_gx_result(result)
             broken[reason].append(found)
     findings = [
         Finding(check, action_of(check, validate), np.sort(np.concatenate(broken[check.reason]))) for check in suite
     ]
-    return Held(findings, results)
+    return SuiteResult(findings, results)
 
 
-def frames(columns: dict[str, Places], wanted: list[str], places: Places | None) -> Iterator[pd.DataFrame]:
+def column_frames(columns: dict[str, Ints], wanted: list[str], places: Ints | None) -> Iterator[pd.DataFrame]:
     """Cut the columns into frames, each pair with its place."""
     chosen = np.arange(len(next(iter(columns.values())))) if places is None else places
-    for start in range(0, len(chosen), TOGETHER):
-        some = chosen[start : start + TOGETHER]
+    for start in range(0, len(chosen), GX_BATCH_ROWS):
+        some = chosen[start : start + GX_BATCH_ROWS]
         yield pd.DataFrame({"place": some, **{name: columns[name][some] for name in wanted}})
 
 
-def expectation(check: Check, validate: Validate) -> gxe.Expectation:
+def gx_expectation(check: RowCheck, validate: Validate) -> gxe.Expectation:
     """Say a check in the words of Great Expectations: what only warns there only warns here."""
     return gxe.ExpectColumnValuesToBeBetween(
         column=check.column,
@@ -88,7 +91,7 @@ def expectation(check: Check, validate: Validate) -> gxe.Expectation:
     )
 
 
-def outcome(result: Any) -> tuple[str, Places]:
+def read_gx_result(result: Any) -> tuple[str, Ints]:
     """Read a result of Great Expectations: the reason, and the places that break it."""
     reason = result.expectation_config.meta["reason"]
     if "unexpected_index_list" not in result.result:
@@ -96,11 +99,11 @@ def outcome(result: Any) -> tuple[str, Places]:
     return reason, np.array([index["place"] for index in result.result["unexpected_index_list"]], np.int64)
 
 
-def data_docs(result: Any) -> str:
+def render_data_docs(result: Any) -> str:
     """Render a result as the page that Great Expectations' users know; it loads its styling from the network.
 
     The same result gives the same bytes: times and drawn ids are numbered in the order in which they come.
     """
     page: str = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
     numbers: dict[str, str] = {}
-    return CHANCE.sub(lambda found: numbers.setdefault(found[0], f"n{len(numbers)}"), page)
+    return VOLATILE_PATTERN.sub(lambda found: numbers.setdefault(found[0], f"n{len(numbers)}"), page)

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.params import Action
-from pipeline.validate.checks import Check
-from pipeline.validate.columns import Columns
+from pipeline.arrays import Ints
+from pipeline.params import MaskableAction
+from pipeline.validate.checks import RowCheck
+from pipeline.validate.columns import PairColumns
 
-Places = npt.NDArray[np.int64]
-
-NAMED_ROWS = 10
-KEPT = -1
+LISTED_ROWS = 10
+NOT_QUARANTINED = -1
 """In place of the number of the finding that sets a row aside."""
 
 
@@ -22,9 +21,9 @@ KEPT = -1
 class Finding:
     """What a check found: the places (positions in the list of pairs) that break it."""
 
-    check: Check
-    action: Action
-    places: Places
+    check: RowCheck
+    action: MaskableAction
+    places: Ints
 
     @property
     def sets_aside(self) -> bool:
@@ -33,7 +32,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ValidatedPairs:
     """All pairs, judged.
 
     Args:
@@ -46,10 +45,10 @@ class Judged:
         moved: How many pairs stay in the test set only because they were tested before.
     """
 
-    columns: Columns
-    sides: Places
+    columns: PairColumns
+    sides: Ints
     findings: Sequence[Finding]
-    why: Places
+    why: Ints
     unread: Sequence[str]
     results: Sequence[Any] = ()
     moved: int = 0
@@ -57,20 +56,20 @@ class Judged:
     @property
     def kept(self) -> npt.NDArray[np.bool_]:
         """Which are kept."""
-        found: npt.NDArray[np.bool_] = self.why == KEPT
+        found: npt.NDArray[np.bool_] = self.why == NOT_QUARANTINED
         return found
 
 
-def reasons_of(findings: Sequence[Finding], rows: int) -> Places:
+def quarantine_reasons(findings: Sequence[Finding], rows: int) -> Ints:
     """Give for each pair the number of the first finding that sets it aside, or KEPT."""
-    why = np.full(rows, KEPT, np.int64)
+    why = np.full(rows, NOT_QUARANTINED, np.int64)
     for number in reversed(range(len(findings))):
         if findings[number].sets_aside:
             why[findings[number].places] = number
     return why
 
 
-def named(columns: Columns, places: Places) -> str:
+def row_names(columns: PairColumns, places: Ints) -> str:
     """Name the rows at some places."""
-    rows = [f"{columns.files[columns.sources[place]]} row {columns.rows[place]}" for place in places[:NAMED_ROWS]]
-    return ", ".join(rows) + (" and others" if len(places) > NAMED_ROWS else "")
+    rows = [f"{columns.files[columns.sources[place]]} row {columns.rows[place]}" for place in places[:LISTED_ROWS]]
+    return ", ".join(rows) + (" and others" if len(places) > LISTED_ROWS else "")

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from pipeline.arrays import Bools, Ints
 from pipeline.params import Validate
-from pipeline.validate.columns import TRAIN, Columns, Numbers
-from pipeline.validate.duplicates import Flags
+from pipeline.validate.columns import TRAIN, PairColumns
 
 
-def spelling_columns(columns: Columns, validate: Validate, *, labels: bool) -> dict[str, Numbers]:
+def spelling_columns(columns: PairColumns, validate: Validate, *, labels: bool) -> dict[str, Ints]:
     """Say of each pair whether its label is unknown, or spelt otherwise than most."""
     if not labels:
         return dict.fromkeys(("label_unknown", "label_spelling"), np.zeros(len(columns), np.int64))
@@ -16,11 +16,11 @@ def spelling_columns(columns: Columns, validate: Validate, *, labels: bool) -> d
     rows = np.bincount(columns.completions, minlength=len(columns.answers))
     return {
         "label_unknown": unknown[columns.completions],
-        "label_spelling": misspelt(columns.answers, rows)[columns.completions],
+        "label_spelling": spelling_variants(columns.answers, rows)[columns.completions],
     }
 
 
-def balance_columns(columns: Columns, sides: Numbers, living: Flags, *, labels: bool) -> dict[str, Numbers]:
+def balance_columns(columns: PairColumns, sides: Ints, living: Bools, *, labels: bool) -> dict[str, Ints]:
     """Count, for the label of each pair, the training rows that are left, and their share in thousandths of all."""
     if not labels:
         many = np.full(len(columns), np.iinfo(np.int64).max)
@@ -30,7 +30,7 @@ def balance_columns(columns: Columns, sides: Numbers, living: Flags, *, labels: 
     return {"label_rows": trained[columns.completions], "label_share": share[columns.completions]}
 
 
-def misspelt(answers: list[str], rows: Numbers) -> Numbers:
+def spelling_variants(answers: list[str], rows: Ints) -> Ints:
     """Say of each label whether more rows, or as many with a label that sorts first, spell it otherwise."""
     best: dict[str, int] = {}
     keys = [" ".join(answer.casefold().split()) for answer in answers]

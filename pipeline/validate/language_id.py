@@ -8,31 +8,33 @@ import numpy.typing as npt
 import pyarrow as pa
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 
-SURE = 0.9
+MIN_LANGUAGE_PROBABILITY = 0.9
 """Least probability of another language: of 3,080 English questions of some ten words each none reaches it."""
 
 
 @cache
-def identifier() -> LanguageIdentifier:
+def load_identifier() -> LanguageIdentifier:
     """Load the model, which takes a second."""
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
-def strangers(texts: pa.Array, languages: Collection[str] | None) -> npt.NDArray[np.int64]:
+def other_language(texts: pa.Array, languages: Collection[str] | None) -> npt.NDArray[np.int64]:
     """Say of each text whether it is surely in a language that is none of these; None: nobody asks.
 
     Raises:
-        Problem: If one of the languages is unknown.
+        UserError: If one of the languages is unknown.
     """
     if languages is None:
         return np.zeros(len(texts), np.int64)
-    known = identifier().labels
+    known = load_identifier().labels
     for code in languages:
         if code not in known:
-            raise Problem(
+            raise UserError(
                 "params.yaml: validate.languages", "no such language", expected=", ".join(sorted(known)), got=code
             )
-    guesses = map(identifier().classify, texts.to_pylist())
-    return np.fromiter((code not in languages and sure >= SURE for code, sure in guesses), np.int64, len(texts))
+    guesses = map(load_identifier().classify, texts.to_pylist())
+    return np.fromiter(
+        (code not in languages and sure >= MIN_LANGUAGE_PROBABILITY for code, sure in guesses), np.int64, len(texts)
+    )

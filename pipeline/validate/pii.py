@@ -16,7 +16,7 @@ from pipeline.pairs import Message, Pair
 
 
 @dataclass(frozen=True)
-class Kind:
+class PiiPattern:
     """A kind of personal data.
 
     Args:
@@ -30,13 +30,13 @@ class Kind:
     secret: bool
 
 
-def card(text: str) -> bool:
+def is_card_number(text: str) -> bool:
     """Say whether digits are a card number: its first digit, its length, and its check digit."""
     digits = re.sub(r"\D", "", text)
     return digits[0] in "23456" and bool(luhn.is_valid(digits))
 
 
-def phone(text: str) -> bool:
+def is_phone_number(text: str) -> bool:
     """Say whether digits after a plus sign are a telephone number that the numbering plan of its country has."""
     try:
         return bool(phonenumbers.is_valid_number(phonenumbers.parse(text)))
@@ -44,83 +44,85 @@ def phone(text: str) -> bool:
         return False
 
 
-def always(_text: str) -> bool:
+def is_match(_text: str) -> bool:
     """The pattern says enough."""
     return True
 
 
-OUTSIDE = r"\s@<>()\[\]{},;:\"'|/\\!?="
-EMAIL = rf"[^{OUTSIDE}]+@[^{OUTSIDE}.]+(?:\.[^{OUTSIDE}.]+)*\.[^{OUTSIDE}.0-9]{{2,}}"
+EMAIL_DELIMITERS = r"\s@<>()\[\]{},;:\"'|/\\!?="
+EMAIL_PATTERN = (
+    rf"[^{EMAIL_DELIMITERS}]+@[^{EMAIL_DELIMITERS}.]+(?:\.[^{EMAIL_DELIMITERS}.]+)*\.[^{EMAIL_DELIMITERS}.0-9]{{2,}}"
+)
 """An e-mail address, with letters of any script."""
-KINDS = {
-    "secret": Kind(
+PII_PATTERNS = {
+    "secret": PiiPattern(
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----|[\s\S]*)"
         r"|\bA[KS]IA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36,}"
         r"|\bgithub_pat_[A-Za-z0-9_]{40,}|\bglpat-[A-Za-z0-9_-]{20,}|\bxox[abprs]-[A-Za-z0-9-]{10,}"
         r"|\bsk-[A-Za-z0-9_-]{20,}|\bAIza[A-Za-z0-9_-]{35}|\bhf_[A-Za-z0-9]{30,}|\b[sr]k_live_[A-Za-z0-9]{20,}"
         r"|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+",
-        always, secret=True,
+        is_match, secret=True,
     ),
-    "e-mail": Kind(EMAIL, always, secret=False),
-    "iban": Kind(r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b", iban.is_valid, secret=False),
-    "card": Kind(r"\b[0-9](?:[ -]?[0-9]){12,18}\b", card, secret=False),
-    "phone": Kind(r"\+[0-9][0-9 ()./-]{6,18}[0-9]", phone, secret=False),
+    "e-mail": PiiPattern(EMAIL_PATTERN, is_match, secret=False),
+    "iban": PiiPattern(r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b", iban.is_valid, secret=False),
+    "card": PiiPattern(r"\b[0-9](?:[ -]?[0-9]){12,18}\b", is_card_number, secret=False),
+    "phone": PiiPattern(r"\+[0-9][0-9 ()./-]{6,18}[0-9]", is_phone_number, secret=False),
 }  # fmt: skip
 """By name, those that must be looked for first."""
 
 
-def spans_of(kind: Kind, text: str) -> list[tuple[int, int]]:
+def find_spans(kind: PiiPattern, text: str) -> list[tuple[int, int]]:
     """Find where one kind begins and ends in a text."""
-    found = ((match.start(), real_end(kind, match[0])) for match in re.finditer(kind.pattern, text, re.ASCII))
+    found = ((match.start(), match_end(kind, match[0])) for match in re.finditer(kind.pattern, text, re.ASCII))
     return [(begin, begin + length) for begin, length in found if length]
 
 
-def real_end(kind: Kind, text: str) -> int:
+def match_end(kind: PiiPattern, text: str) -> int:
     """Give how much of a text is one, cutting off what stands behind a blank or a mark; 0 if none of it is."""
     ends = [match.start() for match in re.finditer(r"[^A-Za-z0-9]+", text)]
     return next((end for end in [len(text), *reversed(ends)] if text[:end] and kind.real(text[:end])), 0)
 
 
-def kinds_of(*, secrets: bool) -> dict[str, Kind]:
+def patterns_of(*, secrets: bool) -> dict[str, PiiPattern]:
     """Give the kinds that are secrets, or those that are personal."""
-    return {name: kind for name, kind in KINDS.items() if kind.secret is secrets}
+    return {name: kind for name, kind in PII_PATTERNS.items() if kind.secret is secrets}
 
 
-def count_of(texts: pa.Array, *, secrets: bool) -> npt.NDArray[np.int64]:
+def count_pii(texts: pa.Array, *, secrets: bool) -> npt.NDArray[np.int64]:
     """Count, in each text, secrets or what is personal."""
-    kinds = kinds_of(secrets=secrets).values()
+    kinds = patterns_of(secrets=secrets).values()
     any_kind = "|".join(f"(?:{kind.pattern})" for kind in kinds)
     found = np.zeros(len(texts), np.int64)
     at = np.flatnonzero(pc.match_substring_regex(texts, any_kind).to_numpy(zero_copy_only=False))
-    found[at] = [sum(len(spans_of(kind, text)) for kind in kinds) for text in texts.take(pa.array(at)).to_pylist()]
+    found[at] = [sum(len(find_spans(kind, text)) for kind in kinds) for text in texts.take(pa.array(at)).to_pylist()]
     return found
 
 
-def masked(text: str, *, secrets: bool) -> str:
+def mask_text(text: str, *, secrets: bool) -> str:
     """Put, in place of each secret or of what is personal, the name of its kind in square brackets."""
-    for name, kind in kinds_of(secrets=secrets).items():
-        for begin, end in reversed(spans_of(kind, text)):
+    for name, kind in patterns_of(secrets=secrets).items():
+        for begin, end in reversed(find_spans(kind, text)):
             text = f"{text[:begin]}[{name}]{text[end:]}"
     return text
 
 
-def masked_pairs(batch: pa.RecordBatch, texts: pa.Array, *, secrets: bool) -> pa.RecordBatch:
+def mask_pairs(batch: pa.RecordBatch, texts: pa.Array, *, secrets: bool) -> pa.RecordBatch:
     """Mask secrets, or what is personal, in a batch of pairs whose texts are these."""
-    places = np.flatnonzero(count_of(texts, secrets=secrets)).tolist()
+    places = np.flatnonzero(count_pii(texts, secrets=secrets)).tolist()
     if not places:
         return batch
     rows = batch.to_pylist()
     for place in places:
-        rows[place] = masked_pair(rows[place], secrets=secrets)
+        rows[place] = mask_pair(rows[place], secrets=secrets)
     return pa.RecordBatch.from_pylist(rows, schema=batch.schema)
 
 
-def masked_pair(row: dict[str, Any], *, secrets: bool) -> dict[str, Any]:
+def mask_pair(row: dict[str, Any], *, secrets: bool) -> dict[str, Any]:
     """Mask all texts of a pair, which makes it another pair with another id."""
-    messages = [{**turn, "content": masked(turn["content"], secrets=secrets)} for turn in row["messages"]]
-    completion = masked(row["completion"], secrets=secrets)
+    messages = [{**turn, "content": mask_text(turn["content"], secrets=secrets)} for turn in row["messages"]]
+    completion = mask_text(row["completion"], secrets=secrets)
     pair = Pair(
         tuple(Message(**turn) for turn in messages), completion, row["source"], row["row"], row["split"],
-        masked(row["raw"].decode(errors="replace"), secrets=secrets).encode(),
+        mask_text(row["raw"].decode(errors="replace"), secrets=secrets).encode(),
     )  # fmt: skip
     return {**row, "id": pair.id, "messages": messages, "completion": completion, "raw": pair.raw}

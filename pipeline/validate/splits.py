@@ -5,13 +5,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.dedup.minhash import Near
+from pipeline.arrays import Bools, Ints, UInts
+from pipeline.dedup.minhash import NearDuplicates
 from pipeline.params import Validate
-from pipeline.validate.columns import DRAWN, TEST, TRAIN, VALIDATION, Columns, Hashes, Numbers
-from pipeline.validate.duplicates import Flags
+from pipeline.validate.columns import TEST, TRAIN, UNASSIGNED, VALIDATION, PairColumns
 
 
-class Placed(Protocol):
+class SplitColumns(Protocol):
     """Pairs of which is known where the law of the split puts each, and what its source says of it; as Columns are."""
 
     @property
@@ -19,35 +19,35 @@ class Placed(Protocol):
         """Where the law puts their prompt, from 0 to 1."""
 
     @property
-    def given(self) -> Numbers:
+    def given(self) -> Ints:
         """The number of the split that their source names, or DRAWN."""
 
 
-def sides_of(columns: Placed, validate: Validate) -> Numbers:
+def assign_splits(columns: SplitColumns, validate: Validate) -> Ints:
     """Say on which side of the split each pair is, as a number of SPLITS.
 
     By the hash of how its conversation opens, so that it stays there whatever rows come or go, and rows with one prompt
     stay together. Where a source names its side, that holds; where one is the test set, no other row is drawn into it.
     """
-    share = 0.0 if test_given(columns) else validate.test_share
+    share = 0.0 if has_source_test(columns) else validate.test_share
     held_out = np.where(columns.points < share + validate.validation_share, VALIDATION, TRAIN)
     drawn = np.where(columns.points < share, TEST, held_out)
-    return np.where(columns.given == DRAWN, drawn, columns.given)
+    return np.where(columns.given == UNASSIGNED, drawn, columns.given)
 
 
-def with_claimed(columns: Columns, sides: Numbers, claimed: Flags) -> Numbers:
+def pin_to_test(columns: PairColumns, sides: Ints, claimed: Bools) -> Ints:
     """Keep pairs that are claimed in the test set, if that is drawn and no source says otherwise."""
-    if test_given(columns):
+    if has_source_test(columns):
         return sides
-    return np.where(claimed & (columns.given == DRAWN), TEST, sides)
+    return np.where(claimed & (columns.given == UNASSIGNED), TEST, sides)
 
 
-def test_given(columns: Placed) -> bool:
+def has_source_test(columns: SplitColumns) -> bool:
     """Say whether a source is the test set."""
     return bool((columns.given == TEST).any())
 
 
-def claimed_by(tested: Hashes, columns: Columns, near: Near, held_out: Flags) -> Flags:
+def scored_before(tested: UInts, columns: PairColumns, near: NearDuplicates, held_out: Bools) -> Bools:
     """Find the pairs whose conversation asks, or nearly asks, what was tested before and no longer is in the test set.
 
     Args:
@@ -65,7 +65,7 @@ def claimed_by(tested: Hashes, columns: Columns, near: Near, held_out: Flags) ->
     return np.isin(columns.points, columns.points[found[columns.prompts]])  # a conversation has one point
 
 
-def among(near: Near, number: int) -> Near:
+def prompts_among(near: NearDuplicates, number: int) -> NearDuplicates:
     """Leave out what is near a prompt of another time."""
     kept = near.second < number
-    return Near(near.first[kept], near.second[kept], near.jaccard[kept])
+    return NearDuplicates(near.first[kept], near.second[kept], near.jaccard[kept])

@@ -8,43 +8,43 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from pipeline.baselines.baseline import Question, Wanted, best, merit, question_of
-from pipeline.baselines.bm25 import ByWords, WordIndex
-from pipeline.baselines.few_shot import Retrieved, Shots, spread
-from pipeline.baselines.few_shot_prompt import asked_after, behind
-from pipeline.baselines.hidden_states import PASS_TOKENS, States, batched
-from pipeline.baselines.language_model import Speaker
-from pipeline.baselines.logistic_regression import Linear
-from pipeline.baselines.majority import Majority
-from pipeline.baselines.nearest_neighbour import Nearest, nearest
-from pipeline.baselines.rag import Knowledge, passages_of, texts_in
-from pipeline.baselines.sentence_embeddings import Sentences
-from pipeline.baselines.tfidf import WordsAndLetters
+from pipeline.baselines.baseline import BaselineTask, PromptMessages, index_of_best, mean_score, prompt_messages
+from pipeline.baselines.bm25 import BM25Index, BM25Retriever
+from pipeline.baselines.few_shot import FewShot, RetrievedFewShot, sample_examples
+from pipeline.baselines.few_shot_prompt import render_with_examples, with_examples
+from pipeline.baselines.hidden_states import STATE_BATCH_TOKENS, HiddenStates, batches_by_tokens
+from pipeline.baselines.language_model import BaselineLanguageModel
+from pipeline.baselines.logistic_regression import LogisticRegressionBaseline
+from pipeline.baselines.majority import MajorityBaseline
+from pipeline.baselines.nearest_neighbour import NearestNeighbours, nearest_by_cosine
+from pipeline.baselines.rag import RetrievalAugmented, read_documents, split_passages
+from pipeline.baselines.sentence_embeddings import SentenceEmbeddings
+from pipeline.baselines.tfidf import TfidfFeatures
 from pipeline.baselines.zero_shot import BestPrompt
-from pipeline.errors import Problem
-from pipeline.generation.generate import Manner
+from pipeline.errors import UserError
+from pipeline.generation.generate import GenerationConfig
 from pipeline.metrics.rules import load_rules
-from pipeline.model.chat_template import Renderer, load_tokenizer
-from pipeline.model.prefix_cache import shared_beginning
+from pipeline.model.chat_template import PromptEncoder, load_tokenizer
+from pipeline.model.prefix_cache import common_prefix
 from pipeline.pairs import Message, Pair
 from pipeline.params import Model, Params, Task
 from tests.support.chat import SYSTEM
 
 LABELS = ["blue", "green", "red"]
-WANTED = Wanted("labels", LABELS, "accuracy", ())
+WANTED = BaselineTask("labels", LABELS, "accuracy", ())
 
 
 def pair(prompt: str, completion: str) -> Pair:
     return Pair((Message("user", prompt),), completion, "a.jsonl", 1, None, b"")
 
 
-def question(text: str) -> Question:
+def question(text: str) -> PromptMessages:
     return (Message("user", text),)
 
 
 @pytest.fixture
-def speaker(base: Path) -> Speaker:
-    return Speaker(tiny(base), Manner(LABELS, 8, 4), max_tokens=400)
+def speaker(base: Path) -> BaselineLanguageModel:
+    return BaselineLanguageModel(tiny(base), GenerationConfig(LABELS, 8, 4), max_tokens=400)
 
 
 def tiny(base: Path) -> Model:
@@ -53,14 +53,19 @@ def tiny(base: Path) -> Model:
 
 def test_of_equally_common_completions_the_first_by_name_is_said() -> None:
     """Chance has no say in the majority."""
-    baseline = Majority()
+    baseline = MajorityBaseline()
     baseline.fit([pair("1", "b"), pair("2", "a"), pair("3", "a"), pair("4", "b"), pair("5", "c")], [])
     assert [given.text for given in baseline.answer([question("x"), question("y")])] == ["a", "a"]
 
 
 def test_the_best_is_the_first_of_the_greatest() -> None:
     """Ties go to the first, and so does the choice where nothing was measured."""
-    assert [best([0.1, 0.3, 0.3]), best([0.0, 0.0]), best([None, None]), best([0.5, 0.2])] == [1, 0, 0, 0]
+    assert [
+        index_of_best([0.1, 0.3, 0.3]),
+        index_of_best([0.0, 0.0]),
+        index_of_best([None, None]),
+        index_of_best([0.5, 0.2]),
+    ] == [1, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -78,24 +83,24 @@ def test_baselines_choose_by_the_measure_of_the_gate(
 ) -> None:
     """The mean over the rows, of whichever measure that is."""
     rules = load_rules(make_params(**{"evaluate.rules": [{"name": "short", "max_words": 1}]}).evaluate.rules, Path())
-    wanted = Wanted(task, [], metric, rules)
+    wanted = BaselineTask(task, [], metric, rules)
     rows = [pair("1", '{"a": 1, "b": 2}')] * 2 if task == "json" else [pair("1", "one"), pair("2", "two")]
-    assert merit(wanted, rows, got) == found
+    assert mean_score(wanted, rows, got) == found
     with pytest.raises(ValueError, match="no rows"):
-        merit(wanted, [], [])
+        mean_score(wanted, [], [])
 
 
 def test_a_classifier_of_one_label_says_that_label(pairs: list[Pair]) -> None:
     """No line can be drawn where there is nothing on its other side."""
-    baseline = Linear(WordsAndLetters(), WANTED)
+    baseline = LogisticRegressionBaseline(TfidfFeatures(), WANTED)
     report = baseline.fit([one for one in pairs if one.completion == "red"], pairs)
-    assert {given.text for given in baseline.answer([*map(question_of, pairs)])} == {"red"}
+    assert {given.text for given in baseline.answer([*map(prompt_messages, pairs)])} == {"red"}
     assert report["labels"] == 1
 
 
 def test_a_classifier_says_how_likely_its_label_is(pairs: list[Pair]) -> None:
     """The likeliest label is said, with its probability, which is surer of what it has learnt than of words unknown."""
-    baseline = Linear(WordsAndLetters(), WANTED)
+    baseline = LogisticRegressionBaseline(TfidfFeatures(), WANTED)
     baseline.fit(pairs, pairs)
     known, unknown = baseline.answer([pairs[0].messages, question("zebra")])
     assert known.text == pairs[0].completion
@@ -104,13 +109,13 @@ def test_a_classifier_says_how_likely_its_label_is(pairs: list[Pair]) -> None:
 
 def test_the_classifier_is_fitted_on_training_rows_alone(pairs: list[Pair]) -> None:
     """What only validation rows say is not among its words, and a label that only they have is never said."""
-    baseline = Linear(WordsAndLetters(), WANTED)
+    baseline = LogisticRegressionBaseline(TfidfFeatures(), WANTED)
     train = [one for one in pairs if one.completion != "red"]
     baseline.fit(train, [*pairs, pair("zebra crossing", "red")])
     words = baseline.features.union.get_feature_names_out()  # type: ignore[attr-defined]
     assert "words__sky" in words
     assert not [word for word in words if "zebra" in word or "rose" in word]
-    assert {given.text for given in baseline.answer([*map(question_of, pairs)])} == {"blue", "green"}
+    assert {given.text for given in baseline.answer([*map(prompt_messages, pairs)])} == {"blue", "green"}
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -121,30 +126,30 @@ def test_the_nearest_row_has_the_greatest_cosine(sparse: bool) -> None:
     rows[7] = rows[3]
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     made = (csr_matrix(rows), csr_matrix(asked)) if sparse else (rows, asked)
-    found = nearest(*made, 40)
+    found = nearest_by_cosine(*made, 40)
     cosines = (asked / np.linalg.norm(asked, axis=1, keepdims=True)) @ rows.T
     assert [places[0] for places in found] == [int(row.argmax()) for row in cosines]
     for places, row in zip(found, cosines, strict=True):
         assert sorted(places) == list(range(40))
         assert np.all(np.diff(row[places]) <= 1e-12)
         assert places.index(3) < places.index(7)
-    assert nearest(*made, 2) == [places[:2] for places in found]
+    assert nearest_by_cosine(*made, 2) == [places[:2] for places in found]
 
 
 def test_bm25_finds_what_has_the_rare_words() -> None:
     """A word that few texts have counts for more; case does not count; unknown words find the first ones."""
-    index = WordIndex(["the sky is blue", "the grass is green", "the Rose is red", "the the the"])
+    index = BM25Index(["the sky is blue", "the grass is green", "the Rose is red", "the the the"])
     assert index.places("what colour is a ROSE?", 1) == [2]
     assert index.places("the grass", 2)[0] == 1
     assert index.places("zebra", 2) == index.places("", 2) == [0, 1]
     assert len(index.places("the", 9)) == 4
-    assert WordIndex([]).places("the", 3) == []
-    assert WordIndex(["", "?!"]).places("the", 1) == [0]
+    assert BM25Index([]).places("the", 3) == []
+    assert BM25Index(["", "?!"]).places("the", 1) == [0]
 
 
 def test_words_are_numbered_in_their_order_not_in_that_of_a_set() -> None:
     """Python orders a set otherwise in every process; what is found must not depend on that."""
-    index = WordIndex([f"word{number % 7} word{number % 5} again" for number in range(60)])
+    index = BM25Index([f"word{number % 7} word{number % 5} again" for number in range(60)])
     assert list(index.words.items()) == [(word, place) for place, word in enumerate(sorted(index.words))]
     assert len(index.words) == 8
 
@@ -153,59 +158,63 @@ def test_fixed_examples_are_spread_over_the_labels(pairs: list[Pair]) -> None:
     """One of each label before a second of any, whatever is common; the seed alone decides which."""
     uneven = [*pairs, *[pair(f"more {number}", "red") for number in range(200)]]
     for many in (3, 6, 7):
-        chosen = spread(uneven, many, seed=1)
+        chosen = sample_examples(uneven, many, seed=1)
         rows = Counter(one.completion for one in chosen)
         assert (len(chosen), len(rows)) == (many, 3)
         assert max(rows.values()) - min(rows.values()) <= 1
-        assert chosen == spread(uneven, many, seed=1) != spread(uneven, many, seed=2)
-    assert spread(pairs[:2], 5, seed=1) == spread(pairs[:2], 2, seed=1)
+        assert chosen == sample_examples(uneven, many, seed=1) != sample_examples(uneven, many, seed=2)
+    assert sample_examples(pairs[:2], 5, seed=1) == sample_examples(pairs[:2], 2, seed=1)
 
 
 def test_examples_are_turns_before_the_question_and_behind_its_system_message() -> None:
     """A template sees one conversation; an example's own system message stays out of it."""
     own = Pair((Message("system", "other"), Message("user", "q1")), "a1", "a.jsonl", 1, None, b"")
-    turns = behind((Message("system", "mine"), Message("user", "q2")), [own, pair("q3", "a3")])
+    turns = with_examples((Message("system", "mine"), Message("user", "q2")), [own, pair("q3", "a3")])
     assert [(turn.role, turn.content) for turn in turns] == [
         ("system", "mine"), ("user", "q1"), ("assistant", "a1"), ("user", "q3"), ("assistant", "a3"), ("user", "q2"),
     ]  # fmt: skip
-    assert behind(question("q"), []) == question("q")
+    assert with_examples(question("q"), []) == question("q")
 
 
-def test_the_most_useful_examples_stay_and_the_best_stands_next_to_the_question(speaker: Speaker) -> None:
+def test_the_most_useful_examples_stay_and_the_best_stands_next_to_the_question(speaker: BaselineLanguageModel) -> None:
     """As many as there is room for, to the token; the last of the list go first."""
     renderer, examples = speaker.renderer(SYSTEM), [pair(f"question {number}", "red") for number in range(4)]
-    lengths = [len(renderer.prompt(behind(question("sky?"), examples[:many]))) for many in range(5)]
+    lengths = [len(renderer.prompt(with_examples(question("sky?"), examples[:many]))) for many in range(5)]
     for many in range(5):
         for room in (lengths[many], lengths[many] + 1):
-            prompt, had = asked_after(renderer, question("sky?"), examples, room, best_last=True)
+            prompt, had = render_with_examples(renderer, question("sky?"), examples, room, best_last=True)
             assert (had, len(prompt)) == (many, lengths[many])
-    text = renderer.tokenizer.decode(asked_after(renderer, question("sky?"), examples, 400, best_last=True)[0])
+    text = renderer.tokenizer.decode(render_with_examples(renderer, question("sky?"), examples, 400, best_last=True)[0])
     assert [text.index(f"question {number}") for number in (3, 2, 1, 0)] == sorted(
         text.index(f"question {number}") for number in range(4)
     )
-    with pytest.raises(Problem, match="not even without examples"):
-        asked_after(renderer, question("sky?"), examples, lengths[0] - 1)
+    with pytest.raises(UserError, match="not even without examples"):
+        render_with_examples(renderer, question("sky?"), examples, lengths[0] - 1)
 
 
-def test_fixed_examples_are_a_beginning_that_all_prompts_share(speaker: Speaker, pairs: list[Pair]) -> None:
+def test_fixed_examples_are_a_beginning_that_all_prompts_share(
+    speaker: BaselineLanguageModel, pairs: list[Pair]
+) -> None:
     """So that they are read once, whatever the questions are."""
-    shots = Shots(speaker, SYSTEM, many=3, seed=1)
+    shots = FewShot(speaker, SYSTEM, many=3, seed=1)
     shots.fit(pairs, [])
-    prompts = [asked_after(shots.renderer, one.messages, shots.examples, 400)[0] for one in pairs[:9]]
-    examples = shots.renderer.prompt(behind(question(""), shots.examples))
-    assert len(shared_beginning(prompts)) > len(examples) - 12
+    prompts = [render_with_examples(shots.renderer, one.messages, shots.examples, 400)[0] for one in pairs[:9]]
+    examples = shots.renderer.prompt(with_examples(question(""), shots.examples))
+    assert len(common_prefix(prompts)) > len(examples) - 12
 
 
-def test_a_question_of_the_training_set_is_given_itself(speaker: Speaker, pairs: list[Pair]) -> None:
+def test_a_question_of_the_training_set_is_given_itself(speaker: BaselineLanguageModel, pairs: list[Pair]) -> None:
     """Both searches find the row that is asked for first."""
-    for search in (ByWords(), Nearest(States(speaker, SYSTEM), WANTED)):
-        baseline = Retrieved(speaker, SYSTEM, search, many=2)
+    for search in (BM25Retriever(), NearestNeighbours(HiddenStates(speaker, SYSTEM), WANTED)):
+        baseline = RetrievedFewShot(speaker, SYSTEM, search, many=2)
         baseline.fit(pairs, pairs[:3])
-        assert [places[0] for places in search.places([*map(question_of, pairs[:9])], 2)] == list(range(9))
-        assert {given.examples for given in baseline.answer([*map(question_of, pairs[:2])])} == {2}
+        assert [places[0] for places in search.places([*map(prompt_messages, pairs[:9])], 2)] == list(range(9))
+        assert {given.examples for given in baseline.answer([*map(prompt_messages, pairs[:2])])} == {2}
 
 
-def test_the_best_system_message_is_chosen_on_validation_rows(speaker: Speaker, pairs: list[Pair]) -> None:
+def test_the_best_system_message_is_chosen_on_validation_rows(
+    speaker: BaselineLanguageModel, pairs: list[Pair]
+) -> None:
     """Each is tried on the same rows; of equals the first; the labels stand where it asks for them."""
     systems = ["One.", "Say one of {labels}.", "One."]
     baseline = BestPrompt(speaker, systems, WANTED, rows=10, seed=1)
@@ -214,17 +223,21 @@ def test_the_best_system_message_is_chosen_on_validation_rows(speaker: Speaker, 
     assert report["chosen_on"] == 10
     assert report["tried"][1]["system"] == "Say one of blue, green, red."
     assert merits[0] == merits[2]
-    assert report["chosen"]["system"] == report["tried"][best(merits)]["system"] == baseline.chosen.renderer.system
+    assert (
+        report["chosen"]["system"]
+        == report["tried"][index_of_best(merits)]["system"]
+        == baseline.chosen.renderer.system
+    )
     again = BestPrompt(speaker, systems, WANTED, rows=10, seed=2).fit(pairs, pairs)
     assert BestPrompt(speaker, systems, WANTED, rows=10, seed=1).fit([], pairs) == report
     assert again["chosen_on"] == 10
 
 
-def test_states_are_the_means_of_the_plain_computation(speaker: Speaker, pairs: list[Pair]) -> None:
+def test_states_are_the_means_of_the_plain_computation(speaker: BaselineLanguageModel, pairs: list[Pair]) -> None:
     """Read together behind their shared beginning or each alone and whole: the same states of the same tokens."""
     import torch  # noqa: PLC0415 -- here alone
 
-    states, asked = States(speaker, SYSTEM), [one.messages for one in pairs]
+    states, asked = HiddenStates(speaker, SYSTEM), [one.messages for one in pairs]
     states.learn(asked[:30])
     odd = (Message("system", "Quite another one."), Message("user", "what?"))
     means = states._means([states.renderer.prompt(one) for one in [*asked[30:], odd]])
@@ -239,9 +252,9 @@ def test_states_are_the_means_of_the_plain_computation(speaker: Speaker, pairs: 
     assert len(states.prefix) > 10
 
 
-def test_states_are_scaled_by_the_training_rows(speaker: Speaker, pairs: list[Pair]) -> None:
+def test_states_are_scaled_by_the_training_rows(speaker: BaselineLanguageModel, pairs: list[Pair]) -> None:
     """Mean 0 and deviation 1 over those that it learnt from, whatever comes later."""
-    states, asked = States(speaker, SYSTEM), [one.messages for one in pairs]
+    states, asked = HiddenStates(speaker, SYSTEM), [one.messages for one in pairs]
     learnt = states.learn(asked[:40])
     for view in learnt.values():
         assert np.abs(view.mean(0)).max() < 1e-3
@@ -254,10 +267,10 @@ def test_states_are_scaled_by_the_training_rows(speaker: Speaker, pairs: list[Pa
 
 def test_rows_of_like_length_are_read_together_within_bounds() -> None:
     """No batch has more places than the bound, but for a single row that has by itself."""
-    lengths = [*range(1, 60), PASS_TOKENS + 5]
-    batches = batched(list(range(60)), lengths)
+    lengths = [*range(1, 60), STATE_BATCH_TOKENS + 5]
+    batches = batches_by_tokens(list(range(60)), lengths)
     assert [place for batch in batches for place in batch] == list(range(60))
-    assert all(len(batch) * max(lengths[p] for p in batch) <= PASS_TOKENS for batch in batches[:-1])
+    assert all(len(batch) * max(lengths[p] for p in batch) <= STATE_BATCH_TOKENS for batch in batches[:-1])
     assert batches[-1] == [59]
 
 
@@ -265,49 +278,49 @@ def test_passages_are_whole_paragraphs() -> None:
     """Nothing of a text is lost or cut; short paragraphs go together, a long one stays by itself."""
     short, long = "a few words here", " ".join(["word"] * 150)
     text = f"# Head\n\n{short}\n\n{long}\n\n\n\n{short}\n"
-    assert passages_of(text) == [f"# Head\n\n{short}", long, short]
-    assert passages_of("  \n\n ") == []
+    assert split_passages(text) == [f"# Head\n\n{short}", long, short]
+    assert split_passages("  \n\n ") == []
 
 
-def test_only_texts_are_looked_up_in(tmp_path: Path, speaker: Speaker) -> None:
+def test_only_texts_are_looked_up_in(tmp_path: Path, speaker: BaselineLanguageModel) -> None:
     """Every .md and .txt below the folder but its README.md, by name; or one text that is named."""
     (tmp_path / "deep").mkdir()
     for name in ("b.md", "a.txt", "README.md", "c.pdf", "deep/d.txt"):
         (tmp_path / name).write_text(f"words of {name}", encoding="utf-8")
-    assert [path.name for path in texts_in(tmp_path)] == ["a.txt", "b.md", "d.txt"]
-    assert texts_in(tmp_path / "README.md") == [tmp_path / "README.md"]
-    baseline = Knowledge(speaker, SYSTEM, tmp_path, many=1)
+    assert [path.name for path in read_documents(tmp_path)] == ["a.txt", "b.md", "d.txt"]
+    assert read_documents(tmp_path / "README.md") == [tmp_path / "README.md"]
+    baseline = RetrievalAugmented(speaker, SYSTEM, tmp_path, many=1)
     told = {"files": ["a.txt", "b.md", "d.txt"], "passages": 3, "examples_wanted": 1}
     assert baseline.fit([], []) == {**told, "prompt_tokens_at_most": speaker.room}
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_folder_without_texts_is_refused(tmp_path: Path, speaker: Speaker, there: bool) -> None:
+def test_a_folder_without_texts_is_refused(tmp_path: Path, speaker: BaselineLanguageModel, there: bool) -> None:
     """So that nobody takes the answers for those of what the folder should have held."""
     folder = tmp_path if there else tmp_path / "gone"
     (tmp_path / "README.md").write_text("what this is for", encoding="utf-8")
-    with pytest.raises(Problem) as caught:
-        Knowledge(speaker, SYSTEM, folder, many=1).fit([], [])
+    with pytest.raises(UserError) as caught:
+        RetrievalAugmented(speaker, SYSTEM, folder, many=1).fit([], [])
     assert str(caught.value) == (
         "params.yaml: baselines.rag_folder: holds no texts; expected files that end in .md or .txt; README.md is not read; "  # noqa: E501
         f"got {folder}; put some there, or take knowledge out of baselines.enabled"
     )
 
 
-def test_a_text_that_is_not_utf8_is_refused(tmp_path: Path, speaker: Speaker) -> None:
+def test_a_text_that_is_not_utf8_is_refused(tmp_path: Path, speaker: BaselineLanguageModel) -> None:
     """Nothing of it is guessed."""
     (tmp_path / "a.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(Problem) as caught:
-        Knowledge(speaker, SYSTEM, tmp_path, many=1).fit([], [])
+    with pytest.raises(UserError) as caught:
+        RetrievalAugmented(speaker, SYSTEM, tmp_path, many=1).fit([], [])
     assert str(caught.value) == f"{tmp_path / 'a.txt'}: is not UTF-8; got byte 3; save it as UTF-8"
 
 
-def test_passages_stand_in_the_system_message(tmp_path: Path, speaker: Speaker) -> None:
+def test_passages_stand_in_the_system_message(tmp_path: Path, speaker: BaselineLanguageModel) -> None:
     """Those that have the words of the question, behind the message that is there anyway."""
     (tmp_path / "a.md").write_text("\n\n".join(f"{w} {'x ' * 119}" for w in ("grass", "sky")), encoding="utf-8")
-    baseline = Knowledge(speaker, SYSTEM, tmp_path, many=1)
+    baseline = RetrievalAugmented(speaker, SYSTEM, tmp_path, many=1)
     baseline.fit([], [])
-    wide = Speaker(speaker.params, speaker.manner, max_tokens=512)
+    wide = BaselineLanguageModel(speaker.params, speaker.manner, max_tokens=512)
     baseline.speaker = wide
     prompt, had = baseline._asked(wide.renderer(SYSTEM), question("what of the sky?"))
     text = wide.tokenizer.decode(prompt)
@@ -318,16 +331,16 @@ def test_passages_stand_in_the_system_message(tmp_path: Path, speaker: Speaker) 
 
 def test_a_sentence_model_needs_its_package_and_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is missing is said before anything is computed."""
-    monkeypatch.setattr("pipeline.baselines.sentence_embeddings.PACKAGE", "no_such_package")
-    with pytest.raises(Problem) as caught:
-        Sentences(tmp_path)
+    monkeypatch.setattr("pipeline.baselines.sentence_embeddings.SENTENCE_PACKAGE", "no_such_package")
+    with pytest.raises(UserError) as caught:
+        SentenceEmbeddings(tmp_path)
     assert str(caught.value) == (
         "params.yaml: baselines.sentence_model: the package sentence-transformers is not installed; pip install "
         "--constraint constraints.txt --editable '.[sentences]', or take sentences out of baselines.enabled"
     )
-    monkeypatch.setattr("pipeline.baselines.sentence_embeddings.PACKAGE", "json")
-    with pytest.raises(Problem) as caught:
-        Sentences(tmp_path)
+    monkeypatch.setattr("pipeline.baselines.sentence_embeddings.SENTENCE_PACKAGE", "json")
+    with pytest.raises(UserError) as caught:
+        SentenceEmbeddings(tmp_path)
     assert str(caught.value) == (
         "params.yaml: baselines.sentence_model: is no folder of a sentence model; expected modules.json in it; got "
         f"{tmp_path}; save one there with SentenceTransformer.save"
@@ -341,7 +354,7 @@ def test_a_sentence_model_sees_questions_as_its_package_does(base: Path, tmp_pat
     word = modules.Transformer(str(base))
     whole = package.SentenceTransformer(modules=[word, modules.Pooling(word.get_embedding_dimension())], device="cpu")
     whole.save(str(tmp_path / "model"))
-    baseline = Linear(Sentences(tmp_path / "model"), WANTED)
+    baseline = LogisticRegressionBaseline(SentenceEmbeddings(tmp_path / "model"), WANTED)
     report = baseline.fit(pairs[:45], pairs[45:])
     (view,) = baseline.features.views([pairs[0].messages]).values()
     assert np.allclose(view, whole.encode([pairs[0].prompt]), atol=1e-6)
@@ -353,13 +366,13 @@ def test_a_sentence_model_sees_questions_as_its_package_does(base: Path, tmp_pat
 
 def test_a_prompt_has_room_for_the_longest_answer_behind_it(base: Path) -> None:
     """Never more than the model reads, whatever the params say; no room at all is an error."""
-    manner = Manner(LABELS, 8, 4)
-    longest = max(len(Renderer(load_tokenizer(base), "").completion(label)) for label in LABELS)
-    assert Speaker(tiny(base), manner, max_tokens=100).room == 100 - longest
-    assert Speaker(tiny(base), manner, max_tokens=9999).room == 512 - longest
-    assert Speaker(tiny(base), Manner([], 8, 4), max_tokens=100).room == 92
-    with pytest.raises(Problem, match="leaves no room for a prompt beside the answer"):
-        _ = Speaker(tiny(base), Manner([], 128, 4), max_tokens=100).room
+    manner = GenerationConfig(LABELS, 8, 4)
+    longest = max(len(PromptEncoder(load_tokenizer(base), "").completion(label)) for label in LABELS)
+    assert BaselineLanguageModel(tiny(base), manner, max_tokens=100).room == 100 - longest
+    assert BaselineLanguageModel(tiny(base), manner, max_tokens=9999).room == 512 - longest
+    assert BaselineLanguageModel(tiny(base), GenerationConfig([], 8, 4), max_tokens=100).room == 92
+    with pytest.raises(UserError, match="leaves no room for a prompt beside the answer"):
+        _ = BaselineLanguageModel(tiny(base), GenerationConfig([], 128, 4), max_tokens=100).room
 
 
 def test_params_ask_for_nothing_that_is_not_there(make_params: Any) -> None:
@@ -375,11 +388,11 @@ def test_params_ask_for_nothing_that_is_not_there(make_params: Any) -> None:
             "baselines.sentence_model must be given when baselines.enabled names sentence_embedding",
         ),
     ):
-        with pytest.raises(Problem, match=line):
+        with pytest.raises(UserError, match=line):
             make_params(**change)
-    with pytest.raises(Problem, match="zero_shot is named twice"):
+    with pytest.raises(UserError, match="zero_shot is named twice"):
         make_params(**{"baselines.enabled": ["zero_shot", "tfidf", "zero_shot"]})
-    with pytest.raises(Problem, match=r"baselines\.enabled: "):
+    with pytest.raises(UserError, match=r"baselines\.enabled: "):
         make_params(**{"baselines.enabled": []})
     made: Params = make_params(**{"baselines.enabled": ["tfidf"], "baselines.system_prompts": []})
     assert made.baselines.enabled == ("tfidf",)

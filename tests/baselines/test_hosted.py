@@ -12,17 +12,17 @@ import pytest
 
 from pipeline.baselines import hosted as endpoint
 from pipeline.baselines import stage as baselines
-from pipeline.baselines.baseline import Question, Wanted
-from pipeline.baselines.hosted import KEY, Hosted
-from pipeline.errors import Problem
+from pipeline.baselines.baseline import BaselineTask, PromptMessages
+from pipeline.baselines.hosted import API_KEY_VARIABLE, HostedModel
+from pipeline.errors import UserError
 from pipeline.evaluate import stage as evaluate
 from pipeline.files import read_json
 from pipeline.pairs import Message, read_pairs
-from pipeline.params import Endpoint
+from pipeline.params import HostedEndpoint
 from tests.support.tiny_params import finished, judged, tiny_params
 
-LABELS = Wanted("labels", ["blue", "Green"], "accuracy", ())
-TEXT = Wanted("text", [], "chrf", ())
+LABELS = BaselineTask("labels", ["blue", "Green"], "accuracy", ())
+TEXT = BaselineTask("text", [], "chrf", ())
 Answered = tuple[int, str]
 
 
@@ -68,8 +68,8 @@ def completed(text: str | None, usage: dict[str, int] | None = None) -> Answered
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
     """Start servers, and stop them afterwards."""
-    monkeypatch.setattr(endpoint, "WAIT_SECONDS", 0.01)
-    monkeypatch.delenv(KEY, raising=False)
+    monkeypatch.setattr(endpoint, "FIRST_RETRY_SECONDS", 0.01)
+    monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
     started: list[Server] = []
 
     def start(answer: Callable[[int, dict[str, Any]], Answered]) -> Server:
@@ -84,13 +84,13 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
         server.server_close()
 
 
-def hosted(server: Server, wanted: Wanted = TEXT, system: str = "Be brief.", tries: int = 3) -> Hosted:
+def hosted(server: Server, wanted: BaselineTask = TEXT, system: str = "Be brief.", tries: int = 3) -> HostedModel:
     url = f"http://127.0.0.1:{server.server_port}/v1"
-    told = Endpoint(url=url, model="small", parallel=3, timeout_seconds=5, tries=tries)
-    return Hosted(told, system, wanted, max_new_tokens=7)
+    told = HostedEndpoint(url=url, model="small", parallel=3, timeout_seconds=5, tries=tries)
+    return HostedModel(told, system, wanted, max_new_tokens=7)
 
 
-def question(text: str, *before: Message) -> Question:
+def question(text: str, *before: Message) -> PromptMessages:
     return (*before, Message("user", text))
 
 
@@ -109,7 +109,7 @@ def test_a_question_is_sent_as_the_protocol_has_it(
     ]  # fmt: skip
     assert server.heads[0]["path"] == "/v1/chat/completions"
     assert "Authorization" not in server.heads[0]
-    monkeypatch.setenv(KEY, "secret")
+    monkeypatch.setenv(API_KEY_VARIABLE, "secret")
     hosted(server, system="").answer([question("Is it?", Message("system", "Mine."))])
     assert server.heads[1]["Authorization"] == "Bearer secret"
     assert server.bodies[1]["messages"][0] == {"role": "system", "content": "Mine."}
@@ -147,7 +147,7 @@ def test_a_network_fault_is_tried_again(serve: Callable[..., Server], fault: Ans
 def test_faults_without_end_end_the_run(serve: Callable[..., Server]) -> None:
     """After as many tries as the params say, in one line."""
     server = serve(lambda *_: (503, "busy"))
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         hosted(server, tries=2).answer([question("?")])
     assert len(server.bodies) == 2
     assert str(caught.value) == (
@@ -171,7 +171,7 @@ def test_what_trying_again_cannot_mend_is_said_at_once(
 ) -> None:
     """A refusal, or what is not the protocol, is asked once."""
     server = serve(lambda *_: answered)
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         hosted(server).answer([question("?")])
     assert len(server.bodies) == 1
     assert f"/v1: {what}; check baselines.hosted" in str(caught.value)

@@ -8,9 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.baselines.baseline import question_of
-from pipeline.baselines.label_errors import crossed, folds_of, suspects, write_suspects
-from pipeline.baselines.tfidf import Features, WordsAndLetters
+from pipeline.baselines.baseline import prompt_messages
+from pipeline.baselines.label_errors import (
+    cross_fit_probabilities,
+    find_label_errors,
+    stratified_group_folds,
+    write_label_errors,
+)
+from pipeline.baselines.tfidf import FeatureExtractor, TfidfFeatures
 from pipeline.pairs import Message, Pair
 from tests.support.repositories import PROJECT
 
@@ -28,11 +33,13 @@ def clean() -> list[Pair]:
     return [pair(f"my {label} is {word}, day {day}", label, row) for row, (label, word, day) in enumerate(said)]
 
 
-def found(rows: Sequence[Pair], seed: int = 1, features: Features | None = None) -> list[dict[str, object]]:
+def found(rows: Sequence[Pair], seed: int = 1, features: FeatureExtractor | None = None) -> list[dict[str, object]]:
     """List what is suspected, by words alone."""
-    views = (features or WordsAndLetters()).learn([*map(question_of, rows)])
-    labels, folds = [row.completion for row in rows], folds_of(rows, seed)
-    return suspects(rows, {name: crossed(view, labels, 10.0, folds) for name, view in views.items()})
+    views = (features or TfidfFeatures()).learn([*map(prompt_messages, rows)])
+    labels, folds = [row.completion for row in rows], stratified_group_folds(rows, seed)
+    return find_label_errors(
+        rows, {name: cross_fit_probabilities(view, labels, 10.0, folds) for name, view in views.items()}
+    )
 
 
 def test_no_right_label_is_suspected() -> None:
@@ -55,7 +62,7 @@ def test_a_planted_label_is_found_and_the_right_one_suggested(place: int) -> Non
 def test_copies_stay_in_one_fold() -> None:
     """Else one copy with a wrong label would vouch for the other."""
     rows = [*clean(), *(pair("My CARD is lost, day 0", "parcel", 96 + copy) for copy in range(3))]
-    for others, own in folds_of(rows, 1):
+    for others, own in stratified_group_folds(rows, 1):
         prompts = [{rows[row].prompt.casefold() for row in part} for part in (others, own)]
         assert not prompts[0] & prompts[1]
 
@@ -63,10 +70,10 @@ def test_copies_stay_in_one_fold() -> None:
 def test_every_row_is_answered_by_classifiers_of_other_rows() -> None:
     """Each lies in one fold, and has the likelihood of each label, adding up to one."""
     rows = clean()
-    folds = folds_of(rows, 1)
+    folds = stratified_group_folds(rows, 1)
     assert sorted(np.concatenate([own for _, own in folds]).tolist()) == list(range(len(rows)))
-    view = WordsAndLetters().learn([*map(question_of, rows)])["words and letters"]
-    likelihood = crossed(view, [row.completion for row in rows], 1.0, folds)
+    view = TfidfFeatures().learn([*map(prompt_messages, rows)])["words and letters"]
+    likelihood = cross_fit_probabilities(view, [row.completion for row in rows], 1.0, folds)
     assert likelihood.sum(1) == pytest.approx(np.ones(len(rows)))
 
 
@@ -75,9 +82,9 @@ def test_who_disagrees_with_another_classifier_suspects_nothing() -> None:
     rows = clean()[:2]
     sure, other = np.array([[0.1, 0.9], [0.1, 0.9]]), np.array([[0.9, 0.1], [0.1, 0.9]])
     mixed = [rows[0], pair("b", "parcel", 1)]
-    assert [one["id"] for one in suspects(mixed, {"a": sure})] == [mixed[0].id]
-    assert suspects(mixed, {"a": sure, "b": other}) == []
-    assert suspects(mixed, {}) == []
+    assert [one["id"] for one in find_label_errors(mixed, {"a": sure})] == [mixed[0].id]
+    assert find_label_errors(mixed, {"a": sure, "b": other}) == []
+    assert find_label_errors(mixed, {}) == []
 
 
 def test_a_label_of_few_rows_is_looked_at_without_a_warning() -> None:
@@ -89,7 +96,7 @@ def test_a_label_of_few_rows_is_looked_at_without_a_warning() -> None:
 @pytest.mark.parametrize("rows", [clean()[:1], [pair(f"{row}", "card", row) for row in range(30)]])
 def test_few_rows_or_one_label_make_no_folds(rows: list[Pair]) -> None:
     """There is nothing to mistake it for."""
-    assert folds_of(rows, 1) == []
+    assert stratified_group_folds(rows, 1) == []
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
@@ -97,8 +104,8 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     rows = clean()
     rows[3] = pair(rows[3].prompt, "parcel", 3)
     for name in ("a", "b"):
-        write_suspects(tmp_path / name, found(rows))
-    write_suspects(tmp_path / "none", [])
+        write_label_errors(tmp_path / name, found(rows))
+    write_label_errors(tmp_path / "none", [])
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "none").stat().st_size > 0
 

@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.baselines import stage as baselines
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.evaluate import stage as evaluate
 from pipeline.files import read_json, write_json
-from pipeline.generation.generate import Manner, answer
-from pipeline.generation.predictions import Given, read_answers, write_answers
+from pipeline.generation.generate import GenerationConfig, answer_prompts
+from pipeline.generation.predictions import BaselinePrediction, read_baseline_predictions, write_baseline_predictions
 from pipeline.hashing import file_sha256
-from pipeline.model.adapters import load_base, merged
-from pipeline.model.chat_template import Renderer, load_tokenizer
+from pipeline.model.adapters import load_base, load_merged
+from pipeline.model.chat_template import PromptEncoder, load_tokenizer
 from pipeline.model.tokenized import read_tokens, write_tokens
 from pipeline.pairs import Message, Pair, read_pairs, write_pairs
 from pipeline.params import Params
@@ -102,7 +102,7 @@ def test_each_baseline_answers_each_test_row_once_in_the_order_asked_for(done: P
 
 def test_what_is_no_language_model_reads_and_writes_nothing(done: Path, base: Path) -> None:
     """Tokens are counted as they were read; a label's are those of its completion, its end of turn among them."""
-    found, renderer = table(done), Renderer(load_tokenizer(base), SYSTEM)
+    found, renderer = table(done), PromptEncoder(load_tokenizer(base), SYSTEM)
     prompts = [row.prompt_ids for _, row in read_tokens(done / "tokenize" / "test.arrow")]
     for name in ("majority", "tfidf"):
         assert {(row["tokens_in"], row["tokens_out"], row["free"], row["held"]) for row in found[name]} == {
@@ -121,8 +121,10 @@ def test_what_is_no_language_model_reads_and_writes_nothing(done: Path, base: Pa
 def test_the_base_answers_as_it_does_by_itself(params: Params, done: Path, base: Path) -> None:
     """The baseline `base` is the untouched model on the very prompts that tokenize made."""
     prompts = [row.prompt_ids for _, row in read_tokens(done / "tokenize" / "test.arrow")]
-    model = merged(load_base(base, params.model), None)
-    alone = answer(model, Renderer(load_tokenizer(base), SYSTEM), prompts, Manner(["blue", "green", "red"], 8, 4))
+    model = load_merged(load_base(base, params.model), None)
+    alone = answer_prompts(
+        model, PromptEncoder(load_tokenizer(base), SYSTEM), prompts, GenerationConfig(["blue", "green", "red"], 8, 4)
+    )
     assert [(row["answer"], row["free"]) for row in table(done)["zero_shot"]] == [(one.text, one.free) for one in alone]
 
 
@@ -183,7 +185,7 @@ def test_examples_that_do_not_fit_are_left_out_and_told(
 ) -> None:
     """A prompt never has more tokens than there is room for; who has fewer examples is counted, by baseline."""
     room = 250 - max(
-        len(Renderer(load_tokenizer(Path(params.model.source)), "").completion(c)) for c in ("green", "red")
+        len(PromptEncoder(load_tokenizer(Path(params.model.source)), "").completion(c)) for c in ("green", "red")
     )
     fewer = params.baselines.model_copy(update={"max_seq_length": 250, "enabled": ("few_shot", "few_shot_bm25")})
     with caplog.at_level("WARNING"):
@@ -203,7 +205,7 @@ def test_examples_that_do_not_fit_are_left_out_and_told(
 def test_a_row_that_does_not_fit_without_examples_stops_the_run(params: Params, data: Path) -> None:
     """It is not cut, and not left out."""
     tight = params.baselines.model_copy(update={"max_seq_length": 30, "enabled": ("few_shot",)})
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         baselines.run(params.model, params.prompt, tight, judged(params), data)
     assert str(caught.value).startswith(
         "params.yaml: baselines.max_seq_length: a test or validation row does not fit, not even without examples; expected at "  # noqa: E501
@@ -270,9 +272,9 @@ def test_answers_to_other_rows_are_refused(tmp_path: Path, change: str) -> None:
     ids = ["a", "b", "c"]
     answered = {"fewer": ["a", "b"], "others": ["a", "b", "d"], "order": ["a", "c", "b"]}[change]
     path = tmp_path / "answers.parquet"
-    write_answers(path, answered, {"zero_shot": [Given("x")] * len(answered)})
-    with pytest.raises(Problem) as caught:
-        read_answers(path, ids)
+    write_baseline_predictions(path, answered, {"zero_shot": [BaselinePrediction("x")] * len(answered)})
+    with pytest.raises(UserError) as caught:
+        read_baseline_predictions(path, ids)
     counted = {"fewer": "2, 2", "others": "3, 2", "order": "3, 3"}[change]
     assert str(caught.value) == (
         f"{path}: the rows that zero_shot answered are not the test rows; expected 3 rows, in the order of "
@@ -282,9 +284,12 @@ def test_answers_to_other_rows_are_refused(tmp_path: Path, change: str) -> None:
 
 def test_answers_come_back_as_they_were_written(tmp_path: Path) -> None:
     """Unknown, false and zero stay three different things."""
-    given = [Given("a", None, None, 0, 0), Given("", free=False, held=True, tokens_in=None, tokens_out=3, examples=2)]
-    write_answers(tmp_path / "answers.parquet", ["1", "2"], {"one": given, "other": given[::-1]})
-    assert read_answers(tmp_path / "answers.parquet", ["1", "2"]) == {"one": given, "other": given[::-1]}
+    given = [
+        BaselinePrediction("a", None, None, 0, 0),
+        BaselinePrediction("", free=False, held=True, tokens_in=None, tokens_out=3, examples=2),
+    ]
+    write_baseline_predictions(tmp_path / "answers.parquet", ["1", "2"], {"one": given, "other": given[::-1]})
+    assert read_baseline_predictions(tmp_path / "answers.parquet", ["1", "2"]) == {"one": given, "other": given[::-1]}
 
 
 def test_a_system_message_of_its_own_goes_before_the_examples(params: Params, data: Path) -> None:
@@ -298,5 +303,5 @@ def test_a_system_message_of_its_own_goes_before_the_examples(params: Params, da
 
 
 def encoded(params: Params, pairs: list[Pair]) -> list[Any]:
-    renderer = Renderer(load_tokenizer(Path(params.model.source)), SYSTEM)
+    renderer = PromptEncoder(load_tokenizer(Path(params.model.source)), SYSTEM)
     return [renderer.encode(pair.messages, pair.completion) for pair in pairs]

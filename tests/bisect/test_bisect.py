@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from flows.bisect.inputs import Inputs
-from flows.bisect.search import search
-from flows.bisect.steps import Step, stand_ins, steps_between
-from flows.vcs.snapshot import snapshot
-from pipeline.errors import Problem
+from flows.bisect.inputs import CommitInputs
+from flows.bisect.search import search_steps
+from flows.bisect.steps import CommitStep, matching_runs, steps_between
+from flows.vcs.snapshot import write_snapshot
+from pipeline.errors import UserError
 from tests.support.regressing_project import (
     FILES,
     MODEL,
@@ -50,7 +50,7 @@ def test_every_step_is_found_by_halving(size: int) -> None:
     """In no more looks than the logarithm, none of them at an end or a second time."""
     for first_bad in range(1, size):
         looked = Looked(first_bad)
-        assert search(size, looked) == (first_bad - 1, first_bad)
+        assert search_steps(size, looked) == (first_bad - 1, first_bad)
         assert len(looked.at) <= math.ceil(math.log2(size - 1))
         assert len(set(looked.at)) == len(looked.at)
         assert {0, size - 1}.isdisjoint(looked.at)
@@ -62,7 +62,7 @@ def test_steps_of_which_nothing_can_be_said_make_a_range(size: int) -> None:
     for dumb in ([step for step in range(1, size - 1) if bits >> step & 1] for bits in range(0, 2**size, 6)):
         for first_bad in range(1, size):
             looked = Looked(first_bad, dumb)
-            good, bad = search(size, looked)
+            good, bad = search_steps(size, looked)
             told = [step for step in range(size) if step not in dumb]
             assert good == max(step for step in told if step < first_bad)
             assert bad == min(step for step in told if step >= first_bad)
@@ -72,7 +72,7 @@ def test_steps_of_which_nothing_can_be_said_make_a_range(size: int) -> None:
 def test_what_costs_nothing_is_looked_at_first() -> None:
     """The others are looked at only between two of those."""
     looked = Looked(9)
-    assert search(40, looked, cheap={8, 20, 30}) == (8, 9)
+    assert search_steps(40, looked, cheap={8, 20, 30}) == (8, 9)
     costly = [step for step in looked.at if step not in {8, 20, 30}]
     assert all(8 < step < 20 for step in costly)
     assert len(costly) <= math.ceil(math.log2(12))
@@ -118,7 +118,7 @@ def test_commits_that_change_nothing_for_the_model_are_no_steps(line: Path) -> N
 )  # fmt: skip
 def test_a_question_without_an_answer_is_a_problem(line: Path, good: str, bad: str, error: str) -> None:
     """Before anything is evaluated."""
-    with pytest.raises(Problem, match=f"^{error}"):
+    with pytest.raises(UserError, match=f"^{error}"):
         asked(line, bad, good)
 
 
@@ -131,10 +131,12 @@ def test_a_run_stands_in_for_a_commit_if_it_knew_all_that_was_tested_there(line:
         "others": {"data/raw/a.jsonl": "1"} | more, "other rows": files | {"data/raw/a.jsonl": "4"},
     }  # fmt: skip
     head = git(line, "rev-parse", "HEAD")
-    runs = {name: Inputs(head, read, {}, {}, None) for name, read in known.items()}
-    found = list(stand_ins(line, Step((Inputs(head, files, {}, {}, None),)), runs.values()))
+    runs = {name: CommitInputs(head, read, {}, {}, None) for name, read in known.items()}
+    found = list(matching_runs(line, CommitStep((CommitInputs(head, files, {}, {}, None),)), runs.values()))
     assert found == [runs["same"], runs["more"]]
-    assert not list(stand_ins(line, Step((Inputs(head, files, {"evaluate.seed": 1}, {}, None),)), runs.values()))
+    assert not list(
+        matching_runs(line, CommitStep((CommitInputs(head, files, {"evaluate.seed": 1}, {}, None),)), runs.values())
+    )
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +193,7 @@ def test_a_commit_that_cannot_be_evaluated_is_passed_over(project: Path) -> None
     at = said.index("the first bad commit is one of 2, since all but the last cannot be evaluated:")
     assert [words.split()[0] for words in said[at + 1 : at + 5 : 2]] == [one[:7] for one in commits[1:3]]
     commits.append(commit(project, "rows", {RAW: rows_of(5, wrong=True, empty=True)}))
-    with pytest.raises(Problem, match=rf"^{commits[-1][:12]}: cannot be evaluated: ingest: a\.jsonl: a completion "):
+    with pytest.raises(UserError, match=rf"^{commits[-1][:12]}: cannot be evaluated: ingest: a\.jsonl: a completion "):
         asked(project, "failing")
     commits.append(commit(project, "rows", {RAW: rows_of(6, wrong=True)}))
     commits.append(commit(project, "rows", {RAW: rows_of(7)}))
@@ -229,7 +231,7 @@ def test_what_lock_files_and_runs_record_is_read(project: Path) -> None:
             (project / RAW).write_text(rows_of(n, wrong=n == 3), encoding="utf-8")
             evaluated(project)
             if n == 2:
-                git(project, "update-ref", "refs/tunesmith/runs/r2", snapshot(project, "r2").commit)
+                git(project, "update-ref", "refs/tunesmith/runs/r2", write_snapshot(project, "r2").commit)
                 git(project, "checkout", "--quiet", "--", "dvc.lock")
             last = commit(project, f"rows {n}", {})
         said = asked(project, "recorded")
@@ -247,7 +249,7 @@ def test_with_a_limit_only_the_ends_that_the_answer_needs_are_evaluated(project:
     said = asked(project, "limit", limit=0.9)
     assert culprit(said) == commits[1]
     assert not any(words.startswith(f"  {commits[-1][:12]}") for words in said)
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         asked(project, commits[0], limit=0.9)
     assert str(caught.value) == (
         f"{commits[0][:12]}: is not bad; expected f1[refund] below the limit of 0.9; got 1.0000; name another limit, "
@@ -272,7 +274,7 @@ def test_numbers_that_make_no_question_are_a_problem(project: Path, asking: dict
     branch(project, "same")
     commit(project, "rows", {RAW: rows_of(1)})
     commit(project, "rows", {RAW: rows_of(2)})
-    with pytest.raises(Problem, match=f"^{error}"):
+    with pytest.raises(UserError, match=f"^{error}"):
         asked(project, "same", **asking)
 
 

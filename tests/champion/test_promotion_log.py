@@ -2,9 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from flows.champion.promotion_log import How, Move, append, made_by, moves, reigns
+from flows.champion.promotion_log import (
+    Promotion,
+    PromotionKind,
+    append_promotion,
+    commit_of_promotion,
+    read_promotions,
+    succession,
+)
 from flows.paths import PROMOTIONS
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 
 
 @pytest.fixture
@@ -13,36 +20,38 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def move(adapter: str, before: str | None, how: How = "gate", state: str | None = None) -> Move:
-    return Move("colours", adapter, before, how=how, why="why", state=state, who="me", at="2026-01-02T03:04:05+00:00")
+def move(adapter: str, before: str | None, how: PromotionKind = "gate", state: str | None = None) -> Promotion:
+    return Promotion(
+        "colours", adapter, before, how=how, why="why", state=state, who="me", at="2026-01-02T03:04:05+00:00"
+    )
 
 
 def test_the_record_only_grows(root: Path) -> None:
     """What was written stays byte for byte; each name has its own moves, in their order."""
-    append(root, move("a", None))
+    append_promotion(root, move("a", None))
     before = (root / PROMOTIONS).read_bytes()
-    append(root, Move("sounds", "s", None, how="gate", why="größer", state=None))
-    append(root, move("b", "a"))
+    append_promotion(root, Promotion("sounds", "s", None, how="gate", why="größer", state=None))
+    append_promotion(root, move("b", "a"))
     assert (root / PROMOTIONS).read_bytes().startswith(before)
-    assert moves(root, "colours") == [move("a", None), move("b", "a")]
-    assert [one.why for one in moves(root, "sounds")] == ["größer"]
+    assert read_promotions(root, "colours") == [move("a", None), move("b", "a")]
+    assert [one.why for one in read_promotions(root, "sounds")] == ["größer"]
 
 
 def test_without_a_record_nobody_was_champion(root: Path) -> None:
     """No file is no move, and nobody to go back to."""
-    assert moves(root, "colours") == []
-    assert reigns([]) == []
+    assert read_promotions(root, "colours") == []
+    assert succession([]) == []
 
 
 def test_a_reason_may_hold_any_character_and_an_editor_may_cut_the_last_line_end(root: Path) -> None:
     """Each move is a line of its own all the same."""
     why = "pasted from\u2028a chat\x85and\nanother"
-    append(root, Move("colours", "a", None, how="promote", why=why, state=None))
+    append_promotion(root, Promotion("colours", "a", None, how="promote", why=why, state=None))
     path = root / PROMOTIONS
     path.write_bytes(path.read_bytes().rstrip(b"\n"))
-    append(root, move("b", "a"))
-    assert [one.adapter for one in moves(root, "colours")] == ["a", "b"]
-    assert moves(root, "colours")[0].why == why
+    append_promotion(root, move("b", "a"))
+    assert [one.adapter for one in read_promotions(root, "colours")] == ["a", "b"]
+    assert read_promotions(root, "colours")[0].why == why
 
 
 @pytest.mark.parametrize(
@@ -60,9 +69,9 @@ def test_a_reason_may_hold_any_character_and_an_editor_may_cut_the_last_line_end
         ([move("a", None), move("b", "a"), move("a", "b", "promote")], ["a", "b", "a"]),
     ],
 )  # fmt: skip
-def test_one_goes_back_step_by_step(told: list[Move], champions: list[str]) -> None:
+def test_one_goes_back_step_by_step(told: list[Promotion], champions: list[str]) -> None:
     """A rollback takes back what put the champion there, so that the next one goes further."""
-    assert reigns(told) == champions
+    assert succession(told) == champions
 
 
 def test_a_move_is_told_in_one_line() -> None:
@@ -75,17 +84,17 @@ def test_a_move_is_told_in_one_line() -> None:
 def test_the_state_that_made_a_model_is_the_one_that_a_move_names() -> None:
     """The first that names any."""
     told = [move("a", None), move("b", "a", state="1"), move("a", "b", "promote", "2")]
-    assert [made_by(told, adapter) for adapter in "abc"] == ["2", "1", None]
+    assert [commit_of_promotion(told, adapter) for adapter in "abc"] == ["2", "1", None]
 
 
 @pytest.mark.parametrize("line", ["no json", "{}", "[]", '{"name": "colours", "another": 1}'])
 def test_a_line_that_is_no_move_is_named(root: Path, line: str) -> None:
     """By its number, and it is not passed over."""
-    append(root, move("a", None))
+    append_promotion(root, move("a", None))
     with (root / PROMOTIONS).open("a", encoding="utf-8") as lines:
         lines.write(f"{line}\n")
-    with pytest.raises(Problem) as caught:
-        moves(root, "colours")
+    with pytest.raises(UserError) as caught:
+        read_promotions(root, "colours")
     assert str(caught.value) == (
         "data/promotions.jsonl line 2: is no move of a champion; bring the file back with git"
     )  # fmt: skip

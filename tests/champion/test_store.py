@@ -5,9 +5,15 @@ from typing import Any
 
 import pytest
 
-from flows.champion.promotion_log import Move, append, moves
-from flows.champion.store import accept, held, home, keep, refresh
-from pipeline.champion import FOLDER, read_champion
+from flows.champion.promotion_log import Promotion, append_promotion, read_promotions
+from flows.champion.store import (
+    accept_champion,
+    champion_folder,
+    current_champion,
+    show_current_champion,
+    write_champion,
+)
+from pipeline.champion import CHAMPION_FOLDER, read_champion
 from pipeline.files import read_json
 
 NAME = "colours"
@@ -16,8 +22,8 @@ STATE = "0" * 40
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    (tmp_path / FOLDER).mkdir(parents=True)
-    (tmp_path / FOLDER / "README.md").write_text("what lies here\n", encoding="utf-8")
+    (tmp_path / CHAMPION_FOLDER).mkdir(parents=True)
+    (tmp_path / CHAMPION_FOLDER / "README.md").write_text("what lies here\n", encoding="utf-8")
     return tmp_path
 
 
@@ -36,13 +42,13 @@ def trained(root: Path, weights: str) -> Path:
 
 def reign(root: Path, name: str = NAME) -> str | None:
     """The weights of the champion that the checkout keeps."""
-    found = held(root, name)
+    found = current_champion(root, name)
     return None if found is None else (found.adapter / "adapter_model.safetensors").read_text(encoding="utf-8")
 
 
 def seen(root: Path) -> dict[str, str]:
     """All that the stages see."""
-    folder = root / FOLDER
+    folder = root / CHAMPION_FOLDER
     return {
         path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
         for path in folder.rglob("*")
@@ -52,13 +58,13 @@ def seen(root: Path) -> dict[str, str]:
 
 def crown(root: Path, weights: str, before: str | None = None, name: str = NAME) -> None:
     trained(root, weights)
-    assert accept(root, release(weights, before=before, name=name), STATE)
+    assert accept_champion(root, release(weights, before=before, name=name), STATE)
 
 
 def test_there_is_no_champion_before_the_first(root: Path) -> None:
     """Neither in the checkout nor before the stages."""
-    assert held(root, NAME) is None
-    assert read_champion(root / FOLDER) is None
+    assert current_champion(root, NAME) is None
+    assert read_champion(root / CHAMPION_FOLDER) is None
 
 
 @pytest.mark.parametrize(
@@ -81,16 +87,16 @@ def test_a_verdict_counts_only_against_the_champion_that_it_met(
     if reigning:
         crown(root, reigning)
     trained(root, "new")
-    assert accept(root, release("new", verdict, before), STATE) is accepted
+    assert accept_champion(root, release("new", verdict, before), STATE) is accepted
     assert reign(root) == ("new" if accepted else reigning)
 
 
 def test_the_champion_stays_champion_when_it_comes_again(root: Path) -> None:
     """The same weights are told to be champion, whatever their verdict now; the record stays the one they won with."""
     crown(root, "old")
-    assert accept(root, release("old", "unchanged", "old"), STATE)
-    assert accept(root, release("old", "promote", None), STATE)
-    found = held(root, NAME)
+    assert accept_champion(root, release("old", "unchanged", "old"), STATE)
+    assert accept_champion(root, release("old", "promote", None), STATE)
+    found = current_champion(root, NAME)
     assert found is not None
     assert found.release == release("old")
     assert found.digest == "old"
@@ -107,59 +113,59 @@ def test_a_champion_is_kept_whole_or_not_at_all(root: Path) -> None:
     """An adapter that cannot be copied leaves the old champion as it was, and no rest of a copy stands in the way."""
     crown(root, "old")
     with pytest.raises(FileNotFoundError):
-        keep(home(root, NAME), root / "nowhere", release("new"))
+        write_champion(champion_folder(root, NAME), root / "nowhere", release("new"))
     assert reign(root) == "old"
     crown(root, "new", before="old")
     assert reign(root) == "new"
-    assert [path.name for path in home(root, NAME).parent.iterdir()] == [NAME]
+    assert [path.name for path in champion_folder(root, NAME).parent.iterdir()] == [NAME]
 
 
 def test_the_stages_see_the_champion_after_a_refresh_and_not_before(root: Path) -> None:
     """What they compare with changes when a new candidate is to be made, and only then."""
     crown(root, "old")
     assert set(seen(root)) == {"README.md"}
-    refresh(root, NAME)
+    show_current_champion(root, NAME)
     assert seen(root)["adapter/adapter_model.safetensors"] == "old"
-    assert read_json(root / FOLDER / "champion.json") == release("old")
+    assert read_json(root / CHAMPION_FOLDER / "champion.json") == release("old")
     crown(root, "new", before="old")
     assert seen(root)["adapter/adapter_model.safetensors"] == "old"
-    refresh(root, NAME)
+    show_current_champion(root, NAME)
     assert seen(root)["adapter/adapter_model.safetensors"] == "new"
 
 
 def test_a_refresh_without_news_touches_nothing(root: Path) -> None:
     """The files stay the very same, so that no stage becomes stale."""
     crown(root, "old")
-    refresh(root, NAME)
-    before = {path: path.stat().st_mtime_ns for path in (root / FOLDER).rglob("*")}
-    refresh(root, NAME)
-    assert {path: path.stat().st_mtime_ns for path in (root / FOLDER).rglob("*")} == before
+    show_current_champion(root, NAME)
+    before = {path: path.stat().st_mtime_ns for path in (root / CHAMPION_FOLDER).rglob("*")}
+    show_current_champion(root, NAME)
+    assert {path: path.stat().st_mtime_ns for path in (root / CHAMPION_FOLDER).rglob("*")} == before
 
 
 def test_the_stages_never_see_the_champion_of_another_name(root: Path) -> None:
     """Under a name without a champion nothing is shown but what belongs there, as before the first."""
     crown(root, "old")
-    refresh(root, NAME)
-    refresh(root, "sounds")
+    show_current_champion(root, NAME)
+    show_current_champion(root, "sounds")
     assert set(seen(root)) == {"README.md"}
-    assert read_champion(root / FOLDER) is None
+    assert read_champion(root / CHAMPION_FOLDER) is None
 
 
 def test_what_the_stages_see_is_a_champion_in_full(root: Path) -> None:
     """Adapter, release and digest are read back as they were kept."""
     crown(root, "old")
-    refresh(root, NAME)
-    found = read_champion(root / FOLDER)
+    show_current_champion(root, NAME)
+    found = read_champion(root / CHAMPION_FOLDER)
     assert found is not None
-    assert (found.digest, found.release, found.adapter) == ("old", release("old"), root / FOLDER / "adapter")
+    assert (found.digest, found.release, found.adapter) == ("old", release("old"), root / CHAMPION_FOLDER / "adapter")
 
 
 def test_who_becomes_champion_is_put_on_record_once(root: Path) -> None:
     """With whom it deposed, why, and the state that made it; a release that comes again adds nothing."""
     crown(root, "old")
     crown(root, "new", before="old")
-    assert accept(root, release("new", "promote", "old"), STATE)
-    told = [(move.adapter, move.before, move.how, move.why, move.state) for move in moves(root, NAME)]
+    assert accept_champion(root, release("new", "promote", "old"), STATE)
+    told = [(move.adapter, move.before, move.how, move.why, move.state) for move in read_promotions(root, NAME)]
     assert told == [("old", None, "gate", "why", STATE), ("new", "old", "gate", "why", STATE)]
 
 
@@ -167,16 +173,16 @@ def test_whom_a_person_deposed_the_gate_does_not_bring_back(root: Path) -> None:
     """Though its verdict was reached against the very champion that is there again."""
     crown(root, "old")
     crown(root, "new", before="old")
-    append(root, Move(NAME, "old", "new", how="rollback", why="worse", state=None))
-    keep(home(root, NAME), trained(root, "old"), release("old"))
+    append_promotion(root, Promotion(NAME, "old", "new", how="rollback", why="worse", state=None))
+    write_champion(champion_folder(root, NAME), trained(root, "old"), release("old"))
     trained(root, "new")
-    assert not accept(root, release("new", "promote", "old"), STATE)
+    assert not accept_champion(root, release("new", "promote", "old"), STATE)
     assert reign(root) == "old"
 
 
 def test_a_champion_on_record_that_the_checkout_lost_is_kept_again(root: Path) -> None:
     """Another checkout knows from git who is champion; its own run brings the weights, and adds no move."""
-    append(root, Move(NAME, "new", None, how="gate", why="why", state=None))
+    append_promotion(root, Promotion(NAME, "new", None, how="gate", why="why", state=None))
     trained(root, "new")
-    assert accept(root, release("new"), STATE)
-    assert (reign(root), len(moves(root, NAME))) == ("new", 1)
+    assert accept_champion(root, release("new"), STATE)
+    assert (reign(root), len(read_promotions(root, NAME))) == ("new", 1)

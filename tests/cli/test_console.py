@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from flows.cli.console import arms_table, next_steps, print_results, shown_metrics
 from flows.cli.console import console as printed_on
-from flows.cli.console import next_steps, results, shown, table_of
 from pipeline.files import write_json
 
 HALF = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}
@@ -17,7 +17,7 @@ def lines(metrics: dict[str, Any]) -> list[list[str]]:
     """The cells of the table as printed, without its head."""
     console = Console(width=200)
     with console.capture() as printed:
-        console.print(table_of(metrics))
+        console.print(arms_table(metrics))
     return [line.split() for line in printed.get().splitlines()[1:]]
 
 
@@ -32,7 +32,7 @@ def lines(metrics: dict[str, Any]) -> list[list[str]]:
 )  # fmt: skip
 def test_the_gate_comes_first_and_house_rules_stay_together(measures: list[str], gate: str, wanted: list[str]) -> None:
     """The gate's measure, also of the clean rows; then each other once; of the rules only the worst."""
-    assert shown(measures, gate, whole=True) == wanted
+    assert shown_metrics(measures, gate, whole=True) == wanted
 
 
 def test_a_line_has_value_interval_and_n() -> None:
@@ -67,7 +67,7 @@ def test_a_label_in_a_reason_is_no_markup(tmp_path: Path) -> None:
     write_json(tmp_path / "data/register/release.json", release)
     write_json(tmp_path / "data/register/cost.json", {"text": "dear"})
     with printed_on.capture() as printed:
-        results(tmp_path)
+        print_results(tmp_path)
     assert reason in printed.get()
     assert "worth it?  [bold] dear\n" in printed.get()
 

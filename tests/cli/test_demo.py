@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli.demo import sets, take
+from flows.cli.demo import demo_sets, switch_params
 from flows.cli.main import app
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.params import load_params
 from tests.support.repositories import PROJECT, apart, git, make_checkout
 
@@ -46,7 +46,7 @@ def edit(root: Path) -> str:
 
 def test_the_sets_are_those_that_have_params() -> None:
     """Three, each with its rows beside it, and each with params that run on them."""
-    found = sets(PROJECT)
+    found = demo_sets(PROJECT)
     assert list(found) == ["decisions", "replies", "triage"]
     for name, path in found.items():
         assert [source.path for source in load_params(path).ingest.sources] == [f"{name}.jsonl"]
@@ -55,7 +55,7 @@ def test_the_sets_are_those_that_have_params() -> None:
 
 def test_each_set_has_a_model_of_its_own() -> None:
     """No set's model is ever held against another's: their names differ."""
-    names = [load_params(path).register.name for path in sets(PROJECT).values()]
+    names = [load_params(path).register.name for path in demo_sets(PROJECT).values()]
     assert len(set(names)) == len(names)
 
 
@@ -63,18 +63,19 @@ def test_each_set_has_a_model_of_its_own() -> None:
 def test_a_set_is_taken_and_given_back(root: Path, name: str) -> None:
     """From a fresh clone to a set and back, byte for byte; each time it says how to go back."""
     assert (
-        take(root, name) == f"params.yaml is that of the {name} set now; back to the one before: tunesmith demo triage"
+        switch_params(root, name)
+        == f"params.yaml is that of the {name} set now; back to the one before: tunesmith use-demo triage"
     )
     assert text(root) == DEMO[f"{name}.params.yaml"]
-    assert take(root, name) == f"params.yaml is that of the {name} set already"
-    assert take(root, "triage").endswith(f"back to the one before: tunesmith demo {name}")
+    assert switch_params(root, name) == f"params.yaml is that of the {name} set already"
+    assert switch_params(root, "triage").endswith(f"back to the one before: tunesmith use-demo {name}")
     assert git(root, "status", "--porcelain") == ""
 
 
 def test_the_set_that_is_there_is_left_alone(root: Path) -> None:
     """What a fresh clone runs is the triage set, and taking it writes nothing."""
     before = (root / "params.yaml").stat().st_mtime_ns
-    assert take(root, "triage") == "params.yaml is that of the triage set already"
+    assert switch_params(root, "triage") == "params.yaml is that of the triage set already"
     assert (root / "params.yaml").stat().st_mtime_ns == before
 
 
@@ -85,8 +86,8 @@ def test_an_edited_file_is_refused(root: Path, name: str) -> None:
     for staged in (False, True):
         if staged:
             git(root, "add", "params.yaml")
-        with pytest.raises(Problem) as found:
-            take(root, name)
+        with pytest.raises(UserError) as found:
+            switch_params(root, name)
         assert str(found.value) == LOST
         assert text(root) == changed
 
@@ -95,7 +96,7 @@ def test_a_committed_change_gives_way_and_comes_back(root: Path) -> None:
     """What git has is not lost: the line says the command, and the command does it."""
     changed = edit(root)
     git(root, "commit", "--quiet", "--all", "-m", "four epochs")
-    said = take(root, "replies")
+    said = switch_params(root, "replies")
     assert said == "params.yaml is that of the replies set now; back to the one before: git checkout HEAD params.yaml"
     git(root, *said.rpartition("git ")[2].split())
     assert text(root) == changed
@@ -104,10 +105,10 @@ def test_a_committed_change_gives_way_and_comes_back(root: Path) -> None:
 def test_without_git_nothing_but_a_set_gives_way(root: Path) -> None:
     """Where nothing could bring a file back, only the demo's own are replaced."""
     shutil.rmtree(root / ".git")
-    take(root, "replies")
+    switch_params(root, "replies")
     changed = edit(root)
-    with pytest.raises(Problem, match="has changes that git does not have"):
-        take(root, "triage")
+    with pytest.raises(UserError, match="has changes that git does not have"):
+        switch_params(root, "triage")
     assert text(root) == changed
 
 
@@ -115,7 +116,7 @@ def test_without_git_nothing_but_a_set_gives_way(root: Path) -> None:
 def test_a_wrong_set_is_told_in_one_line(root: Path, monkeypatch: pytest.MonkeyPatch, word: str, where: str) -> None:
     """By the command: what there is, exit 1, and params.yaml as it was."""
     monkeypatch.chdir(root)
-    done = CliRunner().invoke(app, ["demo", word])
+    done = CliRunner().invoke(app, ["use-demo", word])
     assert done.stderr == (
         f"error: {where}: no such set of the demo; expected decisions, replies, triage; name one of them\n"
     )
@@ -125,7 +126,7 @@ def test_a_wrong_set_is_told_in_one_line(root: Path, monkeypatch: pytest.MonkeyP
 def test_the_command_says_what_it_did(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From any folder of the project."""
     monkeypatch.chdir(root / "data")
-    done = CliRunner().invoke(app, ["demo", "decisions"])
+    done = CliRunner().invoke(app, ["use-demo", "decisions"])
     assert done.exit_code == 0
     assert done.stdout.startswith("params.yaml is that of the decisions set now; ")
     assert load_params(root / "params.yaml").register.name == "quillmoor-decisions"
@@ -141,7 +142,7 @@ def test_make_takes_the_set_and_then_runs(words: list[str], name: str) -> None:
         capture_output=True,
         text=True,
     )
-    assert told.stdout.splitlines()[-2:] == [f".venv/bin/tunesmith demo '{name}'", ".venv/bin/tunesmith run"]
+    assert told.stdout.splitlines()[-2:] == [f".venv/bin/tunesmith use-demo '{name}'", ".venv/bin/tunesmith run"]
 
 
 def test_a_fresh_clone_runs_the_triage_set() -> None:

@@ -10,10 +10,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from flows.champion.store import home
+from flows.champion.store import champion_folder
 from flows.cli.console import freshness
 from flows.cli.main import app, plain_errors
-from pipeline.champion import RECORD
+from pipeline.champion import CHAMPION_RECORD
 from pipeline.files import write_json
 from pipeline.params import load_params
 from tests.support.repositories import PROJECT, apart, git, make_checkout
@@ -104,11 +104,11 @@ def test_status_says_what_is_wrong_with_params_before_anything_else(inside: Path
 def test_status_names_the_champion(inside: Path) -> None:
     """Its name and the beginning of its digest."""
     name = load_params(inside / "params.yaml").register.name
-    folder = home(inside, name)
+    folder = champion_folder(inside, name)
     folder.mkdir(parents=True)
-    write_json(folder / RECORD, {"name": name, "digests": {"adapter": "0123456789abcdef"}})
+    write_json(folder / CHAMPION_RECORD, {"name": name, "digests": {"adapter": "0123456789abcdef"}})
     assert called("status")[1].splitlines()[-1] == f"champion   {name}, adapter 0123456789ab"
-    (folder / RECORD).unlink()
+    (folder / CHAMPION_RECORD).unlink()
     folder.rmdir()
 
 
@@ -181,7 +181,7 @@ def test_who_stops_a_command_reads_one_line(capsys: pytest.CaptureFixture[str]) 
 def test_without_a_command_the_help_is_shown() -> None:
     """All commands are named in it."""
     _, said, errors = called()
-    names = "run diff pull plan status up down watch sync new predict accept-contract promote rollback lineage"
+    names = "run diff pull estimate status up down watch sync new predict accept-tokens promote rollback lineage"
     assert all(f" {name} " in said + errors for name in names.split())
 
 

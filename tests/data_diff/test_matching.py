@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data_diff.matching import Matching, match, once, read_rows
+from pipeline.data_diff.matching import Matching, match_pairs, one_to_one, read_pair_keys
 from pipeline.pairs import Message, Pair, write_pairs
 
 Became = Callable[..., dict[str, list[tuple[str, str]]]]
@@ -26,8 +26,8 @@ def became(tmp_path: Path) -> Became:
         files = tmp_path / "old.parquet", tmp_path / "new.parquet"
         for path, pairs in zip(files, (old, new), strict=True):
             write_pairs(path, pairs)
-        rows = [read_rows(path, "salt", labels=True) for path in files]
-        matching: Matching = match(rows[0], rows[1], files, 0.8)
+        rows = [read_pair_keys(path, "salt", labels=True) for path in files]
+        matching: Matching = match_pairs(rows[0], rows[1], files, 0.8)
         found = {
             kind: sorted((told(old[one]), told(new[other])) for one, other in zip(*both, strict=True))
             for kind, both in matching.both.items()
@@ -99,11 +99,11 @@ def test_nothing_is_lost(became: Became, pairs: list[Pair]) -> None:
 
 def test_each_end_is_taken_once() -> None:
     """In the order that they come in."""
-    assert once([1, 1, 2, 3], [5, 6, 5, 6]) == {1: 5, 3: 6}
+    assert one_to_one([1, 1, 2, 3], [5, 6, 5, 6]) == {1: 5, 3: 6}
 
 
 def test_only_labels_are_counted(tmp_path: Path, pairs: list[Pair]) -> None:
     """Free texts are all different, and are not held."""
     write_pairs(tmp_path / "p.parquet", pairs)
-    assert read_rows(tmp_path / "p.parquet", "s", labels=True).labels == {"blue": 20, "green": 20, "red": 20}
-    assert not read_rows(tmp_path / "p.parquet", "s", labels=False).labels
+    assert read_pair_keys(tmp_path / "p.parquet", "s", labels=True).labels == {"blue": 20, "green": 20, "red": 20}
+    assert not read_pair_keys(tmp_path / "p.parquet", "s", labels=False).labels

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.data_diff.recommendation import Change, Decision, decide
+from pipeline.data_diff.recommendation import DataChange, Recommendation, recommend
 from pipeline.params import Retrain, load_params
 from tests.support.paths import PROJECT
 
@@ -10,10 +10,10 @@ RULES = load_params(PROJECT / "params.yaml").retrain
 NOTHING = dict.fromkeys(("added", "removed", "edited", "relabelled", "moved", "spelling"), 0)
 
 
-def change(learnt: dict[str, int] | None = None, tested: dict[str, int] | None = None, **more: Any) -> Change:
+def change(learnt: dict[str, int] | None = None, tested: dict[str, int] | None = None, **more: Any) -> DataChange:
     """A change of a thousand rows."""
     quiet: dict[str, Any] = {"new_labels": {}, "vanished_labels": {}, "drift": {"labels": 0.01, "lengths": 0.01}}
-    return Change(1000, NOTHING | (learnt or {}), NOTHING | (tested or {}), **{**quiet, **more})
+    return DataChange(1000, NOTHING | (learnt or {}), NOTHING | (tested or {}), **{**quiet, **more})
 
 
 def rules(**replaced: Any) -> Retrain:
@@ -37,9 +37,9 @@ def rules(**replaced: Any) -> Retrain:
         (change(vanished_labels={"refund": 7}), "ask", "vanished labels: refund (7 rows)"),
     ],
 )  # fmt: skip
-def test_a_change_has_one_outcome_and_its_reason(found: Change, outcome: str, reason: str) -> None:
+def test_a_change_has_one_outcome_and_its_reason(found: DataChange, outcome: str, reason: str) -> None:
     """By the rules that the project starts with."""
-    assert decide(found, RULES) == Decision(outcome, (reason,))  # type: ignore[arg-type]
+    assert recommend(found, RULES) == Recommendation(outcome, (reason,))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def test_a_change_has_one_outcome_and_its_reason(found: Change, outcome: str, re
         ({"spelling": "retrain"}, change({"spelling": 20}), "retrain"),
     ],
 )
-def test_every_rule_counts(rule: dict[str, Any], found: Change, outcome: str) -> None:
+def test_every_rule_counts(rule: dict[str, Any], found: DataChange, outcome: str) -> None:
     """Each field alone turns the outcome into another one."""
-    assert decide(found, rules(**rule)).outcome == outcome != decide(found, RULES).outcome
+    assert recommend(found, rules(**rule)).outcome == outcome != recommend(found, RULES).outcome
 
 
 def test_all_doubts_are_told_at_once() -> None:
     """A person who is asked sees every reason."""
     found = change({"removed": 500, "relabelled": 300}, drift={"lengths": 0.9}, new_labels={"a": 1})
-    decision = decide(found, rules(new_labels="ask"))
+    decision = recommend(found, rules(new_labels="ask"))
     assert decision.outcome == "ask"
     assert [reason.split()[0] for reason in decision.reasons] == ["300", "500", "lengths", "new"]

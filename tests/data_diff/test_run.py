@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.champion.store import home, keep
-from flows.review.data_diff import WORDS, base, compare, lines
-from flows.vcs.snapshot import snapshot
-from pipeline.data_diff.run import CUT, EXAMPLES, difference, largest_gap, total_variation
-from pipeline.errors import Problem
+from flows.champion.store import champion_folder, write_champion
+from flows.review.data_diff import KIND_WORDS, compare_pairs, data_diff_lines, find_diff_base
+from flows.vcs.snapshot import write_snapshot
+from pipeline.data_diff.run import EXAMPLE_CHARS, EXAMPLES_PER_KIND, diff_pairs, ks_statistic, label_total_variation
+from pipeline.errors import UserError
 from pipeline.pairs import Message, Pair, write_pairs
 from pipeline.params import Params
 from tests.support.repositories import apart, git, make_checkout, params_of_one_file
@@ -52,7 +52,7 @@ def compared(tmp_path: Path, make_params: Callable[..., Params]) -> Compared:
     def run(old: Sequence[Pair], new: Sequence[Pair], **replaced: Any) -> dict[str, Any]:
         for name, pairs in (("old", old), ("new", new)):
             write_pairs(tmp_path / f"{name}.parquet", pairs)
-        return difference(tmp_path / "old.parquet", tmp_path / "new.parquet", make_params(**replaced))
+        return diff_pairs(tmp_path / "old.parquet", tmp_path / "new.parquet", make_params(**replaced))
 
     return run
 
@@ -94,24 +94,24 @@ def test_examples_show_the_first_rows_before_and_after(compared: Compared) -> No
     """So many of each kind, each text cut; a side where the row is not is empty."""
     new = [*pairs_of(TEXTS, "b")[:40], *pairs_of(TEXTS)[40:], pair("x" * 999, "a", 7)]
     found = compared([*pairs_of(TEXTS), pair("gone", "a", 99)], new)["examples"]
-    assert Counter(one["kind"] for one in found) == {"relabelled": EXAMPLES, "removed": 1, "added": 1}
+    assert Counter(one["kind"] for one in found) == {"relabelled": EXAMPLES_PER_KIND, "removed": 1, "added": 1}
     first, (removed, added) = found[0], found[-2:]
     assert first == {
         "kind": "relabelled", "source": "a.jsonl", "row": 0, "prompt_before": TEXTS[0], "prompt_after": TEXTS[0],
         "completion_before": "a", "completion_after": "b",
     }  # fmt: skip
     assert (removed["prompt_before"], removed["prompt_after"], removed["row"]) == ("gone", None, 99)
-    assert (added["prompt_before"], added["prompt_after"]) == (None, "x" * CUT)
+    assert (added["prompt_before"], added["prompt_after"]) == (None, "x" * EXAMPLE_CHARS)
 
 
 def test_drift_is_a_distance_between_nothing_and_all() -> None:
     """Of labels, the share that would need another one; of lengths, the largest gap between the shares below one."""
-    assert total_variation(Counter(a=1, b=1), Counter(a=10, b=10)) == 0
-    assert total_variation(Counter(a=3, b=1), Counter(a=1, b=3)) == 0.5
-    assert total_variation(Counter(a=3), Counter(b=1)) == 1
+    assert label_total_variation(Counter(a=1, b=1), Counter(a=10, b=10)) == 0
+    assert label_total_variation(Counter(a=3, b=1), Counter(a=1, b=3)) == 0.5
+    assert label_total_variation(Counter(a=3), Counter(b=1)) == 1
     short, long = np.array([1, 2, 3, 4]), np.array([11, 12])
-    assert (largest_gap(short, short), largest_gap(short, long)) == (0, 1)
-    assert largest_gap(short, np.array([1, 2, 13, 14])) == 0.5
+    assert (ks_statistic(short, short), ks_statistic(short, long)) == (0, 1)
+    assert ks_statistic(short, np.array([1, 2, 13, 14])) == 0.5
 
 
 def write_rows(root: Path, texts: Sequence[str]) -> None:
@@ -122,7 +122,7 @@ def write_rows(root: Path, texts: Sequence[str]) -> None:
 def reproduced(root: Path, run: str) -> str:
     """Bring the stages up to date and keep the state, as a run does."""
     subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=root, check=True)
-    return snapshot(root, run).commit
+    return write_snapshot(root, run).commit
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def all_files(root: Path) -> dict[str, bytes]:
 def test_the_pairs_of_now_are_compared_with_the_last_run_and_nothing_is_left(edited: Path) -> None:
     """Ingest is stale, yet stays so; every file is afterwards what it was."""
     before = all_files(edited)
-    against, found = compare(edited)
+    against, found = compare_pairs(edited)
     assert against.whose == "the last run"
     assert {kind: rows for kind, rows in found["change"]["learnt"].items() if rows} == {"edited": 1}
     assert all_files(edited) == before
@@ -173,7 +173,7 @@ def test_a_revision_is_what_git_knows_or_a_run(edited: Path) -> None:
     """The name of a run, its commit, or the beginning of that."""
     commit = git(edited, "rev-parse", "refs/tunesmith/runs/r1")
     for revision in ("r1", commit, commit[:8]):
-        against = base(edited, "a name", revision)
+        against = find_diff_base(edited, "a name", revision)
         assert against is not None
         assert (against.whose, against.state.commit) == (revision, commit)
 
@@ -185,8 +185,8 @@ def test_what_the_champion_was_made_from_comes_before_the_last_run(edited: Path)
     adapter.mkdir()
     write = git(root, "show", "refs/tunesmith/runs/r1:data/raw/a.jsonl")
     (adapter / "a.jsonl").write_text(f"{write}\n", encoding="utf-8")
-    keep(home(root, name), adapter, {"name": name, "digests": {"adapter": "0" * 64}})
-    found = base(root, name)
+    write_champion(champion_folder(root, name), adapter, {"name": name, "digests": {"adapter": "0" * 64}})
+    found = find_diff_base(root, name)
     assert found is not None
     assert (found.whose, found.state.commit) == ("the champion", git(root, "rev-parse", "refs/tunesmith/runs/r1"))
 
@@ -201,26 +201,26 @@ def test_what_the_champion_was_made_from_comes_before_the_last_run(edited: Path)
 )  # fmt: skip
 def test_a_revision_without_pairs_is_a_problem(project: Path, revision: str, error: str) -> None:
     """It is said what was looked for, and where others are."""
-    with pytest.raises(Problem) as caught:
-        compare(project, revision)
+    with pytest.raises(UserError) as caught:
+        compare_pairs(project, revision)
     assert str(caught.value) == error
 
 
 def test_sources_that_cannot_be_read_are_told_in_the_words_of_ingest(edited: Path) -> None:
     """As a run would tell it."""
     (edited / "data/raw/a.jsonl").write_text("no json\n", encoding="utf-8")
-    with pytest.raises(Problem, match=r"^ingest: data/raw/a\.jsonl: not one row is a pair; got 1 not_json; first: "):
-        compare(edited)
+    with pytest.raises(UserError, match=r"^ingest: data/raw/a\.jsonl: not one row is a pair; got 1 not_json; first: "):
+        compare_pairs(edited)
 
 
 def test_a_difference_is_told_in_words(edited: Path) -> None:
     """What it is against, the counts, the rows, and the decision with its reasons."""
-    told = list(lines(*compare(edited, "r1")))
+    told = list(data_diff_lines(*compare_pairs(edited, "r1")))
     assert told[1:] == [
         "rows      60 then, 61 now, 59 unchanged",
         "1 added (1 in training or validation, 0 in the test set)",
         "  a.jsonl row 61: 'what is new' | 'a'",
-        f"1 {WORDS['edited']} (1 in training or validation, 0 in the test set)",
+        f"1 {KIND_WORDS['edited']} (1 in training or validation, 0 in the test set)",
         f"  a.jsonl row 1: {TEXTS[0]!r} -> {TEXTS[0] + ' now'!r} | 'a'",
         "drift     labels 0.008, lengths 0.016 (0: as before, 1: nothing in common)",
         "decision  evaluate: the champion is to be tested again, there is little to learn",

@@ -5,8 +5,15 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from pipeline.dedup.minhash import Near, compared, grams_of, joined, near_duplicates, possible
-from pipeline.dedup.normalize import folded, hash_of
+from pipeline.dedup.minhash import (
+    NearDuplicates,
+    concat_ngrams,
+    exact_jaccard,
+    hash_ngrams,
+    may_reach_threshold,
+    near_duplicates,
+)
+from pipeline.dedup.normalize import normalize, text_hash
 from tests.support.paths import PROJECT
 
 BANKING = PROJECT.parent / "shared" / "data" / "banking77"
@@ -21,11 +28,11 @@ def sentences(number: int, *, seed: int = 1) -> list[str]:
 
 def jaccard(first: str, second: str) -> float:
     """The definition, in sets of characters in fours."""
-    sets = [{text[at : at + 4] for at in range(max(len(text) - 3, 1))} for text in map(folded, (first, second))]
+    sets = [{text[at : at + 4] for at in range(max(len(text) - 3, 1))} for text in map(normalize, (first, second))]
     return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
 
 
-def paired(found: Near) -> dict[tuple[int, int], float]:
+def paired(found: NearDuplicates) -> dict[tuple[int, int], float]:
     return {
         (a, b): alike for a, b, alike in zip(found.first.tolist(), found.second.tolist(), found.jaccard, strict=True)
     }
@@ -52,7 +59,7 @@ def paired(found: Near) -> dict[tuple[int, int], float]:
 )
 def test_case_blanks_and_punctuation_do_not_make_another_text(text: str, plain: str) -> None:
     """They are left out, but for a text that has nothing else; signs and what stands within a word are not."""
-    assert folded(text) == plain
+    assert normalize(text) == plain
 
 
 def test_every_pair_above_the_threshold_is_found_with_its_jaccard_index() -> None:
@@ -61,7 +68,7 @@ def test_every_pair_above_the_threshold_is_found_with_its_jaccard_index() -> Non
     texts += (
         [text.replace("card", "cards") for text in texts] + [f"{text}!" for text in texts[:10]] + ["", "?", "a", "ab"]
     )
-    texts = list(dict.fromkeys(map(folded, texts)))
+    texts = list(dict.fromkeys(map(normalize, texts)))
     want = {(a, b): alike for b in range(len(texts)) for a in range(b) if (alike := jaccard(texts[a], texts[b])) >= 0.7}
     assert len(want) > 30
     assert paired(near_duplicates(texts, 0.7)) == pytest.approx(want)
@@ -89,7 +96,7 @@ def test_texts_are_paired_with_others_of_which_only_grams_are_left() -> None:
     """The others count on behind the texts; two of them are no pair."""
     texts, others = sentences(30), [f"{text} please" for text in sentences(30)]
     whole = paired(near_duplicates([*texts, *others], 0.8))
-    found = paired(near_duplicates(texts, 0.8, grams_of([*others[:10], *others[10:]])))
+    found = paired(near_duplicates(texts, 0.8, hash_ngrams([*others[:10], *others[10:]])))
     assert found == {both: alike for both, alike in whole.items() if both[0] < 30}
     assert found
 
@@ -97,17 +104,17 @@ def test_texts_are_paired_with_others_of_which_only_grams_are_left() -> None:
 def test_grams_are_cut_and_joined() -> None:
     """Of texts that follow each other, and of parts put together, they are those of the texts themselves."""
     texts = sentences(9)
-    whole = grams_of(texts)
-    again = joined([grams_of(texts[:4]), grams_of(texts[4:])])
+    whole = hash_ngrams(texts)
+    again = concat_ngrams([hash_ngrams(texts[:4]), hash_ngrams(texts[4:])])
     assert np.array_equal(again.hashes, whole.hashes)
     assert np.array_equal(again.starts, whole.starts)
-    assert np.array_equal(whole.of(4, 9).hashes, grams_of(texts[4:]).hashes)
-    assert len(joined([])) == 0
+    assert np.array_equal(whole.of(4, 9).hashes, hash_ngrams(texts[4:]).hashes)
+    assert len(concat_ngrams([])) == 0
 
 
 def test_the_hash_of_a_text_is_pinned() -> None:
     """It is kept of what was tested: another one would forget all of it."""
-    assert hash_of("is it open") == 0xA6F5DB2C514BA787
+    assert text_hash("is it open") == 0xA6F5DB2C514BA787
 
 
 @pytest.mark.parametrize("texts", [[], ["one"], ["one text", "another one"]])
@@ -118,7 +125,7 @@ def test_few_texts_have_no_neighbours(texts: list[str]) -> None:
 
 def test_grams_are_the_different_ones_of_each_text_alone() -> None:
     """No gram spans two texts, and each is counted once."""
-    grams = grams_of(["aaaaaaa", "abcd", "abcd", "abcdabcd", "x\0y"])
+    grams = hash_ngrams(["aaaaaaa", "abcd", "abcd", "abcdabcd", "x\0y"])
     assert grams.sizes().tolist() == [1, 1, 1, 4, 1]
     assert np.array_equal(grams.hashes[1:2], grams.hashes[2:3])
     assert set(grams.hashes[1:2]) <= set(grams.hashes[3:7])
@@ -131,22 +138,22 @@ def test_the_near_duplicates_of_banking77() -> None:
     for split in ("train", "test"):
         with (BANKING / f"{split}.csv").open(encoding="utf-8", newline="") as file:
             texts[split] = [row["text"] for row in csv.DictReader(file)]
-    trained, tested = ({folded(text) for text in texts[split]} for split in ("train", "test"))
+    trained, tested = ({normalize(text) for text in texts[split]} for split in ("train", "test"))
     assert len(trained & tested) == 11
     every = sorted(trained | tested)
     found = near_duplicates(every, 0.8)
     near = {(every[a], every[b]) for a, b in paired(found)}
     whom = {a for a, b in near if b in trained} | {b for a, b in near if a in trained} | trained
-    assert len([text for text in texts["test"] if folded(text) in whom]) == 174
+    assert len([text for text in texts["test"] if normalize(text) in whom]) == 174
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.7, 0.8, 1.0])
 def test_what_is_told_apart_beforehand_is_below_the_threshold(threshold: float) -> None:
     """No pair that reaches it is lost, also right at it; of short texts most of the others go."""
     texts = list(dict.fromkeys([*sentences(40), *(f"{text} a pin" for text in sentences(40)), "a" * 9, "ab" * 900]))
-    grams = grams_of(texts)
+    grams = hash_ngrams(texts)
     first, second = (np.array(places) for places in zip(*combinations(range(len(texts)), 2), strict=True))
-    exact = compared(grams, first, second)
-    passed = possible(grams, first, second, threshold)
+    exact = exact_jaccard(grams, first, second)
+    passed = may_reach_threshold(grams, first, second, threshold)
     assert passed[exact >= threshold].all()
     assert passed.sum() < max((exact >= threshold).sum() * 2, 0.9 * len(passed))

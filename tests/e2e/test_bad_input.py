@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import read_json  # fmt: skip
-from pipeline.holdout.scored_prompts import add_tested
+from pipeline.holdout.scored_prompts import add_scored_prompts
 from pipeline.ingest.stage import run
 from pipeline.pairs import (  # fmt: skip
     SPLITS,
@@ -141,7 +141,7 @@ FILES = [
 def test_a_bad_file_stops_the_run_with_its_line(tmp_path: Path, bad: BadFile) -> None:
     """The error is one line that says where, what and what to do, and nothing is written."""
     (tmp_path / bad.name).write_bytes(bad.content)
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         run(ingest(tmp_path, asked(path=bad.name, **dict(bad.asked))), tmp_path / "data")
     assert str(caught.value) == f"{tmp_path / bad.name}: {bad.line}"
     assert not (tmp_path / "data" / "ingest").exists()
@@ -348,7 +348,7 @@ def validated(data: Path, pairs: Sequence[Pair], rules: Validate, *, task: Liter
     write_pairs(data / "ingest" / "pairs.parquet", pairs)
     write_quarantine(data / "ingest" / "quarantine.parquet", [])
     (data / "scored_prompts").mkdir()
-    add_tested(data / "scored_prompts", ["what I asked last year"])
+    add_scored_prompts(data / "scored_prompts", ["what I asked last year"])
     validate.run(Prompt(task=task, system=""), rules, data)
     return data / "validate"
 
@@ -412,7 +412,7 @@ STOPS = [
     Stop("too many bad rows", [*GOOD_SET, *(pair("", row=n, split="train") for n in range(50, 56))],
          "validate.max_quarantined_share: 6 of 50 rows are bad: 6 empty_prompt; expected at most 5 (0.1 of them); got "
          "train.jsonl row 50, train.jsonl row 51, train.jsonl row 52, train.jsonl row 53, train.jsonl row 54, "
-         "train.jsonl row 55; look at them with `tunesmith data`, mend them, or raise the limit"),
+         "train.jsonl row 55; look at them with `tunesmith check-data`, mend them, or raise the limit"),
     Stop("prompts that are nearly all the same", [pair(f"{LONG} {n}", row=n) for n in range(60)],
          "validate.near_duplicate_similarity: 47 of 60 rows are nearly the same as a held-out one; expected at most "
          "20%; raise it; or, if the prompts share an instruction, move that into prompt.system; or set "
@@ -434,7 +434,7 @@ def test_data_with_which_a_run_must_not_go_on_stop_it_with_their_line(tmp_path: 
     """Nothing is left that a later stage could take for good data; as any stage that stops, it exits with 1."""
     actions = dict.fromkeys(("rare_label", "dominant_label", "drift"), "off") | dict(stop.actions)
     rules = changed(near_duplicate_similarity=0.8, checks=LIMITS.checks.model_copy(update=actions), **dict(stop.asked))
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         validated(tmp_path, stop.pairs, rules, task=stop.task)
     assert str(caught.value)[: len(stop.line)] == stop.line
     assert not list((tmp_path / "validate").glob("*.parquet"))

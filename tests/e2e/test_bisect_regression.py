@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.vcs.dvc_lock import md5_of
+from flows.vcs.dvc_lock import dvc_md5
 from tests.support.regressing_project import culprit, made
 from tests.support.repositories import git
 from tests.support.tiny_project import Checkout, make_project
@@ -51,7 +51,7 @@ def test_the_commit_that_labelled_a_batch_wrongly_is_found(
     more = [{"prompt": f"what colour is the moss on day {day}?", "completion": "green"} for day in range(4)]
     bad = with_rows(checkout, "more rows", rows + more)
     kept = [checkout.root / name for name in (".tunesmith/mlflow.db", ".tunesmith/champions", "data", "dvc.lock")]
-    before = git(checkout.root, "status", "--porcelain", "--branch"), [md5_of(path) for path in kept]
+    before = git(checkout.root, "status", "--porcelain", "--branch"), [dvc_md5(path) for path in kept]
     done = checkout.tunesmith("bisect", "--good", good, "--bad", bad, "--metric", "f1[blue]")
     said = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
@@ -64,4 +64,4 @@ def test_the_commit_that_labelled_a_batch_wrongly_is_found(
     assert relabelled.startswith("  30 relabelled: the same prompt, another completion (")
     assert "    colours.jsonl row 1: 'what colour is the sky on day 0?' | 'blue' -> 'red'" in said
     assert any(line.startswith("  the test rows are not the same: ") for line in said)
-    assert (git(checkout.root, "status", "--porcelain", "--branch"), [md5_of(path) for path in kept]) == before
+    assert (git(checkout.root, "status", "--porcelain", "--branch"), [dvc_md5(path) for path in kept]) == before

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from pipeline.metrics.rules import HouseRule, load_rules
+from pipeline.metrics.rules import LoadedRule, load_rules
 from pipeline.params import load_params
 from tests.support.paths import PROJECT
 
@@ -70,11 +70,11 @@ def cases() -> list[Case]:
 
 
 @pytest.fixture(scope="module")
-def rules() -> list[HouseRule]:
+def rules() -> list[LoadedRule]:
     return load_rules(load_params(DEMO / "decisions.params.yaml").evaluate.rules, PROJECT / "rules")
 
 
-def broken(rules: list[HouseRule], text: str) -> list[str]:
+def broken(rules: list[LoadedRule], text: str) -> list[str]:
     """The house rules that a text breaks."""
     return [rule.rule.name for rule in rules if not rule.score(text, "a message", "0123")]
 
@@ -100,7 +100,7 @@ def test_every_decision_is_one_by_the_schema(cases: list[Case]) -> None:
     assert not valid(json.loads(DECISION) | {"amount": -1})
 
 
-def test_a_decision_is_written_in_one_way(cases: list[Case], rules: list[HouseRule]) -> None:
+def test_a_decision_is_written_in_one_way(cases: list[Case], rules: list[LoadedRule]) -> None:
     """Fields in the schema's order, no blanks, amounts without needless zeros: the same decision is the same text."""
     assert wrong(cases, holds=lambda case: json.dumps(case.decision, separators=(",", ":")) == case.answer) == []
     assert wrong(cases, holds=lambda case: list(case.decision) == list(FIELDS)) == []
@@ -177,7 +177,7 @@ def test_every_amount_follows_from_the_message(cases: list[Case]) -> None:
     assert not follows(Case(paid.row, paid.message, dearer))
 
 
-def test_a_decision_of_the_form_breaks_no_rule(rules: list[HouseRule]) -> None:
+def test_a_decision_of_the_form_breaks_no_rule(rules: list[LoadedRule]) -> None:
     """The one that the next test breaks rule by rule."""
     assert broken(rules, DECISION) == []
 
@@ -195,14 +195,14 @@ def test_a_decision_of_the_form_breaks_no_rule(rules: list[HouseRule]) -> None:
         ("one_line", ",", ",\n"),
     ],
 )
-def test_each_rule_can_be_broken_alone(rules: list[HouseRule], rule: str, old: str, new: str) -> None:
+def test_each_rule_can_be_broken_alone(rules: list[LoadedRule], rule: str, old: str, new: str) -> None:
     """A rule that nothing breaks would prove nothing: each finds its own fault, and no other rule does."""
     assert old in DECISION
     assert broken(rules, DECISION.replace(old, new)) == [rule]
 
 
 @pytest.mark.parametrize("text", ["", "I am sorry", f"Well: {DECISION}", "[]", '{"amount":"42"}', DECISION[:-1]])
-def test_what_is_no_decision_breaks_the_rules_and_no_run(rules: list[HouseRule], text: str) -> None:
+def test_what_is_no_decision_breaks_the_rules_and_no_run(rules: list[LoadedRule], text: str) -> None:
     """However a model fails, it is told as a rule that is broken."""
     assert {"schema", "money"} <= set(broken(rules, text))
 

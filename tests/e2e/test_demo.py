@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.files import counts
-from pipeline.ingest.stage import read_source
-from pipeline.metrics.rules import keeps
+from pipeline.files import count_values
+from pipeline.ingest.stage import read_file
+from pipeline.metrics.rules import follows_rule
 from pipeline.pairs import Pair, Quarantined
 from pipeline.params import Params, load_params
-from pipeline.validate.columns import group_of
-from pipeline.validate.findings import KEPT
+from pipeline.validate.columns import split_group
+from pipeline.validate.findings import NOT_QUARANTINED
 from tests.support.checked_pairs import Found
 from tests.support.paths import PROJECT
 from tests.support.sources import asked, records_of
@@ -29,7 +29,7 @@ REPLY = (
 
 def rows_of(name: str) -> list[Pair | Quarantined]:
     """Read a demo file as ingest does."""
-    return list(read_source(asked(), name, records_of(DEMO / name, asked())))
+    return list(read_file(asked(), name, records_of(DEMO / name, asked())))
 
 
 def pairs_of(name: str) -> list[Pair]:
@@ -80,7 +80,7 @@ def with_a_near_one(texts: Sequence[str], *, least: float = 0.7) -> float:
 
 def broken_rules(params: Params, text: str) -> list[str]:
     """The house rules that a text breaks."""
-    return [rule.name for rule in params.evaluate.rules if not keeps(rule, text)]
+    return [rule.name for rule in params.evaluate.rules if not follows_rule(rule, text)]
 
 
 def test_the_measure_of_near_copies_sees_them() -> None:
@@ -97,7 +97,7 @@ def test_the_measure_of_near_copies_sees_them() -> None:
 
 def test_triage_is_large_enough_and_balanced(triage: list[Pair]) -> None:
     """At least 600 messages in at least 12 categories, as many of each."""
-    labels = counts(pair.completion for pair in triage)
+    labels = count_values(pair.completion for pair in triage)
     assert len(triage) >= 600
     assert len(labels) >= 12
     assert len(set(labels.values())) == 1
@@ -121,7 +121,7 @@ def test_hardly_any_reply_is_near_another(replies: list[Pair]) -> None:
 
 def test_no_two_sets_share_a_message(every: list[Pair]) -> None:
     """No message stands in two sets, so that one may be tested on while the other is trained on."""
-    assert max(counts(group_of(pair.prompt) for pair in every).values()) == 1
+    assert max(count_values(split_group(pair.prompt) for pair in every).values()) == 1
 
 
 def test_every_reply_keeps_every_house_rule(replies: list[Pair], params: Params) -> None:
@@ -218,7 +218,7 @@ def reasons(params: Params) -> dict[int, Any]:
     rows = rows_of("broken.jsonl")
     pairs = [row for row in rows if isinstance(row, Pair)]
     found = Found(pairs, params.validate)
-    why = [None if number == KEPT else found.findings[number].check.reason for number in found.why]
+    why = [None if number == NOT_QUARANTINED else found.findings[number].check.reason for number in found.why]
     unread = {row.row: row.reason for row in rows if isinstance(row, Quarantined)}
     assert len(rows) == len(unread) + len(why)
     return {**unread, **{pair.row: reason for pair, reason in zip(pairs, why, strict=True)}}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.champion.promotion_log import moves
-from flows.review.pr_comment import MARK
-from flows.vcs.dvc_lock import outputs
+from flows.champion.promotion_log import read_promotions
+from flows.review.pr_comment import COMMENT_MARKER
+from flows.vcs.dvc_lock import locked_outputs
 from tests.support.github_workflows import shell
 from tests.support.repositories import git
 from tests.support.tiny_project import NAME, Checkout, make_project
@@ -150,8 +150,10 @@ def asked(hosted: Hosted, pushed: Runner) -> Runner:
 def test_a_run_on_main_is_kept(hosted: Hosted, pushed: Runner) -> None:
     """What it wrote is on main: the lock file, the champion's record, what was tested; and nothing else."""
     fresh = hosted.runner("fresh")
-    assert outputs(fresh.root) == outputs(pushed.root) != {}
-    assert [move.adapter for move in moves(fresh.root, NAME)] == [move.adapter for move in moves(pushed.root, NAME)]
+    assert locked_outputs(fresh.root) == locked_outputs(pushed.root) != {}
+    assert [move.adapter for move in read_promotions(fresh.root, NAME)] == [
+        move.adapter for move in read_promotions(pushed.root, NAME)
+    ]
     changed = git(fresh.root, "diff", "--name-only", "HEAD^").splitlines()
     assert [name for name in changed if not name.startswith(WRITTEN)] == []
     assert "changed=true" in pushed.wrote("output").splitlines()
@@ -169,7 +171,7 @@ def test_the_first_run_is_told_without_anything_before_it(pushed: Runner) -> Non
 def test_a_pull_request_is_told_what_it_changes(asked: Runner, pushed: Runner) -> None:
     """Measures before and after, each with interval and n; rows that came, of which nothing is taken for Markdown."""
     text = asked.wrote("comment.md")
-    assert text.startswith(f"{MARK}\n")
+    assert text.startswith(f"{COMMENT_MARKER}\n")
     assert "not known" not in text
     (accuracy,) = [line for line in text.splitlines() if line.startswith("| <code>accuracy</code> |")]
     assert all(" to " in cell and "n=" in cell for cell in accuracy.split(" | ")[1:3])
@@ -184,7 +186,7 @@ def test_a_pull_request_is_told_what_it_changes(asked: Runner, pushed: Runner) -
 def test_a_run_in_ci_meets_the_champion(asked: Runner, pushed: Runner) -> None:
     """The clone had none; it came back from the remote, else every candidate would be the first."""
     release = json.loads((asked.root / "data/register/release.json").read_bytes())
-    assert release["champion_before"] == moves(pushed.root, NAME)[-1].adapter
+    assert release["champion_before"] == read_promotions(pushed.root, NAME)[-1].adapter
     assert "champion" in release["metrics"]["arms"]
     assert "unpack the artifact `state`" in asked.wrote("summary")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from flows.vcs.dvc_lock import md5_of
+from flows.vcs.dvc_lock import dvc_md5
 from tests.support.repositories import git
 from tests.support.tiny_project import NAME, Checkout, make_project
 
@@ -124,13 +124,13 @@ def test_a_byte_of_the_data_that_changed_is_named(checkout: Checkout, mlflow: Ml
     good, pointer = raw.read_bytes(), checkout.root / "data/raw.dvc"
     raw.write_bytes(good.replace(b"on day 0", b"on day X", 1))
     checkout.call("-m", "dvc", "add", "--quiet", "data/raw").check_returncode()
-    changed, digest = pointer.read_text(encoding="utf-8"), md5_of(checkout.root / "data/raw")
+    changed, digest = pointer.read_text(encoding="utf-8"), dvc_md5(checkout.root / "data/raw")
     raw.write_bytes(good)
     checkout.call("-m", "dvc", "add", "--quiet", "data/raw").check_returncode()
     done = checkout.tunesmith("reproduce", planted(checkout, commit, "data/raw.dvc", changed))
     assert done.returncode == 1, done.stderr
     assert ladder(done.stdout)["raw data"] == ladder(done.stdout)["pairs"] == "differs"
-    cause = f"  data data/raw: {md5_of(checkout.root / 'data/raw')[:12]} then, {digest[:12]} now\n"
+    cause = f"  data data/raw: {dvc_md5(checkout.root / 'data/raw')[:12]} then, {digest[:12]} now\n"
     assert f"differs at raw data; likely cause:\n{cause}" in done.stdout
 
 

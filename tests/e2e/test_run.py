@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 
-from flows.vcs.dvc_lock import inputs, outputs
+from flows.vcs.dvc_lock import locked_inputs, locked_outputs
 from tests.support.repositories import git
 from tests.support.tiny_project import COLOURS, NAME, SOURCE, Checkout, make_project
 
@@ -75,7 +75,7 @@ def left_by(checkout: Checkout, done: "subprocess.CompletedProcess[str]") -> Lef
         tuple(runs),
         client,
         journals[-1].read_text(encoding="utf-8") if journals else "",
-        outputs(checkout.root),
+        locked_outputs(checkout.root),
         git(checkout.root, "status", "--porcelain"),
         json.loads(text_of(checkout, "data/register/release.json") or "{}"),
         tuple(json.loads(line) for line in text_of(checkout, "data/finetune/history.jsonl").splitlines()),
@@ -142,7 +142,7 @@ def poisoned(checkout: Checkout, changed: Left) -> tuple[Left, str, Left]:
     good = path.read_bytes()
     path.write_bytes(good + b'{"prompt": "what colour is the moss?", "completion": "Green"}\n')
     bad = left_by(checkout, checkout.tunesmith("run"))
-    told = checkout.tunesmith("data").stdout
+    told = checkout.tunesmith("check-data").stdout
     path.write_bytes(good)
     return bad, told, left_by(checkout, checkout.tunesmith("run"))
 
@@ -260,7 +260,7 @@ def test_the_exact_state_of_a_run_can_be_checked_out(first: Left, checkout: Chec
     (adapter,) = [out["md5"] for out in lock["finetune"]["outs"] if out["path"] == "data/finetune/adapter"]
     assert adapter == first.run.data.tags["dvc.adapter"]
     assert state in git(checkout.root, "for-each-ref", "--format=%(objectname)", "refs/tunesmith/runs").split("\n")
-    raw = [md5 for path, md5 in inputs(checkout.root, "ingest").items() if path == "data/raw"]
+    raw = [md5 for path, md5 in locked_inputs(checkout.root, "ingest").items() if path == "data/raw"]
     assert first.run.data.tags["dvc.sources"] == ", ".join(raw)
 
 
@@ -397,10 +397,10 @@ def test_every_run_says_what_changed_in_the_pairs(first: Left, changed: Left, po
 def test_the_plan_says_what_a_run_will_cost_and_leaves_it_to_be_run(changed: Left, checkout: Checkout) -> None:
     """Counted and measured on what is tokenized; no stage behind that is run, no run recorded, no champion moved."""
     journals = sorted((checkout.root / ".tunesmith" / "runs").glob("*"))
-    planned = checkout.tunesmith("plan")
+    planned = checkout.tunesmith("estimate")
     assert (planned.returncode, planned.stderr) == (0, "")
     said = [line.split()[0] for line in planned.stdout.splitlines() if line]
     assert said[-8:] == ["rows", "tokens", "computed", "steps", "training", "answers", "memory", "disk"]
     assert "nothing to do" not in planned.stdout
-    assert outputs(checkout.root) == changed.lock
+    assert locked_outputs(checkout.root) == changed.lock
     assert sorted((checkout.root / ".tunesmith" / "runs").glob("*")) == journals

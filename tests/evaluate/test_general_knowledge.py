@@ -8,29 +8,36 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.evaluate import general_knowledge
-from pipeline.evaluate.general_knowledge import Question, Text, encoded, known, likelihoods, read_lines
-from pipeline.model.adapters import load_base, merged
+from pipeline.evaluate.general_knowledge import (
+    ProbeQuestion,
+    ProbeText,
+    continuation_log_likelihoods,
+    encode_plain,
+    read_probe_lines,
+    run_probe,
+)
+from pipeline.model.adapters import load_base, load_merged
 from pipeline.model.chat_template import load_tokenizer
 from tests.support.tiny_params import tiny_params
 
 pytestmark = pytest.mark.usefixtures("imported_is_no_garbage")
 
 TEXTS = [
-    Text(text="what colour is the sky on day 3?"),
-    Text(text="the sea is blue"),
-    Text(text="name the colour of ice"),
+    ProbeText(text="what colour is the sky on day 3?"),
+    ProbeText(text="the sea is blue"),
+    ProbeText(text="name the colour of ice"),
 ]
 QUESTIONS = [
-    Question(question="what colour is the sky?", options=("blue", "red and green"), answer=0),
-    Question(question="the rose is", options=("the sea", "red", "what"), answer=1),
+    ProbeQuestion(question="what colour is the sky?", options=("blue", "red and green"), answer=0),
+    ProbeQuestion(question="the rose is", options=("the sea", "red", "what"), answer=1),
 ]
 
 
 @pytest.fixture(scope="module")
 def model(base: Path) -> Any:
-    return merged(load_base(base, tiny_params(base).model), None)
+    return load_merged(load_base(base, tiny_params(base).model), None)
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +55,16 @@ def alone(model: Any, before: list[int], after: list[int]) -> float:
 @pytest.mark.parametrize("tokens", [1, 24, 1024])
 def test_the_batch_changes_no_likelihood(model: Any, words: Any, monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
     """One row at a time or all at once: what the model says of each by itself."""
-    monkeypatch.setattr(general_knowledge, "PASS_TOKENS", tokens)
-    rows = [(ids[:cut], ids[cut:]) for cut, ids in enumerate((encoded(words, one.text) for one in TEXTS), 1)]
-    assert likelihoods(model, rows) == pytest.approx([alone(model, *row) for row in rows], rel=1e-5)
+    monkeypatch.setattr(general_knowledge, "PROBE_BATCH_TOKENS", tokens)
+    rows = [(ids[:cut], ids[cut:]) for cut, ids in enumerate((encode_plain(words, one.text) for one in TEXTS), 1)]
+    assert continuation_log_likelihoods(model, rows) == pytest.approx([alone(model, *row) for row in rows], rel=1e-5)
 
 
 def test_a_text_costs_what_its_tokens_cost_but_for_the_first(model: Any, words: Any) -> None:
     """As transformers' own loss of the same tokens has it."""
-    found = known(model, words, TEXTS, [])
+    found = run_probe(model, words, TEXTS, [])
     for text, loss, tokens in zip(TEXTS, found.losses, found.tokens, strict=True):
-        ids = torch.tensor([encoded(words, text.text)])
+        ids = torch.tensor([encode_plain(words, text.text)])
         assert tokens == ids.shape[1] - 1
         with torch.inference_mode():
             wanted = float(model(input_ids=ids, labels=ids).loss)
@@ -68,13 +75,13 @@ def test_a_question_is_answered_with_the_option_likeliest_for_its_length(model: 
     """By the bytes of the option; which one is right changes nothing but whether it counts."""
     chosen = []
     for one in QUESTIONS:
-        before = encoded(words, one.question)
-        likely = [alone(model, before, encoded(words, f" {option}")) / len(option) for option in one.options]
+        before = encode_plain(words, one.question)
+        likely = [alone(model, before, encode_plain(words, f" {option}")) / len(option) for option in one.options]
         chosen.append(int(np.argmax(likely)))
     right = [one.model_copy(update={"answer": place}) for one, place in zip(QUESTIONS, chosen, strict=True)]
     wrong = [one.model_copy(update={"answer": (place + 1) % 2}) for one, place in zip(QUESTIONS, chosen, strict=True)]
-    assert known(model, words, [], right).right.tolist() == [1, 1]
-    assert known(model, words, [], wrong).right.tolist() == [0, 0]
+    assert run_probe(model, words, [], right).right.tolist() == [1, 1]
+    assert run_probe(model, words, [], wrong).right.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -90,8 +97,8 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: str, what: str) -> None
     """The file, the line, and what is wrong with it, in one line."""
     good = json.dumps(QUESTIONS[0].model_dump())
     (tmp_path / "questions.jsonl").write_text(f"{good}\n{line}\n", encoding="utf-8")
-    with pytest.raises(Problem) as caught:
-        read_lines(tmp_path / "questions.jsonl", Question)
+    with pytest.raises(UserError) as caught:
+        read_probe_lines(tmp_path / "questions.jsonl", ProbeQuestion)
     assert f"{tmp_path / 'questions.jsonl'}, line 2: " in str(caught.value)
     assert what in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -99,6 +106,6 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: str, what: str) -> None
 
 def test_a_file_that_is_not_there_or_has_nothing_in_it_has_no_lines(tmp_path: Path) -> None:
     """Nobody needs to have any."""
-    assert read_lines(tmp_path / "texts.jsonl", Text) == []
+    assert read_probe_lines(tmp_path / "texts.jsonl", ProbeText) == []
     (tmp_path / "texts.jsonl").write_text("\n", encoding="utf-8")
-    assert read_lines(tmp_path / "texts.jsonl", Text) == []
+    assert read_probe_lines(tmp_path / "texts.jsonl", ProbeText) == []

@@ -13,21 +13,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.baselines import stage as baselines
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.evaluate import models
 from pipeline.evaluate import stage as evaluate
 from pipeline.files import read_json, write_json
 from pipeline.hashing import file_digests
-from pipeline.metrics.classification import macro_f1_of
-from pipeline.metrics.metric import share
-from pipeline.metrics.text import chrf_of_rows
-from pipeline.model.chat_template import Renderer, load_tokenizer
+from pipeline.metrics.classification import macro_f1_statistic
+from pipeline.metrics.metric import proportion
+from pipeline.metrics.text import chrf_scores
+from pipeline.model.chat_template import PromptEncoder, load_tokenizer
 from pipeline.model.tokenized import read_tokens, write_tokens
 from pipeline.pairs import read_pairs, write_pairs
 from pipeline.params import Params
 from pipeline.register import stage as register
-from pipeline.stats.label_counts import counts
-from pipeline.stats.paired_comparison import compare, compare_sets
+from pipeline.stats.label_counts import count_labels
+from pipeline.stats.paired_comparison import compare_scores, compare_statistics
 from tests.support.chat import SYSTEM
 from tests.support.comparisons import TERMS
 from tests.support.tiny_params import crown, finished, judged, tiny_params
@@ -96,16 +96,16 @@ def test_the_metrics_are_those_of_the_predictions(done: Path) -> None:
     for arm in ("zero_shot", "fine-tuned"):
         right = [said == wanted for said, wanted in zip(found[arm], found["expected"], strict=True)]
         assert found[f"{arm} accuracy"] == [float(hit) for hit in right]
-        assert metrics["arms"][arm]["accuracy"] == asdict(share(right))
+        assert metrics["arms"][arm]["accuracy"] == asdict(proportion(right))
     tuned, base = (np.array(found[f"{arm} accuracy"]) for arm in ("fine-tuned", "zero_shot"))
-    wanted = compare("accuracy", tuned, base, TERMS)
-    of_labels = counts(found["expected"], found["fine-tuned"], found["zero_shot"])
-    tuned_f1, base_f1 = (macro_f1_of(found["expected"], found[arm]) for arm in ("fine-tuned", "zero_shot"))
+    wanted = compare_scores("accuracy", tuned, base, TERMS)
+    of_labels = count_labels(found["expected"], found["fine-tuned"], found["zero_shot"])
+    tuned_f1, base_f1 = (macro_f1_statistic(found["expected"], found[arm]) for arm in ("fine-tuned", "zero_shot"))
     assert metrics["comparisons"] == {
         "zero_shot": {
             **asdict(wanted),
             "classes": {label: asdict(one) for label, one in of_labels.items()},
-            "macro_f1": asdict(compare_sets("macro_f1", tuned_f1, base_f1, len(tuned), TERMS)),
+            "macro_f1": asdict(compare_statistics("macro_f1", tuned_f1, base_f1, len(tuned), TERMS)),
         }
     }
     assert wanted.low > 0.1
@@ -127,7 +127,7 @@ def test_where_training_nearly_has_some_test_rows_the_others_are_summed_up_by_th
         assert {name: values for name, values in measures.items() if "clean" not in name} == before["arms"][arm]
         assert set(measures) - set(before["arms"][arm]) == {f"{measure} clean" for measure in LABELS}
         right = [found[arm][row] == found["expected"][row] for row in clean]
-        assert measures["accuracy clean"] == asdict(share(right))
+        assert measures["accuracy clean"] == asdict(proportion(right))
     assert metrics["comparisons"] == before["comparisons"]
 
 
@@ -167,11 +167,11 @@ def test_a_champion_answers_as_it_was_trained_to(params: Params, data: Path, rel
     release["prompt"]["system"], release["labels"] = "Another message.", ["red"]
     crown(data, release)
     test, prompts = evaluate.test_rows(data)
-    *_, arm = models.arms_of(params.model, params.prompt, ["blue"], test, prompts, data)
-    renderer = Renderer(load_tokenizer(Path(params.model.source)), "Another message.")
+    *_, arm = models.trained_models(params.model, params.prompt, ["blue"], test, prompts, data)
+    renderer = PromptEncoder(load_tokenizer(Path(params.model.source)), "Another message.")
     assert arm.name == "champion"
     assert arm.prompts == [renderer.prompt(pair.messages) for pair in test] != prompts
-    assert {found.text for found in models.answers_of(arm, params.evaluate, timed=0).answers} == {"red"}
+    assert {found.text for found in models.answer_with(arm, params.evaluate, timed=0).answers} == {"red"}
 
 
 def test_only_the_rows_that_tokenize_kept_are_evaluated(base: Path, done: Path, data: Path) -> None:
@@ -180,7 +180,7 @@ def test_only_the_rows_that_tokenize_kept_are_evaluated(base: Path, done: Path, 
     write_tokens(data / "tokenize" / "test.arrow", kept)
     test, prompts = evaluate.test_rows(data)
     assert [pair.id for pair in test] == [pair_id for pair_id, _ in kept]
-    renderer = Renderer(load_tokenizer(base), SYSTEM)
+    renderer = PromptEncoder(load_tokenizer(base), SYSTEM)
     assert prompts == [renderer.prompt(pair.messages) for pair in test]
 
 
@@ -198,7 +198,7 @@ def test_free_text_has_measures_of_its_own(base: Path, data: Path) -> None:
     against = metrics["comparisons"]["zero_shot"]
     assert (against["metric"], against["classes"]) == ("chrf", {})
     assert "macro_f1" not in against
-    assert found["fine-tuned chrf"] == chrf_of_rows(found["expected"], found["fine-tuned"]).tolist()
+    assert found["fine-tuned chrf"] == chrf_scores(found["expected"], found["fine-tuned"]).tolist()
     assert {path.name for path in (data / "evaluate" / "pictures").iterdir()} == {"arms.png"}
 
 
@@ -227,7 +227,7 @@ def test_json_has_measures_of_its_own(base: Path, data: Path) -> None:
         "fine-tuned": measures,
     }
     assert metrics["comparisons"]["zero_shot"]["metric"] == "fields_f1"
-    assert details["fine-tuned"] == {"fields": {"colour": asdict(share([False] * len(asked)))}}
+    assert details["fine-tuned"] == {"fields": {"colour": asdict(proportion([False] * len(asked)))}}
 
 
 def test_the_details_are_those_of_the_predictions(done: Path) -> None:
@@ -238,7 +238,7 @@ def test_the_details_are_those_of_the_predictions(done: Path) -> None:
         pairs = Counter(zip(found["expected"], found[arm], strict=True))
         assert {(want, said): n for want, row in told["confusion"].items() for said, n in row.items()} == pairs
         hits = [said == "blue" for want, said in zip(found["expected"], found[arm], strict=True) if want == "blue"]
-        assert told["classes"]["blue"]["recall"] == asdict(share(hits))
+        assert told["classes"]["blue"]["recall"] == asdict(proportion(hits))
         assert sum(tenth["right"]["n"] for tenth in told["reliability"]) == len(found[arm])
 
 
@@ -255,7 +255,7 @@ def test_what_is_out_of_scope_is_measured_if_a_label_says_so(params: Params, bas
 
 def test_a_label_for_what_is_out_of_scope_must_be_one(base: Path, data: Path) -> None:
     """Before anything is answered, since what was written before stays."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         run(tiny_params(base, **{"evaluate.out_of_scope_label": "none"}), data)
     assert str(caught.value) == (
         "evaluate.out_of_scope_label: no pair has this label; expected null, or one of blue, green, red; got none; "

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.finetune.checkpoints import PLACE, SECONDS, Checkpoints, checkpoints_of
+from pipeline.finetune.checkpoints import (
+    CHECKPOINT_SECONDS_VARIABLE,
+    CHECKPOINTS_VARIABLE,
+    Checkpoints,
+    open_checkpoints,
+)
 
 
 def fill(folder: Path) -> None:
@@ -85,23 +90,23 @@ def test_a_checkpoint_that_was_being_written_is_not_taken(kept: Checkpoints) -> 
 
 def test_another_recipe_has_other_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same recipe finds its own; anything else in it, and there is none."""
-    monkeypatch.setenv(PLACE, str(tmp_path))
-    monkeypatch.setenv(SECONDS, "0")
+    monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(CHECKPOINT_SECONDS_VARIABLE, "0")
     recipe = {"finetune": {"learning_rate": 0.1}, "rows": "ab12"}
-    checkpoints_of(recipe).write(3, fill)
-    assert checkpoints_of({**recipe}).newest() is not None
-    assert checkpoints_of({**recipe, "finetune": {"learning_rate": 0.2}}).newest() is None
-    assert checkpoints_of({**recipe, "rows": "cd34"}).newest() is None
+    open_checkpoints(recipe).write(3, fill)
+    assert open_checkpoints({**recipe}).newest() is not None
+    assert open_checkpoints({**recipe, "finetune": {"learning_rate": 0.2}}).newest() is None
+    assert open_checkpoints({**recipe, "rows": "cd34"}).newest() is None
 
 
 def test_at_success_all_checkpoints_are_dropped_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of this training and those that broken ones left; not what else lies in the folder that was named."""
-    monkeypatch.setenv(PLACE, str(tmp_path))
+    monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path))
     (tmp_path / "letters").mkdir()
-    checkpoints_of({"seed": 1}).write(3, fill)
-    mine = checkpoints_of({"seed": 2})
+    open_checkpoints({"seed": 1}).write(3, fill)
+    mine = open_checkpoints({"seed": 2})
     mine.write(3, fill)
     mine.drop()
     assert [path.name for path in tmp_path.iterdir()] == ["letters"]
@@ -109,10 +114,10 @@ def test_at_success_all_checkpoints_are_dropped_and_nothing_else(
 
 def test_a_checkpoint_is_due_after_its_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once where a crash may cost nothing, not at once where it may cost a minute, never without a place."""
-    monkeypatch.setenv(PLACE, str(tmp_path))
-    monkeypatch.setenv(SECONDS, "0")
-    assert checkpoints_of({}).due()
-    monkeypatch.setenv(SECONDS, "60")
-    assert not checkpoints_of({}).due()
-    monkeypatch.delenv(PLACE)
-    assert not checkpoints_of({}).due()
+    monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(CHECKPOINT_SECONDS_VARIABLE, "0")
+    assert open_checkpoints({}).due()
+    monkeypatch.setenv(CHECKPOINT_SECONDS_VARIABLE, "60")
+    assert not open_checkpoints({}).due()
+    monkeypatch.delenv(CHECKPOINTS_VARIABLE)
+    assert not open_checkpoints({}).due()

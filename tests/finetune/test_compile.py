@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
-from pipeline.errors import Problem
-from pipeline.finetune.compile import compile_layers, compiler, need_compiler
+from pipeline.errors import UserError
+from pipeline.finetune.compile import compile_layers, compiler_version, require_compiler
 from pipeline.finetune.loss import PairLoss
 from pipeline.finetune.packed_loss import PackedLoss
 from tests.support.reference_loss import COMMON, ROWS, SHAPES, assert_equal_to_1e5, gradients, tiny_model
@@ -30,7 +30,7 @@ def test_compiled_layers_have_the_same_loss_and_gradients(
 
 def test_a_model_without_layers_of_transformers_is_refused() -> None:
     """There is nothing to compile one by one."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         compile_layers(torch.nn.Linear(2, 2))
     assert str(caught.value) == (
         "finetune.compile: the base model has no layers that can be compiled one by one; set it to false"
@@ -40,8 +40,8 @@ def test_a_model_without_layers_of_transformers_is_refused() -> None:
 def test_without_a_compiler_there_is_a_reason() -> None:
     """The one line says what to do."""
     torch._dynamo.reset()
-    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(Problem) as caught:
-        need_compiler()
+    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(UserError) as caught:
+        require_compiler()
     assert str(caught.value).startswith("finetune.compile: nothing can be compiled here: ")
     assert str(caught.value).endswith("; install g++ and Python's headers, or set it to false")
     assert "\n" not in str(caught.value)
@@ -49,4 +49,4 @@ def test_without_a_compiler_there_is_a_reason() -> None:
 
 def test_the_compiler_tells_its_version() -> None:
     """What the bytes depend on is a line with a number in it."""
-    assert any(letter.isdigit() for letter in compiler())
+    assert any(letter.isdigit() for letter in compiler_version())

@@ -9,7 +9,7 @@ import torch
 from pipeline.finetune.loss import PairLoss, collate, shared_prefix
 from pipeline.finetune.packed_loss import PackedLoss
 from pipeline.finetune.sampler import WindowedSampler
-from pipeline.model.chat_template import IGNORED, Encoded
+from pipeline.model.chat_template import IGNORE_INDEX, Encoded
 from tests.support.reference_loss import (
     COMMON,
     KINDS,
@@ -104,7 +104,7 @@ def test_a_batch_holds_exactly_the_suffixes_their_places_and_their_labels() -> N
         "input_ids": [[0, 1, 2, 3], [4, 5, 6, 9]],
         "attention_mask": [[0, 1, 1, 1], [1, 1, 1, 1]],
         "position_ids": [[2, 2, 3, 4], [2, 3, 4, 5]],
-        "labels": [[IGNORED, IGNORED, 3], [IGNORED, 6, 9]],
+        "labels": [[IGNORE_INDEX, IGNORE_INDEX, 3], [IGNORE_INDEX, 6, 9]],
     }
 
 
@@ -112,7 +112,10 @@ def test_the_labels_of_a_batch_begin_where_an_earlier_answer_does() -> None:
     """They reach back to the first supervised token of any row, and hold nothing of what stands between answers."""
     batch = collate([Encoded([7, 8, 1, 2, 3, 4], 5, ((3, 4),)), Encoded([7, 8, 4, 5], 3)], prefix=2)
     assert batch["input_ids"].tolist() == [[1, 2, 3, 4], [0, 0, 4, 5]]
-    assert batch["labels"].tolist() == [[IGNORED, 2, IGNORED, 4], [IGNORED, IGNORED, IGNORED, 5]]
+    assert batch["labels"].tolist() == [
+        [IGNORE_INDEX, 2, IGNORE_INDEX, 4],
+        [IGNORE_INDEX, IGNORE_INDEX, IGNORE_INDEX, 5],
+    ]
 
 
 @pytest.fixture(params=KINDS, ids="-".join)

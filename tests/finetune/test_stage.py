@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.finetune import stage as finetune
 from pipeline.hashing import file_digests, file_sha256, tree_digest
-from pipeline.model.adapters import add_adapter, load_base, save_adapter, settle
+from pipeline.model.adapters import add_adapter, load_base, save_adapter, seed_everything
 from pipeline.model.chat_template import Encoded
 from pipeline.params import Finetune
 from tests.support.finetune_run import COST, HISTORY, WEIGHTS, Done, run, write_rows
@@ -101,7 +101,7 @@ def test_the_base_model_is_untouched_on_disk(done: Done, base: Path) -> None:
 def test_the_report_tells_the_adapter_before_and_after(done: Done, base: Path, tmp_path: Path) -> None:
     """The first weights are those that the seed gives to a fresh adapter; the last are the file's, and others."""
     params = tiny_params(base)
-    settle(params.model, params.finetune.seed)
+    seed_everything(params.model, params.finetune.seed)
     save_adapter(add_adapter(load_base(base, params.model), params.finetune), tmp_path, "0" * 64)
     report = read_json(done.data / "finetune" / "report.json")
     assert report["initial_adapter"] == file_sha256(tmp_path / "adapter_model.safetensors")
@@ -150,7 +150,7 @@ def test_what_the_bytes_depend_on_is_recorded(done: Done) -> None:
     assert set(told) == {"device", "cpu", "compiler", "python", "packages"}
     assert told["compiler"] is None
     assert told["cpu"]["threads"] == 1
-    assert set(told["packages"]) == set(finetune.PACKAGES)
+    assert set(told["packages"]) == set(finetune.TRAINING_PACKAGES)
     assert told["packages"]["torch"] == torch.__version__
 
 
@@ -158,6 +158,6 @@ def test_without_a_compiler_the_stage_ends_in_one_line(base: Path, rows: list[En
     """Asked to compile where nothing can be compiled, it says so before anything is loaded."""
     torch._dynamo.reset()
     write_rows(tmp_path, rows[:8], [])
-    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(Problem) as caught:
+    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(UserError) as caught:
         run(tiny_params(base, **{"finetune.compile": True}), tmp_path)
     assert str(caught.value).startswith("finetune.compile: nothing can be compiled here: ")

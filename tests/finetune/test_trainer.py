@@ -11,16 +11,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
-from pipeline.finetune.callbacks import Emit, mean_loss
+from pipeline.finetune.callbacks import PointSink, validation_loss
 from pipeline.finetune.checkpoints import MANIFEST, Checkpoints
 from pipeline.finetune.loss import PairLoss
 from pipeline.finetune.sampler import WindowedSampler
-from pipeline.finetune.trainer import Point, Share, passes
-from pipeline.finetune.training import Trained, optimizer_steps, train
+from pipeline.finetune.trainer import HistoryPoint, RankSlice, micro_batches
+from pipeline.finetune.training import TrainingResult, optimizer_steps, train
 from pipeline.hashing import file_sha256
-from pipeline.model.adapters import add_adapter, load_base, settle
+from pipeline.model.adapters import add_adapter, load_base, seed_everything
 from pipeline.model.chat_template import Encoded
 from pipeline.params import Params
 from tests.support.reference_loss import loss_of
@@ -30,13 +30,13 @@ pytestmark = pytest.mark.usefixtures("imported_is_no_garbage")
 
 
 def trained(
-    params: Params, rows: list[Encoded], held_out: Sequence[Encoded] = (), *, emit: Emit = lambda _point: None,
+    params: Params, rows: list[Encoded], held_out: Sequence[Encoded] = (), *, emit: PointSink = lambda _point: None,
     checkpoints: Checkpoints | None = None,
-) -> tuple[PairLoss, Trained, list[Point]]:  # fmt: skip
+) -> tuple[PairLoss, TrainingResult, list[HistoryPoint]]:  # fmt: skip
     """Train a fresh adapter on some rows: its loss, what was done, and the points of its curves."""
     loss, points = loss_of(params, [*rows, *held_out]), []
 
-    def collect(point: Point) -> None:
+    def collect(point: HistoryPoint) -> None:
         points.append(point)
         emit(point)
 
@@ -49,10 +49,10 @@ def test_the_validation_loss_is_the_mean_over_every_supervised_token(base: Path,
     model = PairLoss(load_base(base, tiny_params(base).model), []).train()
     some = [Encoded([*row.input_ids, *[5] * (3 * place)], row.completion_start) for place, row in enumerate(rows[:5])]
     some.append(replace(some[0], earlier=((2, 4),)))
-    losses = [mean_loss(model, some, tokens) for tokens in (1, 100, 1000)]
+    losses = [validation_loss(model, some, tokens) for tokens in (1, 100, 1000)]
     items = [len(row.input_ids) - row.completion_start for row in some]
     items[-1] += 2
-    each = [mean_loss(model, [row], 1) * n for row, n in zip(some, items, strict=True)]
+    each = [validation_loss(model, [row], 1) * n for row, n in zip(some, items, strict=True)]
     assert losses == pytest.approx([sum(each) / sum(items)] * 3, rel=1e-5)
     assert model.training
 
@@ -133,7 +133,7 @@ def test_a_loss_that_is_no_number_is_a_problem(base: Path, rows: list[Encoded]) 
     loss = loss_of(params, rows[:4])
     with torch.no_grad():
         loss.model.get_input_embeddings().weight.fill_(float("nan"))
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         train(loss, rows[:4], [], params.finetune, lambda _point: None, Checkpoints(None))
     assert str(caught.value) == "finetune: the loss is not a number any more; got nan; lower finetune.learning_rate"
 
@@ -141,7 +141,7 @@ def test_a_loss_that_is_no_number_is_a_problem(base: Path, rows: list[Encoded]) 
 def test_training_moves_the_adapter_and_nothing_else(base: Path, rows: list[Encoded]) -> None:
     """Every weight of the base is bit for bit what it was; every matrix of the adapter has moved."""
     params = tiny_params(base)
-    settle(params.model, params.finetune.seed)
+    seed_everything(params.model, params.finetune.seed)
     before = add_adapter(load_base(base, params.model), params.finetune).state_dict()
     after = trained(params, rows[:8])[0].model.state_dict()
     moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
@@ -165,7 +165,7 @@ WORSENING = {"learning_rate": 0.1, "epochs": 5, "lr_scheduler": "constant"}
 """At such a rate the validation loss goes up and down."""
 
 
-def validation(points: list[Point]) -> list[float]:
+def validation(points: list[HistoryPoint]) -> list[float]:
     return [point["validation_loss"] for point in points if "validation_loss" in point]
 
 
@@ -190,7 +190,7 @@ def test_the_weights_of_the_best_epoch_are_kept(base: Path, rows: list[Encoded])
         loss, done, points = trained(params, rows[:16], rows[16:24])
         losses = validation(points)
         assert min(losses) < losses[-1]
-        assert mean_loss(loss, rows[16:24], 1000) == pytest.approx(wanted(losses), rel=1e-6)
+        assert validation_loss(loss, rows[16:24], 1000) == pytest.approx(wanted(losses), rel=1e-6)
         assert done.kept_epoch == (losses.index(wanted(losses)) + 1)
 
 
@@ -241,9 +241,9 @@ def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(
     """Broken off at any point of its curves and run again: the same weights bit for bit, and the same curves."""
     params = tiny_params(base, **{"finetune.epochs": 3, "finetune.logging_steps": 1, "finetune.dropout": 0.1})
     whole, _, curve = trained(params, rows[:13], rows[13:17])
-    seen: list[Point] = []
+    seen: list[HistoryPoint] = []
 
-    def crash(point: Point) -> None:
+    def crash(point: HistoryPoint) -> None:
         seen.append(point)
         if len(seen) == at:
             raise Crash
@@ -277,7 +277,7 @@ def test_the_best_weights_survive_a_crash_after_them(base: Path, rows: list[Enco
     whole, done, curve = trained(params, rows[:16], rows[16:24])
     checkpoints = Checkpoints(tmp_path / "fingerprint", every=0)
 
-    def crash(point: Point) -> None:
+    def crash(point: HistoryPoint) -> None:
         if point["epoch"] == 4:
             raise Crash
 
@@ -307,7 +307,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(
 def test_a_batch_is_cut_into_passes_that_hold_its_rows_once(base: Path, rows: list[Encoded], tokens: int) -> None:
     """No pass has more tokens than asked for, unless it is one row, and together they supervise what the batch does."""
     loss = loss_of(tiny_params(base), rows)
-    batch = passes(loss, tokens)(rows[:9])
+    batch = micro_batches(loss, tokens)(rows[:9])
     sizes = [(len(one["lengths"]), int(one["input_ids"].numel())) for one in batch["passes"]]
     assert sum(n for n, _ in sizes) == 9
     assert all(n == 1 or size <= tokens for n, size in sizes)
@@ -320,8 +320,8 @@ def test_a_batch_is_cut_into_passes_that_hold_its_rows_once(base: Path, rows: li
 def test_processes_share_a_batch_without_leaving_or_doubling_a_row(base: Path, rows: list[Encoded], of: int) -> None:
     """Together they supervise what the batch does, and the losses of their shares add up to its loss."""
     loss = loss_of(tiny_params(base), rows).eval()
-    whole = passes(loss, 100)(rows[:9])
-    shares = [passes(loss, 100, Share(place, of))(rows[:9]) for place in range(of)]
+    whole = micro_batches(loss, 100)(rows[:9])
+    shares = [micro_batches(loss, 100, RankSlice(place, of))(rows[:9]) for place in range(of)]
     supervised = [int(token) for share in shares for token in share["labels"][1:]]
     assert sorted(supervised) == sorted(whole["labels"][1:].tolist())
     items = len(supervised)

@@ -14,11 +14,18 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.finetune.checkpoints import Checkpoints
-from pipeline.finetune.training import loss_of, train
+from pipeline.finetune.training import make_loss, train
 from pipeline.hashing import file_digests
-from pipeline.model.adapters import load_base, merged, plus_optimizer, settle, to_train, trainable
+from pipeline.model.adapters import (
+    count_parameters,
+    load_base,
+    load_merged,
+    load_trainable,
+    lora_plus_optimizer,
+    seed_everything,
+)
 from pipeline.model.chat_template import Encoded
 from pipeline.params import Params
 from tests.support.finetune_run import Done, run, write_rows
@@ -180,14 +187,14 @@ def test_what_was_trained_answers_from_its_files_as_it_did_in_memory(
     params = tiny_params(base, **{"finetune.adapter": kind})
     losses = trained(params, tmp_path, rows)
     assert losses[-1] < losses[0]
-    settle(params.model, params.finetune.seed)
-    model = to_train(base, params.model, params.finetune)
-    loss = loss_of(model, rows[:11], params.finetune)
+    seed_everything(params.model, params.finetune.seed)
+    model = load_trainable(base, params.model, params.finetune)
+    loss = make_loss(model, rows[:11], params.finetune)
     train(loss, rows[:8], rows[8:11], params.finetune, lambda _point: None, Checkpoints(None))
     ids = torch.tensor([rows[0].input_ids])
     with torch.no_grad():
         wanted = model.eval()(input_ids=ids).logits
-        got = merged(load_base(base, params.model), tmp_path / "finetune" / "adapter")(input_ids=ids).logits
+        got = load_merged(load_base(base, params.model), tmp_path / "finetune" / "adapter")(input_ids=ids).logits
         plain = load_base(base, params.model)(input_ids=ids).logits
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(plain, wanted, rtol=1e-2, atol=1e-2)
@@ -205,28 +212,28 @@ def test_the_kinds_of_adapter_are_different_trainings(base: Path, rows: list[Enc
 def test_all_weights_train_without_an_adapter(base: Path) -> None:
     """With `full` every parameter of the base model trains."""
     params = tiny_params(base, **{"finetune.adapter": "full"})
-    train_parameters, parameters = trainable(to_train(base, params.model, params.finetune))
+    train_parameters, parameters = count_parameters(load_trainable(base, params.model, params.finetune))
     assert train_parameters == parameters == sum(p.numel() for p in load_base(base, params.model).parameters())
 
 
 def test_the_second_matrix_learns_faster_by_the_ratio_of_lora_plus(base: Path) -> None:
     """Every B has the learning rate times the ratio, every A the learning rate; a ratio of 1 is the usual optimizer."""
     params = tiny_params(base, **{"finetune.lora_plus_ratio": 16, "finetune.learning_rate": 0.001})
-    model = to_train(base, params.model, params.finetune)
-    optimizer = plus_optimizer(model, params.finetune)
+    model = load_trainable(base, params.model, params.finetune)
+    optimizer = lora_plus_optimizer(model, params.finetune)
     assert optimizer is not None
     rates = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert {rates[id(parameter)] for name, parameter in named.items() if "lora_A" in name} == {0.001}
     assert {rates[id(parameter)] for name, parameter in named.items() if "lora_B" in name} == {0.016}
-    assert plus_optimizer(model, tiny_params(base).finetune) is None
+    assert lora_plus_optimizer(model, tiny_params(base).finetune) is None
 
 
 def test_four_bits_want_a_gpu_and_its_library(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
     """Where there is none, QLoRA ends in one line before anything is loaded."""
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         trained(tiny_params(base, **{"finetune.adapter": "qlora"}), tmp_path, rows)
     assert str(caught.value).startswith(
         "params.yaml: finetune.adapter: qlora cannot run here; expected a CUDA device and the package bitsandbytes; "

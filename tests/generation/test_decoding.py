@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from pipeline.generation.decoding import Reading, packs
-from pipeline.model.prefix_cache import read
+from pipeline.generation.decoding import DecodingBatch, can_pack
+from pipeline.model.prefix_cache import compute_prefix
 from tests.support.reference_loss import COMMON, KINDS, tiny_model
 from tests.support.unfit_models import UNFIT
 
@@ -30,7 +30,7 @@ def after(model: Any, tokens: Sequence[int]) -> torch.Tensor:
 @torch.no_grad()
 def test_each_row_goes_on_from_its_own_past(model: Any, prefix: list[int]) -> None:
     """Rows of unlike length that read twice have the logits that each has by itself, at every new token."""
-    reading = Reading(model, read(model, prefix, model.device) if prefix else None, len(CHUNKS))
+    reading = DecodingBatch(model, compute_prefix(model, prefix, model.device) if prefix else None, len(CHUNKS))
     first = reading.feed([chunks[0] for chunks in CHUNKS], 1)
     then = reading.feed([chunks[1] for chunks in CHUNKS], 3)
     for row, (begun, more) in enumerate(CHUNKS):
@@ -45,7 +45,7 @@ def test_rows_that_begin_packed_go_on_as_if_each_had_begun_alone(model: Any, pre
     """Without a padded place, each prompt has the logits that it has by itself, and so has what is read after it."""
     places: list[int] = []
     model.get_input_embeddings().register_forward_hook(lambda _module, _in, out: places.append(out[..., 0].numel()))
-    reading = Reading(model, read(model, prefix, model.device) if prefix else None, len(CHUNKS))
+    reading = DecodingBatch(model, compute_prefix(model, prefix, model.device) if prefix else None, len(CHUNKS))
     places.clear()
     first = reading.begin([chunks[0] for chunks in CHUNKS])
     assert places == [sum(len(begun) for begun, _ in CHUNKS)]
@@ -65,15 +65,15 @@ def test_rows_that_begin_packed_go_on_as_if_each_had_begun_alone(model: Any, pre
 def test_a_model_that_cannot_begin_packed_is_seen() -> None:
     """Windows shorter than a prompt, in the attention or in the mask alone, and attention of one's own."""
     prompts = [[11, 12], [13, 14, 15, 16, 17, 18, 19, 20]]
-    assert packs(tiny_model("llama", "sdpa"), None, prompts)
+    assert can_pack(tiny_model("llama", "sdpa"), None, prompts)
     for kind in ("a window", "a window in the mask alone", "attention of its own"):
-        assert not packs(AutoModelForCausalLM.from_config(UNFIT[kind]).eval(), None, prompts), kind
+        assert not can_pack(AutoModelForCausalLM.from_config(UNFIT[kind]).eval(), None, prompts), kind
 
 
 @torch.no_grad()
 def test_those_who_stay_do_not_notice_who_leaves(model: Any) -> None:
     """After a row has left, the others go on from their own past."""
-    reading = Reading(model, read(model, COMMON, model.device), len(CHUNKS))
+    reading = DecodingBatch(model, compute_prefix(model, COMMON, model.device), len(CHUNKS))
     reading.feed([chunks[0] for chunks in CHUNKS], 1)
     reading.keep([0, 2])
     then = reading.feed([CHUNKS[0][1], CHUNKS[2][1]], 1)

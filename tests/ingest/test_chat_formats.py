@@ -2,11 +2,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.ingest.chat_formats import NotAPair, Turn, need_order, turns_of
+from pipeline.ingest.chat_formats import ChatTurn, NotAPair, read_chat_turns, require_role_order
 from tests.support.sources import asked
 
-TURNS = [Turn("user", "Why?"), Turn("assistant", "So.")]
-SYSTEM = Turn("system", "s")
+TURNS = [ChatTurn("user", "Why?"), ChatTurn("assistant", "So.")]
+SYSTEM = ChatTurn("system", "s")
 MESSAGES = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
 
 
@@ -19,32 +19,32 @@ MESSAGES = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content"
         ({"messages": [{"role": "developer", "content": "s"}, *MESSAGES]}, [SYSTEM, *TURNS]),
         ({"messages": [MESSAGES[0], {**MESSAGES[1], "weight": 1}]}, TURNS),
         ({"messages": [MESSAGES[0], {**MESSAGES[1], "weight": 0}, *MESSAGES]},
-         [TURNS[0], Turn("assistant", "So.", learn=False), *TURNS]),
+         [TURNS[0], ChatTurn("assistant", "So.", learn=False), *TURNS]),
         ({"messages": MESSAGES, "tools": [], "functions": None, "parallel_tool_calls": False}, TURNS),
         ({"prompt": "Why?", "completion": "So.", "rejected": None, "tools": "[]"}, TURNS),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "Wh"}, {"type": "text", "text": "y?"}]},
                        MESSAGES[1]]}, TURNS),
         ({"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}]}, TURNS),
         ({"instruction": "Why?", "input": "", "output": "So."}, TURNS),
-        ({"instruction": "Why?", "input": "this", "output": "So."}, [Turn("user", "Why?\n\nthis"), TURNS[1]]),
+        ({"instruction": "Why?", "input": "this", "output": "So."}, [ChatTurn("user", "Why?\n\nthis"), TURNS[1]]),
     ],
 )  # fmt: skip
-def test_every_known_shape_has_its_turns(row: dict[str, Any], turns: list[Turn]) -> None:
+def test_every_known_shape_has_its_turns(row: dict[str, Any], turns: list[ChatTurn]) -> None:
     """Roles by one name, parts of text as one text, and which answers may not be trained on."""
-    assert turns_of(row, asked()) == turns
+    assert read_chat_turns(row, asked()) == turns
 
 
 def test_named_columns_go_before_every_shape() -> None:
     """Whatever else the row has."""
     source = asked(prompt_column="q", completion_column="a")
-    assert turns_of({"q": "Why?", "a": "So.", "messages": "no", "rejected": "x"}, source) == TURNS
+    assert read_chat_turns({"q": "Why?", "a": "So.", "messages": "no", "rejected": "x"}, source) == TURNS
 
 
 @pytest.mark.parametrize("field", ["rejected", "preferred_output", "non_preferred_output", "rejected_response"])
 def test_preferences_are_named_as_such(field: str) -> None:
     """They are another kind of training."""
     with pytest.raises(NotAPair) as caught:
-        turns_of({"prompt": "Why?", "completion": "So.", field: "x"}, asked())
+        read_chat_turns({"prompt": "Why?", "completion": "So.", field: "x"}, asked())
     assert caught.value.reason == "preference"
 
 
@@ -67,8 +67,8 @@ def test_speakers_take_turns(roles: str, reason: str | None) -> None:
     """System first if at all, then user and assistant, the assistant last."""
     names = [{"s": "system", "u": "user", "a": "assistant"}[role] for role in roles]
     if reason is None:
-        need_order(names)
+        require_role_order(names)
         return
     with pytest.raises(NotAPair) as caught:
-        need_order(names)
+        require_role_order(names)
     assert caught.value.reason == reason

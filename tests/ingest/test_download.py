@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Problem
-from pipeline.ingest.download import download, fetch, meant
+from pipeline.errors import UserError
+from pipeline.ingest.download import download_file, fetch_source, select_hub_files
 from pipeline.ingest.stage import run
 from pipeline.pairs import read_pairs
 from pipeline.params import Source
@@ -62,21 +62,21 @@ def test_a_pinned_file_is_fetched_once_and_read(server: tuple[str, list[str]], t
 def test_a_file_without_a_pin_is_refused_with_the_pin(server: tuple[str, list[str]]) -> None:
     """The user can copy it; and then nothing is fetched again."""
     address, asked_for = server
-    with pytest.raises(Problem) as caught:
-        fetch(asked(path=address))
+    with pytest.raises(UserError) as caught:
+        fetch_source(asked(path=address))
     assert str(caught.value) == (
         f"params.yaml: ingest.sources: {address}: is not pinned, and may hold other rows tomorrow; "
         f"if what is there now is right, set its sha256: {PIN}"
     )
-    assert [path.read_bytes() for path in fetch(asked(path=address, sha256=PIN)).values()] == [BODY]
+    assert [path.read_bytes() for path in fetch_source(asked(path=address, sha256=PIN)).values()] == [BODY]
     assert len(asked_for) == 1
 
 
 def test_other_bytes_than_the_pinned_ones_are_refused(server: tuple[str, list[str]], tmp_path: Path) -> None:
     """Both digests are told, and nothing stays in the cache."""
     address, _ = server
-    with pytest.raises(Problem) as caught:
-        fetch(asked(path=address, sha256="0" * 64))
+    with pytest.raises(UserError) as caught:
+        fetch_source(asked(path=address, sha256="0" * 64))
     assert str(caught.value) == (
         f"{address}: its bytes are not the pinned ones; expected {'0' * 64}; got {PIN}; "
         "pin the new ones if they are right"
@@ -87,8 +87,8 @@ def test_other_bytes_than_the_pinned_ones_are_refused(server: tuple[str, list[st
 def test_a_file_that_is_not_there_is_named(server: tuple[str, list[str]], tmp_path: Path) -> None:
     """In one line."""
     address = server[0].replace("a.jsonl", "b.jsonl")
-    with pytest.raises(Problem) as caught:
-        download(address, tmp_path / "b")
+    with pytest.raises(UserError) as caught:
+        download_file(address, tmp_path / "b")
     assert str(caught.value).startswith(f"{address}: could not be downloaded: ")
     assert str(caught.value).endswith("; check the address, the rights to it, the network")
 
@@ -102,8 +102,8 @@ def test_a_missing_extra_is_named(kind: str, package: str, tmp_path: Path) -> No
         pass
     else:
         pytest.skip(f"{package} is installed")
-    with pytest.raises(Problem) as caught:
-        download(f"{kind}://bucket/a.jsonl", tmp_path / "a")
+    with pytest.raises(UserError) as caught:
+        download_file(f"{kind}://bucket/a.jsonl", tmp_path / "a")
     assert str(caught.value) == (
         f"{kind}://bucket/a.jsonl: cannot be read without {package}; install the extra: "
         f"pip install -c constraints.txt -e '.[{kind}]'"
@@ -123,7 +123,7 @@ FILES = ["README.md", "data/train-0.parquet", "data/train-1.parquet", "data/test
 )
 def test_a_dataset_gives_the_files_that_are_meant(wanted: str, files: list[str]) -> None:
     """By name, by pattern, or by what they call themselves."""
-    assert meant(HUB, wanted, FILES) == files
+    assert select_hub_files(HUB, wanted, FILES) == files
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_a_dataset_gives_the_files_that_are_meant(wanted: str, files: list[str])
 )
 def test_a_split_that_may_be_several_is_refused(wanted: str, line: str) -> None:
     """What there is is listed."""
-    with pytest.raises(Problem) as caught:
-        meant(HUB, wanted, FILES)
+    with pytest.raises(UserError) as caught:
+        select_hub_files(HUB, wanted, FILES)
     assert str(caught.value).startswith(line)
 
 
@@ -166,8 +166,8 @@ def test_a_cloud_without_rights_says_so_in_one_line(monkeypatch: pytest.MonkeyPa
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(Problem) as caught:
-        download("s3://a-bucket/a.jsonl", tmp_path / "a.jsonl")
+    with pytest.raises(UserError) as caught:
+        download_file("s3://a-bucket/a.jsonl", tmp_path / "a.jsonl")
     assert str(caught.value) == (
         "s3://a-bucket/a.jsonl: could not be downloaded: Unable to locate credentials; check the address, the rights "
         "to it, the network"

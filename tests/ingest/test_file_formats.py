@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import Problem
-from pipeline.ingest.file_formats import find
+from pipeline.errors import UserError
+from pipeline.ingest.file_formats import detect_format
 from tests.support.sources import asked
 
 JSONL, LIST = b'{"a": 1}\n{"a": 2}\n', b'[{"a": 1}, {"a": 2}]'
@@ -14,7 +14,7 @@ def found(folder: Path, name: str, body: bytes, **values: Any) -> str:
     """What a file is said to be."""
     path = folder / name
     path.write_bytes(body)
-    return str(find(path, asked(**values)))
+    return str(detect_format(path, asked(**values)))
 
 
 @pytest.mark.parametrize(
@@ -60,5 +60,5 @@ def test_params_decide(tmp_path: Path) -> None:
 )
 def test_what_may_be_several_things_asks_for_the_setting(tmp_path: Path, name: str, body: bytes, line: str) -> None:
     """By its name in params."""
-    with pytest.raises(Problem, match=line):
+    with pytest.raises(UserError, match=line):
         found(tmp_path, name, body)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pipeline.ingest.json_array import NotAList, elements
+from pipeline.ingest.json_array import NotAJsonArray, iterate_array
 
 ROWS = [{"a": 'b, [c] "d" é🚂'}, 12345, "x", [1, [2]], None, {"long": "y" * 300}, -1.5e3]
 
@@ -12,15 +12,15 @@ ROWS = [{"a": 'b, [c] "d" é🚂'}, 12345, "x", [1, [2]], None, {"long": "y" * 3
 def test_a_list_is_read_the_same_however_it_is_cut(indent: int | None, size: int) -> None:
     """Each element comes with its own text, from which it can be made again."""
     shown = json.dumps(ROWS, indent=indent, ensure_ascii=False)
-    found = list(elements(iter([shown[at : at + size] for at in range(0, len(shown), size)])))
+    found = list(iterate_array(iter([shown[at : at + size] for at in range(0, len(shown), size)])))
     assert [row for row, _ in found] == ROWS
     assert [json.loads(text) for _, text in found] == ROWS
 
 
 def test_an_empty_list_has_no_element() -> None:
     """Blanks or not."""
-    assert list(elements(iter(["[", "]"]))) == []
-    assert list(elements(iter([" [ \n ] \n"]))) == []
+    assert list(iterate_array(iter(["[", "]"]))) == []
+    assert list(iterate_array(iter([" [ \n ] \n"]))) == []
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,6 @@ def test_an_empty_list_has_no_element() -> None:
 )
 def test_what_is_no_list_is_named_with_its_line(shown: str, line: int, what: str) -> None:
     """Also where rows before it were good."""
-    with pytest.raises(NotAList) as caught:
-        list(elements(iter(shown)))
+    with pytest.raises(NotAJsonArray) as caught:
+        list(iterate_array(iter(shown)))
     assert (caught.value.line, caught.value.what) == (line, what)

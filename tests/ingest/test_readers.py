@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import Problem
-from pipeline.ingest.readers import Record
+from pipeline.errors import UserError
+from pipeline.ingest.readers import SourceRecord
 from tests.support.sources import asked, records_of
 
 ROWS = [{"prompt": "Was it 5 °C?", "completion": "yes"}, {"prompt": 'He said "no", twice', "completion": "no"}]
@@ -20,7 +20,7 @@ DIGITS = b"1" * 5000
 """A number longer than Python converts by itself."""
 
 
-def records(path: Path, content: bytes | str, **values: Any) -> list[Record]:
+def records(path: Path, content: bytes | str, **values: Any) -> list[SourceRecord]:
     """Write a file and read its rows."""
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return records_of(path, asked(**values))
@@ -28,7 +28,7 @@ def records(path: Path, content: bytes | str, **values: Any) -> list[Record]:
 
 def refusal(path: Path, content: bytes | str, **values: Any) -> str:
     """Write a file that cannot be read; the error's text without the folder."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         records(path, content, **values)
     return str(caught.value).removeprefix(f"{path.parent}/")
 
@@ -100,13 +100,13 @@ def test_a_bad_line_is_a_row_with_its_fault_and_its_bytes(tmp_path: Path) -> Non
     """A line that is not UTF-8 or not JSON comes out with why and as it was, and the lines after it are read."""
     found = records(tmp_path / "a.jsonl", b'{"a": "\xff"}\nhello\n{"a": 1}\n')
     assert found == [
-        Record(
+        SourceRecord(
             1,
             b'{"a": "\xff"}',
             fault=("not_utf8", "byte 7 of the line; if the whole file has another encoding, name it in ingest.sources"),
         ),
-        Record(2, b"hello", fault=("not_json", "Expecting value: line 1 column 1 (char 0)")),
-        Record(3, b'{"a": 1}', {"a": 1}),
+        SourceRecord(2, b"hello", fault=("not_json", "Expecting value: line 1 column 1 (char 0)")),
+        SourceRecord(3, b'{"a": 1}', {"a": 1}),
     ]
 
 
@@ -117,13 +117,17 @@ def test_a_line_that_python_cannot_hold_is_a_row_with_its_fault(tmp_path: Path, 
     assert (bad.row, bad.raw, bad.value) == (1, line, None)
     assert bad.fault is not None
     assert bad.fault[0] == "not_json"
-    assert good == Record(2, b'{"a": 1}', {"a": 1})
+    assert good == SourceRecord(2, b'{"a": 1}', {"a": 1})
 
 
 def test_rows_of_one_json_list_are_counted_from_one(tmp_path: Path) -> None:
     """Each element is a row with its own bytes, object or not."""
     found = records(tmp_path / "a.json", '[{"a": "ü"}, 3, null]')
-    assert found == [Record(1, '{"a": "ü"}'.encode(), {"a": "ü"}), Record(2, b"3", 3), Record(3, b"null", None)]
+    assert found == [
+        SourceRecord(1, '{"a": "ü"}'.encode(), {"a": "ü"}),
+        SourceRecord(2, b"3", 3),
+        SourceRecord(3, b"null", None),
+    ]
 
 
 def test_half_a_character_in_a_json_list_is_kept_as_it_was_written(tmp_path: Path) -> None:
@@ -150,7 +154,7 @@ def test_a_row_with_too_few_or_too_many_fields_keeps_its_bytes(
 ) -> None:
     """Fields are never shifted under other columns: the row comes out with its count and its fields as CSV."""
     bad, good = records(tmp_path / "a.csv", f"a,b\n{line}\n5,6\n")
-    assert bad == Record(2, raw, fault=("ragged", f"{fields} fields under 2 columns"))
+    assert bad == SourceRecord(2, raw, fault=("ragged", f"{fields} fields under 2 columns"))
     assert good.value == {"a": "5", "b": "6"}
 
 

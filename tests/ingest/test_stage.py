@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import Problem
-from pipeline.files import counts, read_json
-from pipeline.ingest.readers import Record
-from pipeline.ingest.stage import files_of, pair_of, read_source, run, sample_per_label
+from pipeline.errors import UserError
+from pipeline.files import count_values, read_json
+from pipeline.ingest.readers import SourceRecord
+from pipeline.ingest.stage import read_file, record_to_pair, run, sample_per_label, source_files
 from pipeline.pairs import Message, Pair, Quarantined, read_pairs, read_quarantine
 from pipeline.params import Source
 from tests.support.sources import asked, ingest
@@ -50,7 +50,7 @@ def refusal(tmp_path: Path) -> Callable[..., str]:
     """Run with these sources, which must fail; the error's text, with FOLDER for the folder."""
 
     def refused(*sources: Source) -> str:
-        with pytest.raises(Problem) as caught:
+        with pytest.raises(UserError) as caught:
             run(ingest(tmp_path, *sources), tmp_path / "data")
         assert not (tmp_path / "data" / "ingest").exists()
         return str(caught.value).replace(str(tmp_path), "FOLDER")
@@ -92,14 +92,14 @@ def refusal(tmp_path: Path) -> Callable[..., str]:
 def test_every_known_shape_becomes_a_pair(row: dict[str, Any], messages: tuple[Message, ...], completion: str) -> None:
     """Prompt and completion, OpenAI, ShareGPT and Alpaca rows are read as they stand, not a blank changed."""
     raw = json.dumps(row).encode()
-    pair = pair_of(Record(7, raw, row), asked(), "a.jsonl")
+    pair = record_to_pair(SourceRecord(7, raw, row), asked(), "a.jsonl")
     assert pair == Pair(messages, completion, "a.jsonl", 7, None, raw)
 
 
 def test_columns_named_in_params_go_before_every_shape() -> None:
     """Who names the columns gets these, even where the row has a shape that is known."""
     row = {"prompt": "no", "completion": "no", "messages": [], "text": "Why?", "label": "So."}
-    pair = pair_of(Record(1, b"", row), asked(prompt_column="text", completion_column="label"), "a.csv")
+    pair = record_to_pair(SourceRecord(1, b"", row), asked(prompt_column="text", completion_column="label"), "a.csv")
     assert (pair.messages, pair.completion) == ((USER,), "So.")
 
 
@@ -107,14 +107,14 @@ def test_columns_named_in_params_go_before_every_shape() -> None:
 def test_a_pair_carries_the_side_that_its_source_names(split: str | None) -> None:
     """The side is on the pair, for validate to go by."""
     row = {"prompt": "a", "completion": "b"}
-    assert pair_of(Record(1, b"", row), asked(split=split), "a.jsonl").split == split
+    assert record_to_pair(SourceRecord(1, b"", row), asked(split=split), "a.jsonl").split == split
 
 
 def test_a_row_without_a_named_column_is_set_aside() -> None:
     """In JSON each row has its own fields, so one that lacks the column is a bad row and not a bad file."""
     source = asked(prompt_column="text", completion_column="label")
-    rows = [Record(1, b"1", {"text": "a", "label": "b"}), Record(2, b"2", {"text": "a", "lable": "b"})]
-    good, bad = read_source(source, "a.jsonl", rows)
+    rows = [SourceRecord(1, b"1", {"text": "a", "label": "b"}), SourceRecord(2, b"2", {"text": "a", "lable": "b"})]
+    good, bad = read_file(source, "a.jsonl", rows)
     assert isinstance(good, Pair)
     assert bad == Quarantined("a.jsonl", 2, "no_such_column", "no 'label' among: lable, text", b"2")
 
@@ -182,7 +182,7 @@ def test_a_pattern_finds_its_files_in_one_order(tmp_path: Path, pattern: str, fi
     """A pattern matches as in a shell, and the order does not hang on the disk's."""
     for name in ("b.jsonl", "sub/a.jsonl", "a.jsonl", "other.csv"):
         write_lines(tmp_path / name, colours(1, "red"))
-    assert files_of(asked(path=pattern), tmp_path) == [tmp_path / name for name in files]
+    assert source_files(asked(path=pattern), tmp_path) == [tmp_path / name for name in files]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_folder_is_all_files_of_rows_below_it(
     caplog.set_level("INFO")
     for name in ("sub/below/b.JSON.GZ", "sub/a.csv", "sub/notes.md", "sub/.hidden/a.csv", "a.jsonl", ".gitignore"):
         write_lines(tmp_path / name, [])
-    assert files_of(asked(path=path), tmp_path) == [tmp_path / name for name in files]
+    assert source_files(asked(path=path), tmp_path) == [tmp_path / name for name in files]
     assert caplog.messages[0].endswith(
         "not read, by their endings: " + ("notes.md" if path == "sub" else "sub/notes.md")
     )
@@ -294,7 +294,7 @@ def test_a_sample_takes_as_many_rows_of_each_label_as_there_are_up_to_the_number
     """A label with fewer rows keeps them all, and those chosen stay in the file's order."""
     rare = replace(pairs[0], completion="grey", row=99)
     chosen = sample([*pairs, rare], 7, seed=1)
-    assert counts(pair.completion for pair in chosen) == {"blue": 7, "green": 7, "red": 7, "grey": 1}
+    assert count_values(pair.completion for pair in chosen) == {"blue": 7, "green": 7, "red": 7, "grey": 1}
     assert chosen == [pair for pair in [*pairs, rare] if pair in chosen]
     assert sample(pairs, 1000, seed=1) == pairs
 
@@ -333,7 +333,7 @@ def test_a_sample_counts_over_all_files_of_its_source(tmp_path: Path) -> None:
     write_lines(tmp_path / "part1.jsonl", [*colours(9, "red"), *colours(9, "blue")])
     write_lines(tmp_path / "part2.jsonl", [*colours(9, "red", start=9), b"bad"])
     pairs, set_aside, account = read(tmp_path, asked(path="part*.jsonl", per_label=4))
-    assert counts(pair.completion for pair in pairs) == {"blue": 4, "red": 4}
+    assert count_values(pair.completion for pair in pairs) == {"blue": 4, "red": 4}
     assert [file["rows"] for file in account] == [18, 10]
     assert all(file["rows"] == file["kept"] + file["quarantined"] + file["not_sampled"] for file in account)
     assert (sum(file["kept"] for file in account), len(set_aside)) == (8, 1)

@@ -5,9 +5,16 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.ingest import text_stream
-from pipeline.ingest.text_stream import characters, content, decoded, ending_of, lines, text
+from pipeline.ingest.text_stream import (
+    data_suffix,
+    decode_chunks,
+    read_characters,
+    read_decompressed,
+    read_utf8,
+    split_lines,
+)
 
 TEXT = "naïve 🚂\nzweite Zeile: größer\n"
 
@@ -23,7 +30,7 @@ def written(folder: Path, name: str, body: bytes) -> Path:
 )
 def test_the_ending_is_that_within_the_archive(name: str, ending: str) -> None:
     """In small letters."""
-    assert ending_of(Path(name)) == ending
+    assert data_suffix(Path(name)) == ending
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.txt.zst"])
@@ -32,7 +39,7 @@ def test_an_archive_reads_like_what_is_in_it(tmp_path: Path, name: str) -> None:
     body = TEXT.encode() * 100_000
     packed = {"txt": body, "gz": gzip.compress(body), "zst": pa.compress(body, "zstd", asbytes=True)}
     path = written(tmp_path, name, packed[name.rpartition(".")[2]])
-    pieces = list(content(path))
+    pieces = list(read_decompressed(path))
     assert b"".join(pieces) == body
     assert max(map(len, pieces)) <= text_stream.CHUNK
 
@@ -52,35 +59,35 @@ def test_an_archive_reads_like_what_is_in_it(tmp_path: Path, name: str) -> None:
 def test_a_mark_or_params_name_the_encoding(tmp_path: Path, encoding: str, mark: bytes, asked: str | None) -> None:
     """The text comes as UTF-8 without the mark, checked or not."""
     path = written(tmp_path, "a.txt", mark + TEXT.encode(encoding))
-    assert b"".join(text(path, asked)).decode() == TEXT
-    assert "".join(characters(path, asked)) == TEXT
+    assert b"".join(read_utf8(path, asked)).decode() == TEXT
+    assert "".join(read_characters(path, asked)) == TEXT
 
 
 def test_latin_1_is_read_if_it_is_named(tmp_path: Path) -> None:
     """And is an error with line and byte if it is not."""
     path = written(tmp_path, "a.txt", "eins\ngrößer\n".encode("latin-1"))
-    assert "".join(characters(path, "latin-1")) == "eins\ngrößer\n"
-    with pytest.raises(Problem, match=r"line 2 is not UTF-8: invalid start byte \(byte f6\); name its encoding"):
-        list(characters(path, None))
+    assert "".join(read_characters(path, "latin-1")) == "eins\ngrößer\n"
+    with pytest.raises(UserError, match=r"line 2 is not UTF-8: invalid start byte \(byte f6\); name its encoding"):
+        list(read_characters(path, None))
 
 
 def test_a_character_may_be_cut_between_two_pieces() -> None:
     """Wherever the pieces end."""
     body = TEXT.encode()
     for at in range(len(body)):
-        assert "".join(decoded(Path("a"), iter([body[:at], body[at:]]), "utf-8")) == TEXT
+        assert "".join(decode_chunks(Path("a"), iter([body[:at], body[at:]]), "utf-8")) == TEXT
 
 
 def test_lines_are_the_same_however_the_text_is_cut() -> None:
     """The last one may have no end; empty ones count."""
     body = b"one\n\ntwo\r\nthree"
     for at in range(len(body)):
-        assert list(lines(Path("a"), [body[:at], body[at:]])) == [b"one", b"", b"two\r", b"three"]
+        assert list(split_lines(Path("a"), [body[:at], body[at:]])) == [b"one", b"", b"two\r", b"three"]
 
 
 def test_a_line_without_an_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an error that says which line."""
-    monkeypatch.setattr(text_stream, "LONGEST", 1 << 20)
-    with pytest.raises(Problem) as caught:
-        list(lines(Path("a"), [b"short\n", *[b"x" * (1 << 19)] * 4]))
+    monkeypatch.setattr(text_stream, "MAX_LINE_BYTES", 1 << 20)
+    with pytest.raises(UserError) as caught:
+        list(split_lines(Path("a"), [b"short\n", *[b"x" * (1 << 19)] * 4]))
     assert str(caught.value) == "a: line 2 is longer than 1 MiB; write one row a line"

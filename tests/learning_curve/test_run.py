@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from flows.cli.learning_curve import lines, shares_of
-from pipeline.errors import Problem
+from flows.cli.learning_curve import curve_lines, parse_shares
+from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.finetune import stage as finetune
-from pipeline.hashing import file_digests, file_sha256, weights_of
+from pipeline.hashing import file_digests, file_sha256, weights_file
 from pipeline.learning_curve import run
 from pipeline.model.tokenized import read_ids, read_tokens, write_tokens
 from pipeline.params import Params
-from pipeline.register.report.learning_curve import curve_part
-from pipeline.register.report.provenance import Recorded
+from pipeline.register.report.learning_curve import curve_report
+from pipeline.register.report.provenance import TracedValue
 from tests.support.html_parser import Traced, agrees, recorded
 from tests.support.tiny_params import finished, tiny_params
 from tests.support.tiny_project import Checkout, make_project
@@ -72,7 +72,7 @@ def test_a_share_is_trained_as_the_stage_trains_it(data: Path, params: Params, t
         some = [row for row in rows if wanted is None or row[0] in wanted]
         write_tokens(tmp_path / "tokenize" / f"{split}.arrow", some)
     finetune.run(params.model, params.finetune, tmp_path)
-    ours, theirs = (file_sha256(weights_of(place / "finetune/adapter")) for place in (folders[0], tmp_path))
+    ours, theirs = (file_sha256(weights_file(place / "finetune/adapter")) for place in (folders[0], tmp_path))
     assert ours == theirs
 
 
@@ -82,7 +82,7 @@ def test_the_whole_is_the_model_that_the_stages_measured(data: Path) -> None:
     wanted = metrics["arms"]["fine-tuned"]["accuracy"]
     assert {name: last[name] for name in wanted} == wanted
     assert (last["share"], last["rows"]) == (1.0, len(read_ids(data / "tokenize/train.arrow")))
-    assert told(data)["adapter"] == file_sha256(weights_of(data / "finetune/adapter"))
+    assert told(data)["adapter"] == file_sha256(weights_file(data / "finetune/adapter"))
     assert [one["share"] for one in told(data)["shares"]] == [*SHARES, 1.0]
 
 
@@ -117,14 +117,14 @@ def test_other_params_train_other_models(own: Path, params: Params, base: Path) 
 @pytest.mark.parametrize(("told_of", "shares"), [("10,25,50", [0.1, 0.25, 0.5]), ("50, 2.5,50", [0.025, 0.5])])
 def test_shares_are_read_in_percent(told_of: str, shares: list[float]) -> None:
     """Rising, each once."""
-    assert shares_of(told_of) == shares
+    assert parse_shares(told_of) == shares
 
 
 @pytest.mark.parametrize("told_of", ["", "0", "100", "10;20", "ten", "-5", "nan"])
 def test_what_is_no_share_is_refused(told_of: str) -> None:
     """In one line."""
-    with pytest.raises(Problem, match="--shares: is no share of the rows; expected numbers between 0 and 100"):
-        shares_of(told_of)
+    with pytest.raises(UserError, match="--shares: is no share of the rows; expected numbers between 0 and 100"):
+        parse_shares(told_of)
 
 
 CURVE: dict[str, Any] = {
@@ -146,8 +146,8 @@ CURVE: dict[str, Any] = {
 def part(found: dict[str, Any] | None, adapter: str = "a" * 64, test: str = "c" * 64, metric: str = "accuracy") -> str:
     """Render the part of the page, as a page does."""
     told = {"digests": {"adapter": adapter, "test": test}, "worth": {"metric": metric}}
-    release = Recorded("register/release.json", told)
-    return "".join(curve_part(None if found is None else Recorded("learning_curve/curve.json", found), release))
+    release = TracedValue("register/release.json", told)
+    return "".join(curve_report(None if found is None else TracedValue("learning_curve/curve.json", found), release))
 
 
 def test_every_number_of_the_curve_is_traced(tmp_path: Path) -> None:
@@ -172,9 +172,9 @@ def test_a_curve_of_another_model_is_not_shown() -> None:
 
 def test_labels_are_named_only_if_they_stand_out() -> None:
     """Else it says that none does."""
-    assert "No label stands out" in " ".join(lines(CURVE))
+    assert "No label stands out" in " ".join(curve_lines(CURVE))
     out = {**CURVE, "labels": [{**CURVE["labels"][0], "stands_out": True}]}
-    assert "gained by the last of the rows: a & b (+50 points, 12 rows)" in " ".join(lines(out))
+    assert "gained by the last of the rows: a & b (+50 points, 12 rows)" in " ".join(curve_lines(out))
 
 
 @pytest.fixture(scope="module")
@@ -185,11 +185,11 @@ def checkout(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 @pytest.mark.slow
 def test_the_command_measures_and_the_next_run_shows_it(checkout: Checkout) -> None:
     """Before a run there is nothing to measure beside; after it the curve is measured, and register shows it."""
-    early = checkout.tunesmith("curve")
+    early = checkout.tunesmith("learning-curve")
     assert (early.returncode, early.stderr.count("\n")) == (1, 1)
     assert "the model of all rows is to be there first" in early.stderr
     assert checkout.tunesmith("run").returncode == 0
-    done = checkout.tunesmith("curve", "--shares", "25,50")
+    done = checkout.tunesmith("learning-curve", "--shares", "25,50")
     assert done.returncode == 0, done.stderr
     assert "training rows  accuracy" in done.stdout
     again = checkout.tunesmith("run")

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from flows.champion import store
-from flows.lineage.chains import chains, find
-from flows.lineage.verify import faults
-from flows.tracking.client import client
-from flows.tracking.runs import Run, begin
-from flows.tracking.versions import Version
-from flows.vcs.dvc import dvc
-from flows.vcs.git import head
-from flows.vcs.snapshot import snapshot
-from flows.vcs.states import ADAPTER, PAIRS, cache, past, stored
+from flows.lineage.chains import build_chains, find_chains
+from flows.lineage.verify import find_faults
+from flows.tracking.client import mlflow_client
+from flows.tracking.runs import TrackingRun, begin_mlflow_run
+from flows.tracking.versions import ModelVersion
+from flows.vcs.dvc import run_dvc
+from flows.vcs.git import head_commit
+from flows.vcs.snapshot import write_snapshot
+from flows.vcs.states import ADAPTER_PATH, PAIRS_PATH, cache_path, dvc_cache, state_at
 from pipeline.hashing import file_sha256
 from pipeline.params import load_params
 from tests.support.fast_stages import commit, project, released
@@ -33,12 +33,12 @@ class Whole:
     """A project with two runs in which nothing is wrong; each test puts back what it spoils."""
 
     root: Path
-    runs: tuple[Run, ...]
+    runs: tuple[TrackingRun, ...]
     commits: tuple[str, ...]
 
     def faults(self) -> list[str]:
         """Everything that is wrong by now."""
-        return [str(fault) for fault in faults(self.root, chains(self.root))]
+        return [str(fault) for fault in find_faults(self.root, build_chains(self.root))]
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +66,9 @@ def spoiled(path: Path, content: bytes | None) -> Iterator[None]:
 
 def object_of(whole: Whole, run: str, path: str) -> Path:
     """Where DVC keeps an output of a run."""
-    state = past(whole.root, git(whole.root, "rev-parse", f"refs/tunesmith/runs/{run}"))
+    state = state_at(whole.root, git(whole.root, "rev-parse", f"refs/tunesmith/runs/{run}"))
     assert state
-    return stored(cache(whole.root), state.outputs[path])
+    return cache_path(dvc_cache(whole.root), state.outputs[path])
 
 
 def state_of(whole: Whole, run: str) -> str:
@@ -89,7 +89,7 @@ def test_where_nothing_is_wrong_nothing_is_found(whole: Whole) -> None:
 def test_an_edited_tag_of_a_run_is_found(whole: Whole, tag: str) -> None:
     """Against what git and DVC hold; what else hangs on the tag is told as it is."""
     run = whole.runs[0]
-    good = client(whole.root).get_run(run.id).data.tags[tag]
+    good = mlflow_client(whole.root).get_run(run.id).data.tags[tag]
     run.tag({tag: "edited"})
     found = whole.faults()
     run.tag({tag: good})
@@ -101,7 +101,7 @@ def test_an_edited_tag_of_a_run_is_found(whole: Whole, tag: str) -> None:
 
 def test_an_edited_tag_of_a_version_is_found(whole: Whole) -> None:
     """A tag that is gone counts as edited."""
-    connected = client(whole.root)
+    connected = mlflow_client(whole.root)
     good = connected.get_model_version(NAME, "1").tags["dvc.pairs"]
     connected.delete_model_version_tag(NAME, "1", "dvc.pairs")
     found = whole.faults()
@@ -114,11 +114,11 @@ def test_an_edited_tag_of_a_version_is_found(whole: Whole) -> None:
 
 def test_a_deleted_data_object_is_found(whole: Whole) -> None:
     """Though no stage is stale: it is data of a run of the past."""
-    path = object_of(whole, "r1", PAIRS)
+    path = object_of(whole, "r1", PAIRS_PATH)
     with spoiled(path, None):
         found = whole.faults()
     assert found == only(
-        f"{PAIRS} of {state_of(whole, 'r1')}: its data are not in DVC's cache; expected {path}; "
+        f"{PAIRS_PATH} of {state_of(whole, 'r1')}: its data are not in DVC's cache; expected {path}; "
         "`dvc fetch`, or a backup"
     )
 
@@ -129,7 +129,9 @@ def test_a_data_object_with_other_bytes_is_found(whole: Whole) -> None:
     with spoiled(listed, b"weights of another\n"):
         found = whole.faults()
     (fault,) = found
-    assert fault.startswith(f"{ADAPTER} of {state_of(whole, 'r1')}, adapter_model.safetensors: other bytes in DVC's ")
+    assert fault.startswith(
+        f"{ADAPTER_PATH} of {state_of(whole, 'r1')}, adapter_model.safetensors: other bytes in DVC's "
+    )
 
 
 def whole_weights(path: Path) -> bool:
@@ -140,14 +142,14 @@ def whole_weights(path: Path) -> bool:
 def test_data_that_the_remote_lacks_are_found(whole: Whole) -> None:
     """Once a remote is set: what is only here is lost with this machine."""
     remote = whole.root.parent / "remote"
-    dvc(whole.root, "remote", "add", "--local", "--default", "there", str(remote))
-    shutil.copytree(cache(whole.root), remote)
-    path = object_of(whole, "r1", PAIRS)
-    (remote / path.relative_to(cache(whole.root))).unlink()
+    run_dvc(whole.root, "remote", "add", "--local", "--default", "there", str(remote))
+    shutil.copytree(dvc_cache(whole.root), remote)
+    path = object_of(whole, "r1", PAIRS_PATH)
+    (remote / path.relative_to(dvc_cache(whole.root))).unlink()
     found = whole.faults()
-    dvc(whole.root, "remote", "remove", "--local", "there")
+    run_dvc(whole.root, "remote", "remove", "--local", "there")
     assert found == only(
-        f"{PAIRS} of {state_of(whole, 'r1')}: is not in DVC's remote; `dvc push` from a checkout of it"
+        f"{PAIRS_PATH} of {state_of(whole, 'r1')}: is not in DVC's remote; `dvc push` from a checkout of it"
     )
 
 
@@ -166,7 +168,7 @@ def test_swapped_weights_in_the_registry_are_found(whole: Whole) -> None:
 
 def test_swapped_weights_of_the_champion_are_found(whole: Whole) -> None:
     """Those that predict reads."""
-    held = store.held(whole.root, NAME)
+    held = store.current_champion(whole.root, NAME)
     assert held
     with spoiled(held.adapter / "adapter_model.safetensors", b"others"):
         (found,) = whole.faults()
@@ -175,9 +177,9 @@ def test_swapped_weights_of_the_champion_are_found(whole: Whole) -> None:
 
 def test_an_orphan_version_is_found(whole: Whole) -> None:
     """Its run was deleted, so that nobody can say what made it."""
-    client(whole.root).delete_run(whole.runs[0].id)
+    mlflow_client(whole.root).delete_run(whole.runs[0].id)
     found = whole.faults()
-    client(whole.root).restore_run(whole.runs[0].id)
+    mlflow_client(whole.root).restore_run(whole.runs[0].id)
     assert found == only(
         f"version 1 of {NAME}: is an orphan: no run of this project made it; expected a run that names its state and "
         f"this version; got {whole.runs[0].id}; delete the version in MLflow, or bring its run back"
@@ -199,7 +201,7 @@ def test_rewritten_history_is_found(whole: Whole) -> None:
 def test_a_state_that_git_has_lost_is_found(whole: Whole) -> None:
     """Neither a ref nor an object is left."""
     lost = "1234567890" * 4
-    good = client(whole.root).get_run(whole.runs[0].id).data.tags["git.snapshot"]
+    good = mlflow_client(whole.root).get_run(whole.runs[0].id).data.tags["git.snapshot"]
     whole.runs[0].tag({"git.snapshot": lost})
     found = whole.faults()
     whole.runs[0].tag({"git.snapshot": good})
@@ -214,12 +216,12 @@ def test_a_dirty_run_is_found(whole: Whole) -> None:
     path = whole.root / "params.yaml"
     good = path.read_bytes()
     path.write_bytes(good + b"# changed\n")
-    state = snapshot(whole.root, "r3")
+    state = write_snapshot(whole.root, "r3")
     path.write_bytes(good)
-    run = begin(whole.root, load_params(path), "r3")
-    run.tag({"git.snapshot": state.commit, "git.commit": head(whole.root), "git.clean": True})
-    found = [str(fault) for fault in faults(whole.root, find(whole.root, "r3"))]
-    client(whole.root).delete_run(run.id)
+    run = begin_mlflow_run(whole.root, load_params(path), "r3")
+    run.tag({"git.snapshot": state.commit, "git.commit": head_commit(whole.root), "git.clean": True})
+    found = [str(fault) for fault in find_faults(whole.root, find_chains(whole.root, "r3"))]
+    mlflow_client(whole.root).delete_run(run.id)
     assert found == only(
         f"run {run.id[:8]}: was run with changes that are not committed; expected the files of {state.head[:12]}; "
         f"got params.yaml; commit them and run again; until then they are kept as {state.commit[:12]}"
@@ -228,8 +230,8 @@ def test_a_dirty_run_is_found(whole: Whole) -> None:
 
 def test_an_alias_that_was_moved_by_hand_is_found(whole: Whole) -> None:
     """In the pages of MLflow, past the record."""
-    client(whole.root).set_registered_model_alias(NAME, "champion", "2")
+    mlflow_client(whole.root).set_registered_model_alias(NAME, "champion", "2")
     found = whole.faults()
-    client(whole.root).set_registered_model_alias(NAME, "champion", Version(NAME, "1").number)
+    mlflow_client(whole.root).set_registered_model_alias(NAME, "champion", ModelVersion(NAME, "1").number)
     (fault,) = found
     assert fault.startswith(f"alias champion of {NAME}: points at another model than the champion of this checkout; ")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from pipeline.metrics.classification import classes, confused, macro_f1
-from pipeline.metrics.metric import share, wilson
+from pipeline.metrics.classification import confusion_counts, label_metrics_table, macro_f1
+from pipeline.metrics.metric import proportion, wilson_interval
 
 EXPECTED = [*["a"] * 12, *["b"] * 7, *["c"] * 3, "d"]
 GOT = [*["a"] * 8, *["b"] * 4, *["b"] * 5, *["x"] * 2, *["c"] * 2, "a", "c"]
@@ -40,17 +40,17 @@ def test_the_interval_of_f1_of_a_label_is_that_of_resampled_rows() -> None:
         rows = drawn.integers(0, n, n)
         expected, got = [EXPECTED[row] for row in rows], [GOT[row] for row in rows]
         draws.append(f1_score(expected, got, labels=["c", "d"], average=None, zero_division=np.nan))
-    found, columns = classes(EXPECTED, GOT, 60, 7), np.array(draws).T
+    found, columns = label_metrics_table(EXPECTED, GOT, 60, 7), np.array(draws).T
     assert (found["c"]["f1"].low, found["c"]["f1"].high) == pytest.approx(
         tuple(np.nanquantile(columns[0], [0.025, 0.975]))
     )
     assert np.isnan(columns[1]).any()
-    assert found["d"]["f1"] == wilson(0.0, 1)
+    assert found["d"]["f1"] == wilson_interval(0.0, 1)
 
 
 def test_each_label_is_measured_as_scikit_learn_does() -> None:
     """Precision, recall and F1 of every label that was expected or said; what is of no row is left out."""
-    found, labels = classes(EXPECTED, GOT, 100, 1), ["a", "b", "c", "d", "x"]
+    found, labels = label_metrics_table(EXPECTED, GOT, 100, 1), ["a", "b", "c", "d", "x"]
     wanted = precision_recall_fscore_support(EXPECTED, GOT, labels=labels, zero_division=np.nan)
     assert list(found) == labels
     for place, label in enumerate(labels):
@@ -63,14 +63,14 @@ def test_each_label_is_measured_as_scikit_learn_does() -> None:
 
 def test_each_number_of_a_label_tells_of_how_many_rows_it_is() -> None:
     """Precision of those where it was said, recall of those where it was expected, F1 of those where it was either."""
-    found = classes(EXPECTED, GOT, 100, 1)["b"]
+    found = label_metrics_table(EXPECTED, GOT, 100, 1)["b"]
     assert {name: metric.n for name, metric in found.items()} == {"f1": 11, "precision": 9, "recall": 7}
-    assert found["recall"] == share([True] * 5 + [False] * 2)
+    assert found["recall"] == proportion([True] * 5 + [False] * 2)
 
 
 def test_confusions_are_those_of_scikit_learn() -> None:
     """Each pair of an expected and a said label with its rows, and none that did not occur."""
-    found, labels = confused(EXPECTED, GOT), ["a", "b", "c", "d", "x"]
+    found, labels = confusion_counts(EXPECTED, GOT), ["a", "b", "c", "d", "x"]
     table = confusion_matrix(EXPECTED, GOT, labels=labels)
     assert found == {
         want: {said: n for said, n in zip(labels, row.tolist(), strict=True) if n}
@@ -85,8 +85,8 @@ def test_the_order_of_the_rows_changes_no_value() -> None:
     random.Random(1).shuffle(rows)
     expected, got = [want for want, _ in rows], [said for _, said in rows]
     assert macro_f1(expected, got, 100, 1).value == pytest.approx(macro_f1(EXPECTED, GOT, 100, 1).value)
-    assert confused(expected, got) == confused(EXPECTED, GOT)
-    before, after = classes(EXPECTED, GOT, 100, 1), classes(expected, got, 100, 1)
+    assert confusion_counts(expected, got) == confusion_counts(EXPECTED, GOT)
+    before, after = label_metrics_table(EXPECTED, GOT, 100, 1), label_metrics_table(expected, got, 100, 1)
     for label, measures in before.items():
         for name, metric in measures.items():
             assert (after[label][name].value, after[label][name].n) == (metric.value, metric.n)
@@ -95,8 +95,8 @@ def test_the_order_of_the_rows_changes_no_value() -> None:
 def test_what_is_always_right_has_1_and_a_doubt() -> None:
     """The same labels give 1 everywhere, with an interval that few rows deserve; so does a single row."""
     for labels in (EXPECTED, ["a"]):
-        assert macro_f1(labels, labels, 100, 1) == wilson(1.0, len(labels))
-        for label, measures in classes(labels, labels, 100, 1).items():
+        assert macro_f1(labels, labels, 100, 1) == wilson_interval(1.0, len(labels))
+        for label, measures in label_metrics_table(labels, labels, 100, 1).items():
             assert set(measures) == {"precision", "recall", "f1"}
             assert {metric.value for metric in measures.values()} == {1.0}
-            assert measures["f1"] == wilson(1.0, labels.count(label))
+            assert measures["f1"] == wilson_interval(1.0, labels.count(label))

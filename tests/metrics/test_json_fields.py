@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import Problem
-from pipeline.metrics.json_fields import Structures, leaves_of, structures, written
-from pipeline.metrics.metric import share
-from pipeline.strict_json import read_value
+from pipeline.errors import UserError
+from pipeline.metrics.json_fields import JsonFieldScores, format_path, json_leaves, read_structures
+from pipeline.metrics.metric import proportion
+from pipeline.strict_json import parse_strict
 from tests.support.invalid_json import NOT_JSON
 
 VALUES: list[Any] = [
@@ -17,8 +17,8 @@ VALUES: list[Any] = [
 ]  # fmt: skip
 
 
-def of(expected: str, *got: str) -> Structures:
-    return structures([str(row) for row in range(len(got))], [expected] * len(got), got)
+def of(expected: str, *got: str) -> JsonFieldScores:
+    return read_structures([str(row) for row in range(len(got))], [expected] * len(got), got)
 
 
 def scores(expected: str, *got: str) -> dict[str, list[float]]:
@@ -48,8 +48,8 @@ def turned(value: Any) -> Any:
 def test_different_values_have_different_leaves() -> None:
     """An empty list is not an empty object, 0 not false, 1 not "1"; but 1 is 1.0."""
     different = [*VALUES, 1, True, "1", [1], {"0": 1}, [{}], {"a": []}, {"a": {}}, {"a.b": 1}, {"a": {"b": 1}}]
-    assert len({leaves_of(value) for value in different}) == len(different)
-    assert leaves_of({"a": 1}) == leaves_of({"a": 1.0})
+    assert len({json_leaves(value) for value in different}) == len(different)
+    assert json_leaves({"a": 1}) == json_leaves({"a": 1.0})
 
 
 @pytest.mark.parametrize("text", NOT_JSON, ids=range(len(NOT_JSON)))
@@ -60,7 +60,7 @@ def test_what_is_no_json_is_wrong_and_no_error(text: str) -> None:
 
 def test_deep_values_are_taken_apart() -> None:
     """As deep as JSON is read, fields are found."""
-    (leaf,) = leaves_of(read_value("[" * 900 + "7" + "]" * 900))
+    (leaf,) = json_leaves(parse_strict("[" * 900 + "7" + "]" * 900))
     assert (len(leaf[0]), *leaf[1:]) == (900, "number", 7)
 
 
@@ -85,18 +85,18 @@ def test_f1_counts_the_fields_with_their_exact_values(got: str, f1: float) -> No
 
 def test_the_fields_of_all_rows_together() -> None:
     """Each field counts the same: a row of many more than a row of one; the order of the rows changes nothing."""
-    wanted = [leaves_of({"a": 1, "b": 2, "c": 3}), leaves_of({"a": 1})]
-    said = [leaves_of({"a": 1, "b": 2, "c": 4}), None]
-    found = Structures(wanted, said).micro_f1(200, 1)
+    wanted = [json_leaves({"a": 1, "b": 2, "c": 3}), json_leaves({"a": 1})]
+    said = [json_leaves({"a": 1, "b": 2, "c": 4}), None]
+    found = JsonFieldScores(wanted, said).micro_f1(200, 1)
     assert (found.value, found.n) == (pytest.approx(2 * 2 / 7), 2)
     assert 0 <= found.low <= found.value <= found.high <= 1
-    assert Structures(wanted[::-1], said[::-1]).micro_f1(200, 1).value == found.value
+    assert JsonFieldScores(wanted[::-1], said[::-1]).micro_f1(200, 1).value == found.value
 
 
 def test_each_field_tells_how_often_it_is_right() -> None:
     """Of the rows that want it; an answer that is no JSON has it wrong."""
     found = of('{"a": 1, "b": [{"c": "x"}]}', '{"a": 1}', '{"a": 1, "b": [{"c": "x"}]}', "?").fields()
-    assert found == {"a": share([True, True, False]), "b[0].c": share([False, True, False])}
+    assert found == {"a": proportion([True, True, False]), "b[0].c": proportion([False, True, False])}
 
 
 @pytest.mark.parametrize(
@@ -104,12 +104,12 @@ def test_each_field_tells_how_often_it_is_right() -> None:
 )
 def test_a_path_is_written_as_people_do(path: tuple[str | int, ...], text: str) -> None:
     """Keys behind dots, places in brackets."""
-    assert written(path) == text
+    assert format_path(path) == text
 
 
 def test_a_wanted_text_that_is_no_json_is_a_problem() -> None:
     """The row is named: nothing could be measured there."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         of("refund", "{}")
     assert str(caught.value) == (
         "test row 0: its completion is not JSON: Expecting value: line 1 column 1 (char 0); got 'refund'; "

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import Problem
-from pipeline.metrics.rules import HouseRule, keeps, load_rules
+from pipeline.errors import UserError
+from pipeline.metrics.rules import LoadedRule, follows_rule, load_rules
 from pipeline.params import Rule
 
 SCHEMA = {
@@ -49,12 +49,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def loaded(folder: Path, **parts: Any) -> HouseRule:
+def loaded(folder: Path, **parts: Any) -> LoadedRule:
     (rule,) = load_rules([Rule(name="a-rule", **parts)], folder)
     return rule
 
 
-def score(rule: HouseRule, answer: str, prompt: str = "") -> float:
+def score(rule: LoadedRule, answer: str, prompt: str = "") -> float:
     return rule.score(answer, prompt, "0123")
 
 
@@ -78,7 +78,7 @@ def score(rule: HouseRule, answer: str, prompt: str = "") -> float:
 def test_a_rule_is_kept_or_broken(rule: dict[str, Any], kept: str, broken: str) -> None:
     """A text keeps a rule only if it keeps every part of it; patterns are searched anywhere in it."""
     asked = Rule(name="a-rule", **rule)
-    assert (keeps(asked, kept), keeps(asked, broken)) == (True, False)
+    assert (follows_rule(asked, kept), follows_rule(asked, broken)) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ NO_MODULE = "ModuleNotFoundError: No module named 'no_such_module'"
 )
 def test_what_cannot_be_loaded_is_a_problem(folder: Path, parts: dict[str, str], line: str) -> None:
     """In one line that names the rule and the file, before anything is answered."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         loaded(folder, **parts)
     assert str(caught.value) == f"evaluate.rules: a-rule: {line}"
 
@@ -161,14 +161,14 @@ ELSE = "said something else at test row 0123; expected True, False or a number f
 def test_a_function_that_fails_stops_the_run(folder: Path, code: str, line: str) -> None:
     """The rule and the row are named; nothing counts as kept or broken that was not looked at."""
     (folder / "odd.py").write_text(f"def f(answer, prompt):\n    return {code}\n", encoding="utf-8")
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         score(loaded(folder, python="odd:f"), "a")
     assert str(caught.value) == f"evaluate.rules: a-rule: odd:f {line}; mend the function"
 
 
 def test_a_schema_fetches_nothing(folder: Path) -> None:
     """What it refers to elsewhere is not asked for."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         score(loaded(folder, json_schema="far.json"), "{}")
     assert str(caught.value) == (
         "evaluate.rules: a-rule: far.json refers to what is not in it: https://localhost/other.json; "

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sacrebleu import sentence_chrf
 
-from pipeline.metrics.text import chrf_of_rows, common, exact_of_rows, length_ratio, rouge_l, rouge_l_of_rows
+from pipeline.metrics.text import chrf_scores, exact_match_scores, lcs_length, length_ratio, rouge_l, rouge_l_scores
 
 TEXTS = ["", " ", "!", "a", "Grüße, 世界", "the cat sat on the mat", "The CAT, sat"]
 
@@ -17,7 +17,7 @@ def test_chrf_of_a_row_is_that_of_sacrebleu() -> None:
     expected = ["the sky is blue", "", "a rose", "grass"]
     got = ["the sky is green", "something", "a rose", ""]
     wanted = [sentence_chrf(answer, [want]).score / 100 for want, answer in zip(expected, got, strict=True)]
-    scores = chrf_of_rows(expected, got)
+    scores = chrf_scores(expected, got)
     assert scores.tolist() == pytest.approx(wanted)
     assert scores[2] == pytest.approx(1.0)
     assert 0.4 < scores[0] < 1.0
@@ -26,18 +26,18 @@ def test_chrf_of_a_row_is_that_of_sacrebleu() -> None:
 def test_rows_and_answers_go_in_pairs() -> None:
     """An answer too few is a fault of the program, never a shorter mean."""
     with pytest.raises(ValueError, match="shorter"):
-        chrf_of_rows(["one", "two"], ["one"])
+        chrf_scores(["one", "two"], ["one"])
 
 
 def test_the_same_text_has_1_by_every_measure() -> None:
     """Whatever it is: empty, a blank, a sign, another script."""
-    for score in (exact_of_rows, chrf_of_rows, rouge_l_of_rows):
+    for score in (exact_match_scores, chrf_scores, rouge_l_scores):
         assert score(TEXTS, TEXTS).tolist() == [1.0] * len(TEXTS)
 
 
 def test_a_text_and_none_have_nothing_in_common() -> None:
     """An empty answer has 0 where words were wanted, and words where none were."""
-    for score in (exact_of_rows, chrf_of_rows, rouge_l_of_rows):
+    for score in (exact_match_scores, chrf_scores, rouge_l_scores):
         assert score(["the sky", ""], ["", "the sky"]).tolist() == [0.0, 0.0]
 
 
@@ -73,7 +73,7 @@ def test_the_longest_common_subsequence_is_that_of_the_plain_recursion() -> None
 
     for _ in range(60):
         first, second = (draw.choices("abcd", k=draw.randint(1, 90)) for _ in range(2))
-        assert common(first, second) == plainly(first, second)
+        assert lcs_length(first, second) == plainly(first, second)
 
 
 def test_the_length_ratio_is_a_median_of_what_has_words() -> None:

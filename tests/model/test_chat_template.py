@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.finetune.loss import collate
-from pipeline.model.chat_template import IGNORED, Encoded, Renderer, load_tokenizer
+from pipeline.model.chat_template import IGNORE_INDEX, Encoded, PromptEncoder, load_tokenizer
 from pipeline.pairs import Message
 from tests.support.chat import CHATML, SYSTEM
 
@@ -19,8 +19,8 @@ QUESTION = "<|im_start|>user\nwhat colour is the sky?<|im_end|>\n<|im_start|>ass
 
 
 @pytest.fixture
-def renderer(tokenizer: PreTrainedTokenizerFast) -> Renderer:
-    return Renderer(tokenizer, SYSTEM)
+def renderer(tokenizer: PreTrainedTokenizerFast) -> PromptEncoder:
+    return PromptEncoder(tokenizer, SYSTEM)
 
 
 def with_template(tokenizer: PreTrainedTokenizerFast, template: str | None) -> Any:
@@ -30,7 +30,7 @@ def with_template(tokenizer: PreTrainedTokenizerFast, template: str | None) -> A
     return other
 
 
-def tokens_of(renderer: Renderer, ids: list[int]) -> list[str]:
+def tokens_of(renderer: PromptEncoder, ids: list[int]) -> list[str]:
     return list(renderer.tokenizer.convert_ids_to_tokens(ids))
 
 
@@ -45,11 +45,11 @@ def test_the_tokenizer_comes_back_as_it_was(base: Path, tokenizer: Any) -> None:
 def test_a_template_that_asks_for_the_day_is_told_the_same_one_every_day(tokenizer: PreTrainedTokenizerFast) -> None:
     """Else a pair would have other tokens tomorrow, and serving others than training."""
     dated = "{{ 'Today Date: ' + strftime_now('%d %b %Y') + '\n' }}" + CHATML
-    assert Renderer(with_template(tokenizer, dated), "").text(ASKED).startswith("Today Date: 26 Jul 2024\n")
+    assert PromptEncoder(with_template(tokenizer, dated), "").text(ASKED).startswith("Today Date: 26 Jul 2024\n")
 
 
 def test_the_tokens_of_a_pair_are_exactly_its_rendered_prompt_its_completion_and_the_end_of_the_turn(
-    renderer: Renderer,
+    renderer: PromptEncoder,
 ) -> None:
     """A pair becomes the tokens of its rendered prompt, then of its completion, then the end of the turn; no others."""
 
@@ -63,23 +63,23 @@ def test_the_tokens_of_a_pair_are_exactly_its_rendered_prompt_its_completion_and
     assert renderer.encode(ASKED, "blue") == Encoded([*prompt, *plain("blue"), end], len(prompt))
 
 
-def test_the_completion_and_the_end_of_the_turn_are_supervised_and_the_prompt_is_not(renderer: Renderer) -> None:
+def test_the_completion_and_the_end_of_the_turn_are_supervised_and_the_prompt_is_not(renderer: PromptEncoder) -> None:
     """Labels stand on the completion and the end of its turn and nowhere else."""
     encoded = renderer.encode(ASKED, "b or g")
     supervised = encoded.input_ids[encoded.completion_start :]
     assert tokens_of(renderer, supervised) == ["b", "Ġor", "Ġ", "g", "<|im_end|>"]
-    assert collate([encoded], prefix=0)["labels"].tolist() == [[IGNORED, *supervised]]
+    assert collate([encoded], prefix=0)["labels"].tolist() == [[IGNORE_INDEX, *supervised]]
 
 
-def test_padding_is_never_supervised(renderer: Renderer) -> None:
+def test_padding_is_never_supervised(renderer: PromptEncoder) -> None:
     """In a batch of unlike rows each row's labels are its own answer, behind nothing but ignored places."""
     rows = [renderer.encode(ASKED, completion) for completion in ("blue", "the sky is blue and the grass is green")]
     short, long = ([*row.input_ids[row.completion_start :]] for row in rows)
     labels = collate(rows, prefix=0)["labels"].tolist()
-    assert labels == [[IGNORED] * (1 + len(long) - len(short)) + short, [IGNORED, *long]]
+    assert labels == [[IGNORE_INDEX] * (1 + len(long) - len(short)) + short, [IGNORE_INDEX, *long]]
 
 
-def test_the_end_of_the_turn_is_supervised_even_for_an_empty_completion(renderer: Renderer) -> None:
+def test_the_end_of_the_turn_is_supervised_even_for_an_empty_completion(renderer: PromptEncoder) -> None:
     """However short the completion is, the model learns to stop."""
     encoded = renderer.encode(ASKED, "")
     assert tokens_of(renderer, encoded.input_ids[encoded.completion_start :]) == ["<|im_end|>"]
@@ -107,11 +107,11 @@ def test_the_system_message_is_added_once_and_not_when_the_pair_has_its_own(
     tokenizer: PreTrainedTokenizerFast, system: str, messages: tuple[Message, ...], text: str
 ) -> None:
     """The text that the model reads is the template's, with exactly one system message where there is one."""
-    assert Renderer(tokenizer, system).text(messages) == text
+    assert PromptEncoder(tokenizer, system).text(messages) == text
 
 
 @pytest.mark.parametrize("completion", ["blue", "", "\n\nblue", " blue", "assistant", "<", "é🌹"])
-def test_prompt_tokens_when_answering_equal_those_when_training(renderer: Renderer, completion: str) -> None:
+def test_prompt_tokens_when_answering_equal_those_when_training(renderer: PromptEncoder, completion: str) -> None:
     """No completion changes the tokens of the prompt before it."""
     encoded = renderer.encode(ASKED, completion)
     assert encoded.prompt_ids == renderer.prompt(ASKED)
@@ -120,7 +120,7 @@ def test_prompt_tokens_when_answering_equal_those_when_training(renderer: Render
 
 def test_a_completion_never_merges_with_the_end_of_its_prompt(tokenizer: PreTrainedTokenizerFast) -> None:
     """Where prompt and completion tokenized as one text would share a token, they still share none."""
-    renderer = Renderer(with_template(tokenizer, CHATML.replace("assistant\n'}}{% endif", "is bl'}}{% endif")), "")
+    renderer = PromptEncoder(with_template(tokenizer, CHATML.replace("assistant\n'}}{% endif", "is bl'}}{% endif")), "")
     encoded = renderer.encode(ASKED, "ue")
     as_one_text = tokenizer(renderer.text(ASKED) + "ue<|im_end|>", add_special_tokens=False)["input_ids"]
     assert encoded.input_ids != as_one_text
@@ -128,7 +128,7 @@ def test_a_completion_never_merges_with_the_end_of_its_prompt(tokenizer: PreTrai
 
 
 @pytest.mark.parametrize("completion", ["blue", " blue ", "\nblue\n", "it's blue , or red .", "é🌹"])
-def test_the_supervised_tokens_spell_the_completion(renderer: Renderer, completion: str) -> None:
+def test_the_supervised_tokens_spell_the_completion(renderer: PromptEncoder, completion: str) -> None:
     """Nothing of a completion is lost or added on its way into tokens."""
     assert renderer.tokenizer.decode(renderer.completion(completion)) == completion + "<|im_end|>"
 
@@ -142,7 +142,7 @@ def test_the_end_of_the_turn_is_what_the_template_writes_up_to_its_special_token
 ) -> None:
     """The end of the turn comes from the template, and what follows its special token is not learnt."""
     template = CHATML.replace("<|im_end|>\n", after.replace("\n", "\\n"))
-    renderer = Renderer(with_template(tokenizer, template), "")
+    renderer = PromptEncoder(with_template(tokenizer, template), "")
     assert tokens_of(renderer, renderer.end_ids) == end
 
 
@@ -163,13 +163,13 @@ def test_a_tokenizer_that_cannot_say_where_a_turn_ends_is_refused(
     tokenizer: PreTrainedTokenizerFast, template: str | None, error: str
 ) -> None:
     """A tokenizer without a template, or with one that never ends a turn, is refused before anything is computed."""
-    with pytest.raises(Problem) as caught:
-        Renderer(with_template(tokenizer, template), "")
+    with pytest.raises(UserError) as caught:
+        PromptEncoder(with_template(tokenizer, template), "")
     assert str(caught.value) == error
 
 
 def test_a_template_that_refuses_the_system_message_is_a_problem(tokenizer: PreTrainedTokenizerFast) -> None:
     """Some models' templates take no system message: that is one line too, with the template's own words."""
     refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-    with pytest.raises(Problem, match=r"^model\.source: .*System role not supported"):
-        Renderer(with_template(tokenizer, refusing + CHATML), SYSTEM)
+    with pytest.raises(UserError, match=r"^model\.source: .*System role not supported"):
+        PromptEncoder(with_template(tokenizer, refusing + CHATML), SYSTEM)

@@ -9,8 +9,8 @@ import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
-from pipeline.errors import Problem
-from pipeline.model.chat_template import Renderer
+from pipeline.errors import UserError
+from pipeline.model.chat_template import PromptEncoder
 from pipeline.pairs import Message
 from tests.support.chat import CHATML
 
@@ -152,8 +152,8 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def renderer(name: str) -> Renderer:
-    return Renderer(tokenizer_of(name), SYSTEM if FAMILIES[name].takes_system else "")
+def renderer(name: str) -> PromptEncoder:
+    return PromptEncoder(tokenizer_of(name), SYSTEM if FAMILIES[name].takes_system else "")
 
 
 def talk(*answers: str) -> tuple[Message, ...]:
@@ -164,7 +164,7 @@ def talk(*answers: str) -> tuple[Message, ...]:
 
 @pytest.mark.parametrize("completion", [*ANSWERS, ""])
 def test_what_is_learnt_is_the_completion_and_the_end_of_its_turn(
-    name: str, renderer: Renderer, completion: str
+    name: str, renderer: PromptEncoder, completion: str
 ) -> None:
     """The supervised tokens spell just that; no token of the prompt is among them."""
     row = renderer.encode(talk(), completion)
@@ -174,7 +174,7 @@ def test_what_is_learnt_is_the_completion_and_the_end_of_its_turn(
 
 
 @pytest.mark.parametrize("answers", [(), ("blue",), ("blue", "red")])
-def test_the_prompt_is_the_one_that_is_served(name: str, renderer: Renderer, answers: tuple[str, ...]) -> None:
+def test_the_prompt_is_the_one_that_is_served(name: str, renderer: PromptEncoder, answers: tuple[str, ...]) -> None:
     """It is what the template writes for an answer, its tokens and no others, and ends in what asks for one."""
     family, tokenizer, messages = FAMILIES[name], renderer.tokenizer, talk(*answers)
     turns = [{"role": message.role, "content": message.content} for message in messages]
@@ -187,7 +187,7 @@ def test_the_prompt_is_the_one_that_is_served(name: str, renderer: Renderer, ans
 
 
 @pytest.mark.parametrize("every_turn", [False, True], ids=["completion", "all_assistant_turns"])
-def test_a_text_begins_once(name: str, renderer: Renderer, every_turn: bool) -> None:
+def test_a_text_begins_once(name: str, renderer: PromptEncoder, every_turn: bool) -> None:
     """The template has the say whether there is a token that begins it; the tokenizer, which adds one too, has not."""
     row = renderer.encode(talk("blue"), "red", every_turn=every_turn)
     family = FAMILIES[name]
@@ -198,7 +198,7 @@ def test_a_text_begins_once(name: str, renderer: Renderer, every_turn: bool) -> 
 
 @pytest.mark.parametrize("answers", [("blue",), ("blue", "red"), tuple(ANSWERS)], ids=len)
 def test_every_answer_of_a_conversation_is_learnt_with_its_end_of_turn(
-    name: str, renderer: Renderer, answers: tuple[str, ...]
+    name: str, renderer: PromptEncoder, answers: tuple[str, ...]
 ) -> None:
     """Each span spells an answer and its end, and stands behind just the prompt that the model was given for it."""
     messages = talk(*answers)
@@ -209,7 +209,7 @@ def test_every_answer_of_a_conversation_is_learnt_with_its_end_of_turn(
         assert row.input_ids[:start] == renderer.prompt(messages[: 2 * number + 1])
 
 
-def test_the_tokens_are_the_same_whatever_is_learnt_of_them(renderer: Renderer) -> None:
+def test_the_tokens_are_the_same_whatever_is_learnt_of_them(renderer: PromptEncoder) -> None:
     """With every answer or the last one; a row of one turn is the same row."""
     every, last = (renderer.encode(talk(*ANSWERS), "red", every_turn=each) for each in (True, False))
     assert (every.input_ids, every.completion_start) == (last.input_ids, last.completion_start)
@@ -217,7 +217,7 @@ def test_the_tokens_are_the_same_whatever_is_learnt_of_them(renderer: Renderer) 
 
 
 @pytest.mark.parametrize("every_turn", [False, True], ids=["completion", "all_assistant_turns"])
-def test_a_pair_has_the_same_tokens_in_any_company(name: str, renderer: Renderer, every_turn: bool) -> None:
+def test_a_pair_has_the_same_tokens_in_any_company(name: str, renderer: PromptEncoder, every_turn: bool) -> None:
     """Pairs encoded together, long and short, of one turn and of several, are those encoded alone."""
     asked = [talk(), talk("blue"), talk(*ANSWERS), (Message("user", "é🌹 " * 200),), (Message("user", ""),)]
     if FAMILIES[name].takes_system:
@@ -228,7 +228,7 @@ def test_a_pair_has_the_same_tokens_in_any_company(name: str, renderer: Renderer
     assert renderer.encode_all(pairs[::-1], every_turn=every_turn) == alone[::-1]
 
 
-def test_settings_that_others_leave_in_a_tokenizer_change_no_token(renderer: Renderer) -> None:
+def test_settings_that_others_leave_in_a_tokenizer_change_no_token(renderer: PromptEncoder) -> None:
     """Padding and cutting, as the file of a tokenizer or a caller may ask for."""
     bare, before = renderer.tokenizer.backend_tokenizer, renderer.encode(talk("blue"), "red")
     bare.enable_padding(length=200)
@@ -236,7 +236,7 @@ def test_settings_that_others_leave_in_a_tokenizer_change_no_token(renderer: Ren
     assert renderer.encode(talk("blue"), "red") == before
 
 
-def test_an_answer_that_is_not_to_be_learnt_is_only_read(renderer: Renderer) -> None:
+def test_an_answer_that_is_not_to_be_learnt_is_only_read(renderer: PromptEncoder) -> None:
     """The tokens are the same; its span is not among those that are supervised."""
     messages = talk("blue", "red")
     unlearnt = tuple(replace(turn, learn=turn.content != "blue") for turn in messages)
@@ -248,7 +248,7 @@ def test_an_answer_that_is_not_to_be_learnt_is_only_read(renderer: Renderer) -> 
 @pytest.mark.parametrize("name", ["llama", "gemma"])
 def test_an_answer_is_found_without_the_blanks_that_its_template_takes(name: str) -> None:
     """What the template takes from its ends is not in the tokens, so it is not learnt."""
-    renderer = Renderer(tokenizer_of(name), "")
+    renderer = PromptEncoder(tokenizer_of(name), "")
     row = renderer.encode(talk("  blue \n"), "red", every_turn=True)
     ((start, end),) = row.earlier
     assert renderer.tokenizer.decode(row.input_ids[start:end]) == "blue" + FAMILIES[name].end
@@ -256,18 +256,18 @@ def test_an_answer_is_found_without_the_blanks_that_its_template_takes(name: str
 
 def test_a_token_that_is_partly_of_the_header_is_not_learnt() -> None:
     """The header's line end and that of an answer are one token: the model is never asked to answer with it."""
-    renderer = Renderer(tokenizer_of("chatml"), "")
+    renderer = PromptEncoder(tokenizer_of("chatml"), "")
     row = renderer.encode(talk("\n\nblue"), "red", every_turn=True)
     ((start, end),) = row.earlier
     assert renderer.tokenizer.decode(row.input_ids[start - 1]) == "\n\n\n"
     assert renderer.tokenizer.decode(row.input_ids[start:end]) == "blue<|im_end|>"
 
 
-def otherwise(template: str) -> Renderer:
+def otherwise(template: str) -> PromptEncoder:
     """A renderer with another template of the ChatML kind."""
     other = copy.deepcopy(tokenizer_of("chatml"))
     other.chat_template = template
-    return Renderer(other, SYSTEM)
+    return PromptEncoder(other, SYSTEM)
 
 
 THINKING = CHATML.replace("message['content'] +", "message['content'].split('</think>')[-1] +")
@@ -300,7 +300,7 @@ OTHERWISE = "tokenize.train_on: the chat template of model.source writes the ans
 def test_an_answer_that_its_template_writes_otherwise_later_is_refused(template: str, said: str, line: str) -> None:
     """What would be learnt is not what the model answers: `all` is refused, and `last` goes on."""
     renderer = otherwise(template)
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         renderer.encode(talk(said), "red", every_turn=True)
     assert str(caught.value) == line
     assert renderer.encode(talk(said), "red").earlier == ()
@@ -309,13 +309,13 @@ def test_an_answer_that_its_template_writes_otherwise_later_is_refused(template:
 def test_a_tokenizer_that_does_not_know_its_characters_is_refused() -> None:
     """Without them the answers within a prompt cannot be found; the last one can."""
     slow = ByT5Tokenizer(chat_template=ZEPHYR)
-    with pytest.raises(Problem) as caught:
-        Renderer(slow, "").encode(talk("blue"), "red", every_turn=True)
+    with pytest.raises(UserError) as caught:
+        PromptEncoder(slow, "").encode(talk("blue"), "red", every_turn=True)
     assert str(caught.value) == (
         "tokenize.train_on: the tokenizer of model.source cannot say which characters a token stands for; "
         "set it to last, or choose a model with a fast tokenizer"
     )
-    renderer = Renderer(slow, "")
+    renderer = PromptEncoder(slow, "")
     row = renderer.encode(talk("blue"), "red")
     assert row.earlier == ()
     assert renderer.encode_all([(talk("blue"), "red"), (talk(), "")]) == [row, renderer.encode(talk(), "")]

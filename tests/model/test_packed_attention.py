@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, Lfm2Config, MistralConfig
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.finetune.packed_loss import PackedLoss
-from pipeline.model.chat_template import IGNORED, Encoded
-from pipeline.model.packed_attention import pack
+from pipeline.model.chat_template import IGNORE_INDEX, Encoded
+from pipeline.model.packed_attention import pack_rows
 from tests.support.reference_loss import (  # fmt: skip
     COMMON,
     KINDS,
@@ -71,22 +71,22 @@ def test_without_a_layout_packed_attention_is_the_plain_one(model: Any) -> None:
 
 def test_a_packed_batch_holds_exactly_the_tokens_that_the_loss_needs() -> None:
     """The prefix once, then each row behind it without its last token, which predicts nothing; no padding at all."""
-    batch = pack([Encoded([7, 8, 1, 2, 3], 4), Encoded([7, 8, 4, 5, 6, 9], 4)], prefix=[7, 8])
+    batch = pack_rows([Encoded([7, 8, 1, 2, 3], 4), Encoded([7, 8, 4, 5, 6, 9], 4)], prefix=[7, 8])
     assert {name: tensor.tolist() for name, tensor in batch.items()} == {
         "input_ids": [[7, 8, 1, 2, 4, 5, 6]],
         "position_ids": [[0, 1, 2, 3, 2, 3, 4]],
         "lengths": [2, 3],
         "predicts": [3, 5, 6],
-        "labels": [IGNORED, 3, 6, 9],
+        "labels": [IGNORE_INDEX, 3, 6, 9],
     }
 
 
 def test_a_packed_conversation_has_labels_for_every_answer() -> None:
     """Logits are asked for before each supervised token, and nowhere else."""
-    batch = pack([Encoded([7, 8, 1, 2, 3, 4, 5], 6, ((3, 5),)), Encoded([7, 8, 4, 5], 3)], prefix=[7, 8])
+    batch = pack_rows([Encoded([7, 8, 1, 2, 3, 4, 5], 6, ((3, 5),)), Encoded([7, 8, 4, 5], 3)], prefix=[7, 8])
     assert batch["input_ids"].tolist() == [[7, 8, 1, 2, 3, 4, 4]]
     assert batch["predicts"].tolist() == [2, 3, 5, 6]
-    assert batch["labels"].tolist() == [IGNORED, 2, 3, 5, 5]
+    assert batch["labels"].tolist() == [IGNORE_INDEX, 2, 3, 5, 5]
 
 
 def test_rows_of_a_pack_do_not_see_each_other(model: Any) -> None:
@@ -104,7 +104,7 @@ def test_a_model_that_is_not_attention_throughout_is_refused() -> None:
     """Its other layers would carry one row's tokens over into the next."""
     mixed = Lfm2Config(**SMALL, layer_types=["conv", "full_attention"])
     loss = PackedLoss(AutoModelForCausalLM.from_config(mixed), COMMON)
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         loss(**loss.batch(ROWS))
     assert str(caught.value) == (
         "finetune.packing: the base model cannot take packed rows: 1 of its 2 layers use transformers' attention "
@@ -117,7 +117,7 @@ def test_rows_longer_than_a_layer_looks_back_are_refused() -> None:
     window = MistralConfig(**SMALL, sliding_window=6)
     loss = PackedLoss(AutoModelForCausalLM.from_config(window), COMMON)
     loss(**loss.batch([ROWS[3]]))
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         loss(**loss.batch(ROWS))
     assert str(caught.value) == (
         "finetune.packing: the base model cannot take packed rows: it looks back 6 tokens, and a row has 11; "

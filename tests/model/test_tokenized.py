@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.hashing import file_sha256
 from pipeline.model.chat_template import Encoded
-from pipeline.model.tokenized import BATCH_ROWS, find_tokens, in_batches, read_tokens, write_tokens
+from pipeline.model.tokenized import TOKEN_BATCH_ROWS, find_tokens, in_batches, read_tokens, write_tokens
 
 ROWS = [
     ("b", Encoded([1, 5, 2], 2)),
@@ -34,7 +34,7 @@ def test_supervised_answers_within_a_prompt_are_kept_where_they_are_asked_for(tm
 
 def test_rows_are_written_as_they_come(tmp_path: Path) -> None:
     """More than one batch of them, from a list or one after the other, are the same bytes and the same rows."""
-    rows = [(f"{number:04}", Encoded([number, 7], 1)) for number in range(2 * BATCH_ROWS + 1)]
+    rows = [(f"{number:04}", Encoded([number, 7], 1)) for number in range(2 * TOKEN_BATCH_ROWS + 1)]
     write_tokens(tmp_path / "given", rows)
     write_tokens(tmp_path / "come", (row for row in rows))
     assert (tmp_path / "given").read_bytes() == (tmp_path / "come").read_bytes()
@@ -44,7 +44,11 @@ def test_rows_are_written_as_they_come(tmp_path: Path) -> None:
 
 def test_batches_are_full_but_for_the_last() -> None:
     """Whatever is left is the last one, and of nothing there is none."""
-    assert [len(some) for some in in_batches(range(2 * BATCH_ROWS + 1))] == [BATCH_ROWS, BATCH_ROWS, 1]
+    assert [len(some) for some in in_batches(range(2 * TOKEN_BATCH_ROWS + 1))] == [
+        TOKEN_BATCH_ROWS,
+        TOKEN_BATCH_ROWS,
+        1,
+    ]
     assert list(in_batches(iter([]))) == []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.params import Params, baselines, data, evaluation, load_params, parse_params, read_yaml, training
 from tests.support.paths import PROJECT
 
@@ -27,7 +27,7 @@ MakeParams = Callable[..., Params]
 
 def message(make_params: MakeParams, **replaced: Any) -> str:
     """The whole text of the error that these values bring."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         make_params(**replaced)
     return str(caught.value)
 
@@ -131,7 +131,7 @@ def test_all_problems_come_out_in_one_error(make_params: MakeParams) -> None:
 
 def test_the_faults_can_be_read_one_by_one(make_params: MakeParams) -> None:
     """A program that shows the faults has them as a list, a line each."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         make_params(**{"finetune.epochs": 0, "tokenize.max_seq_length": "many"})
     assert caught.value.faults == [
         "tokenize.max_seq_length: Input should be a valid integer (got 'many')",
@@ -144,14 +144,14 @@ def test_the_faults_can_be_read_one_by_one(make_params: MakeParams) -> None:
 )
 def test_a_file_that_holds_no_sections_is_refused_as_a_whole(values: Any, got: str) -> None:
     """An empty file, a bare word, a number or a list is no set of sections."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         parse_params(values)
     assert str(caught.value) == one(f"the file as a whole: Input should be an object{got}")
 
 
 def test_every_missing_section_is_named() -> None:
     """An empty set of sections gets one line for each section that it lacks."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         parse_params({}, where="mine.yaml")
     sections = (
         "model", "prompt", "ingest", "validate", "tokenize", "baselines", "finetune", "evaluate", "register", "prices",
@@ -168,7 +168,7 @@ def test_every_missing_section_is_named() -> None:
 def test_no_field_has_a_default_in_code(values: dict[str, Any], section: str, field: str) -> None:
     """Whatever params.yaml leaves out is missed, never filled in."""
     del values[section][field]
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         parse_params(values)
     assert str(caught.value) == one(f"{section}.{field}: Field required")
 
@@ -178,7 +178,7 @@ def test_no_part_of_a_source_has_a_default_in_code(values: dict[str, Any], sourc
     for field in list(source):
         less = copy.deepcopy(values)
         del less["ingest"]["sources"][0][field]
-        with pytest.raises(Problem) as caught:
+        with pytest.raises(UserError) as caught:
             parse_params(less)
         assert str(caught.value) == one(f"ingest.sources.0.{field}: Field required")
 
@@ -203,7 +203,7 @@ def numbers_with_their_words() -> Iterator[tuple[str, bool]]:
             if isinstance(node, ast.AnnAssign):
                 words = set(ast.unparse(node.annotation).replace("[", " ").replace(",", " ").split())
                 explained = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-                if words & {"Positive", "Share", "Seed", "int", "float"}:
+                if words & {"Positive", "Fraction", "Seed", "int", "float"}:
                     yield ast.unparse(node.target), explained
 
 
@@ -358,7 +358,7 @@ def test_words_of_yaml_1_1_keep_their_plain_sense(written: Callable[[str], Path]
 )  # fmt: skip
 def test_a_fault_of_yaml_is_one_line(written: Callable[[str | bytes], Path], text: str | bytes, opening: str) -> None:
     """A file that is not YAML is refused in one line with what the parser found."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         load_params(written(text))
     line = str(caught.value)
     assert line.startswith(f"params.yaml: not YAML: {opening}")
@@ -368,7 +368,7 @@ def test_a_fault_of_yaml_is_one_line(written: Callable[[str | bytes], Path], tex
 
 def test_a_key_given_twice_is_named_with_its_line(written: Callable[[str], Path]) -> None:
     """The second of two equal keys does not win in silence: the line says which key and where."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         load_params(written("seed: 1\nrank: 2\nseed: 3\n"))
     assert 'found duplicate key "seed"' in str(caught.value)
     assert "line 3" in str(caught.value)
@@ -377,7 +377,7 @@ def test_a_key_given_twice_is_named_with_its_line(written: Callable[[str], Path]
 @pytest.mark.parametrize("text", ["&a [*a]\n", "? [a, b]\n: 1\n"])
 def test_yaml_that_is_more_than_plain_values_is_a_problem_too(written: Callable[[str], Path], text: str) -> None:
     """A list that holds itself, or a list for a key, gets one line and no traceback."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         load_params(written(text))
     assert str(caught.value).startswith("params.yaml: ")
 
@@ -385,7 +385,7 @@ def test_yaml_that_is_more_than_plain_values_is_a_problem_too(written: Callable[
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
     """Outside a project the error names the file that was looked for."""
     path = tmp_path / "params.yaml"
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         load_params(path)
     assert str(caught.value) == f"{path}: no such file; run this in the project's folder"
 

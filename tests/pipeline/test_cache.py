@@ -2,17 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cache import fetched_once, place_of, scratch
-from pipeline.errors import Problem
+from pipeline.cache import cache_folder, cached_folder, temporary_sibling
+from pipeline.errors import UserError
 
 
 def test_the_environment_says_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """TUNESMITH_CACHE, else the user's cache folder."""
     monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "own"))
-    assert place_of("models") == tmp_path / "own" / "models"
+    assert cache_folder("models") == tmp_path / "own" / "models"
     monkeypatch.delenv("TUNESMITH_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert place_of("sources") == tmp_path / "xdg" / "tunesmith" / "sources"
+    assert cache_folder("sources") == tmp_path / "xdg" / "tunesmith" / "sources"
 
 
 def test_what_was_fetched_is_not_fetched_again(tmp_path: Path) -> None:
@@ -23,8 +23,8 @@ def test_what_was_fetched_is_not_fetched_again(tmp_path: Path) -> None:
         fetched.append(into)
         (into / "a.txt").write_text("a", encoding="utf-8")
 
-    first = fetched_once(tmp_path / "cache" / "x", "somewhere", obtain)
-    assert fetched_once(tmp_path / "cache" / "x", "somewhere", obtain) == first
+    first = cached_folder(tmp_path / "cache" / "x", "somewhere", obtain)
+    assert cached_folder(tmp_path / "cache" / "x", "somewhere", obtain) == first
     assert list(first) == ["a.txt"]
     assert len(fetched) == 1
     assert not fetched[0].exists()
@@ -38,16 +38,16 @@ def test_a_fetch_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
-        fetched_once(tmp_path / "x", "somewhere", fails)
+        cached_folder(tmp_path / "x", "somewhere", fails)
     assert [path.name for path in tmp_path.iterdir()] == ["x.lock"]
 
 
 def test_a_file_that_changed_in_the_cache_is_named(tmp_path: Path) -> None:
     """It is never used."""
-    fetched_once(tmp_path / "x", "somewhere", lambda into: (into / "a.txt").write_text("a", encoding="utf-8"))
+    cached_folder(tmp_path / "x", "somewhere", lambda into: (into / "a.txt").write_text("a", encoding="utf-8"))
     (tmp_path / "x" / "a.txt").write_text("b", encoding="utf-8")
-    with pytest.raises(Problem) as caught:
-        fetched_once(tmp_path / "x", "somewhere", lambda _: None)
+    with pytest.raises(UserError) as caught:
+        cached_folder(tmp_path / "x", "somewhere", lambda _: None)
     assert str(caught.value) == (
         f"{tmp_path / 'x'}: changed since it was fetched: a.txt; remove that folder and run again"
     )
@@ -55,6 +55,6 @@ def test_a_file_that_changed_in_the_cache_is_named(tmp_path: Path) -> None:
 
 def test_scratch_goes_whatever_happens(tmp_path: Path) -> None:
     """Nothing is left beside the cache."""
-    with scratch(tmp_path) as part:
+    with temporary_sibling(tmp_path) as part:
         (part / "a").touch()
     assert list(tmp_path.iterdir()) == []

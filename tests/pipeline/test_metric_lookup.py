@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
-from pipeline.metric_lookup import digest, measure
+from pipeline.metric_lookup import lookup_metric, row_set_digest
 from tests.support.repositories import PROJECT
 
 RANDOM = random.Random(7)
@@ -28,7 +28,7 @@ ANSWERS = {"expected": EXPECTED, "fine-tuned": GOT}
 
 def test_what_evaluate_summed_up_is_taken_as_it_is() -> None:
     """Of the fine-tuned model, with n and interval."""
-    found = measure(METRICS, ANSWERS, "accuracy")
+    found = lookup_metric(METRICS, ANSWERS, "accuracy")
     assert (found.value, found.n, found.low, found.high) == (0.5, 60, 0.4, 0.6)
 
 
@@ -43,10 +43,10 @@ def test_the_numbers_of_a_label_are_those_of_scikit_learn(kind: str, reference: 
         "precision": GOT.count(label), "recall": EXPECTED.count(label),
     }[kind]  # fmt: skip
     if not rows:
-        with pytest.raises(Problem, match=rf"^{kind}\[{label}\]: a number of no rows; got no"):
-            measure(METRICS, ANSWERS, f"{kind}[{label}]")
+        with pytest.raises(UserError, match=rf"^{kind}\[{label}\]: a number of no rows; got no"):
+            lookup_metric(METRICS, ANSWERS, f"{kind}[{label}]")
         return
-    found = measure(METRICS, ANSWERS, f"{kind}[{label}]")
+    found = lookup_metric(METRICS, ANSWERS, f"{kind}[{label}]")
     assert found.value == pytest.approx(reference(EXPECTED, GOT, labels=[label], average=None)[0])
     assert found.n == rows
     assert found.low <= found.value <= found.high
@@ -63,14 +63,14 @@ def test_the_numbers_of_a_label_are_those_of_scikit_learn(kind: str, reference: 
 )  # fmt: skip
 def test_a_name_of_nothing_is_a_problem_that_lists_what_there_is(task: str, name: str, error: str) -> None:
     """Labels only where answers are labels."""
-    with pytest.raises(Problem) as caught:
-        measure(METRICS | {"task": task}, ANSWERS, name)
+    with pytest.raises(UserError) as caught:
+        lookup_metric(METRICS | {"task": task}, ANSWERS, name)
     assert str(caught.value) == error
 
 
 def test_the_same_test_rows_have_the_same_digest() -> None:
     """In any order; one row more, and it is another."""
-    assert digest(["a", "b"]) == digest(["b", "a"]) != digest(["a", "b", "c"])
+    assert row_set_digest(["a", "b"]) == row_set_digest(["b", "a"]) != row_set_digest(["a", "b", "c"])
 
 
 def called(folder: Path, name: str) -> "subprocess.CompletedProcess[str]":
@@ -94,7 +94,7 @@ def test_the_module_writes_the_number_and_which_rows_were_tested(tmp_path: Path)
     assert called(tmp_path, "recall[a]").returncode == 0
     found = read_json(tmp_path / "out.json")
     assert found["value"] == pytest.approx(recall_score(EXPECTED, GOT, labels=["a"], average=None)[0])
-    assert (found["rows"], found["tests"]) == (60, digest([str(row) for row in range(60)]))
+    assert (found["rows"], found["tests"]) == (60, row_set_digest([str(row) for row in range(60)]))
     failed = called(tmp_path, "f2")
     assert failed.returncode == 1
     assert failed.stderr.startswith("error: f2: no such metric; ")

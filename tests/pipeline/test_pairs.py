@@ -8,21 +8,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.files import counts, read_json, write_json  # fmt: skip
-from pipeline.ingest.stage import read_source
-from pipeline.pairs import (  # fmt: skip
+from pipeline.files import count_values, read_json, write_json  # fmt: skip
+from pipeline.ingest.stage import read_file
+from pipeline.pairs import (
     READ_ROWS,
     Message,
     Pair,
     Quarantined,
-    aside,
-    each_pair,
+    iterate_pairs,
+    quarantine_pair,
     read_pairs,
     read_quarantine,
     write_pairs,
     write_quarantine,
 )
-from pipeline.validate.columns import group_of
+from pipeline.validate.columns import split_group
 from tests.support.sources import asked, records_of
 
 SUM = Pair((Message("user", "What is 2 + 2?"),), "4", "sums.jsonl", 1, None, b"{}")
@@ -55,7 +55,7 @@ WRITERS = {
 
 def only_pair(path: Path) -> Pair:
     """Read the one pair of a file as ingest does."""
-    (pair,) = read_source(asked(), path.name, records_of(path, asked()))
+    (pair,) = read_file(asked(), path.name, records_of(path, asked()))
     assert isinstance(pair, Pair)
     return pair
 
@@ -67,7 +67,7 @@ def test_the_id_of_a_pair_never_changes() -> None:
 
 def test_the_group_of_a_pair_never_changes() -> None:
     """The hash that the split goes by is pinned: another one would move rows between training and test."""
-    assert group_of(SUM.prompt) == "692a9daa52e42c50943f4784c639bfc764157d6b4b90b5d3306df697f29d12e7"
+    assert split_group(SUM.prompt) == "692a9daa52e42c50943f4784c639bfc764157d6b4b90b5d3306df697f29d12e7"
 
 
 @pytest.mark.parametrize(
@@ -119,13 +119,13 @@ def test_whatever_a_model_would_see_is_part_of_the_id(other: Pair) -> None:
 @pytest.mark.parametrize("prompt", ["what is 2 + 2?", "WHAT IS 2 + 2?", "  What\tis 2 \n+ 2? ", "What is\u00a02 + 2?"])
 def test_prompts_that_differ_by_case_and_blanks_are_one_group(prompt: str) -> None:
     """They do not part a group."""
-    assert group_of(prompt) == group_of(SUM.prompt)
+    assert split_group(prompt) == split_group(SUM.prompt)
 
 
 @pytest.mark.parametrize("prompt", ["What is 2 + 3?", "What is 2 + 2", "Whatis 2 + 2?", ""])
 def test_prompts_that_say_something_else_are_another_group(prompt: str) -> None:
     """A word, a mark or a missing blank parts a group."""
-    assert group_of(prompt) != group_of(SUM.prompt)
+    assert split_group(prompt) != split_group(SUM.prompt)
 
 
 def test_the_prompt_is_every_turn_before_the_answer() -> None:
@@ -152,7 +152,7 @@ def test_pairs_come_one_after_the_other(tmp_path: Path, pairs: list[Pair]) -> No
     many = [replace(pairs[number % len(pairs)], row=number) for number in range(2 * READ_ROWS + 1)]
     write_pairs(path, many)
     pq.write_table(pq.read_table(path), path, row_group_size=700)
-    assert list(each_pair(path)) == many
+    assert list(iterate_pairs(path)) == many
 
 
 def test_no_pairs_are_a_file_too(tmp_path: Path) -> None:
@@ -181,7 +181,10 @@ def test_ids_stand_in_the_file_for_other_programs(tmp_path: Path, pairs: list[Pa
 
 def test_rows_set_aside_come_back_as_they_were_written(tmp_path: Path) -> None:
     """Source, row, reason, detail and the very bytes survive the file, UTF-8 or not."""
-    rows = [Quarantined("ä.jsonl", 3, "not_utf8", "byte 0 of the line", b"\xff{"), aside(SUM, "too_long", "9 tokens")]
+    rows = [
+        Quarantined("ä.jsonl", 3, "not_utf8", "byte 0 of the line", b"\xff{"),
+        quarantine_pair(SUM, "too_long", "9 tokens"),
+    ]
     write_quarantine(tmp_path / "quarantine.parquet", rows)
     assert read_quarantine(tmp_path / "quarantine.parquet") == rows
 
@@ -189,7 +192,7 @@ def test_rows_set_aside_come_back_as_they_were_written(tmp_path: Path) -> None:
 def test_a_pair_set_aside_is_still_the_row_that_the_user_wrote() -> None:
     """Setting a pair aside keeps its file, its row and its bytes, and adds why."""
     pair = replace(SUM, row=7, raw=b'{"my": "bytes"}')
-    assert aside(pair, "why", "how") == Quarantined("sums.jsonl", 7, "why", "how", b'{"my": "bytes"}')
+    assert quarantine_pair(pair, "why", "how") == Quarantined("sums.jsonl", 7, "why", "how", b'{"my": "bytes"}')
 
 
 def test_json_is_written_for_people_and_diffs(tmp_path: Path) -> None:
@@ -202,4 +205,4 @@ def test_json_is_written_for_people_and_diffs(tmp_path: Path) -> None:
 
 def test_counts_name_the_commonest_first_and_equals_by_name() -> None:
     """The order of a count does not hang on the order of what was counted."""
-    assert list(counts(["c", "b", "b", "a", "d", "d"]).items()) == [("b", 2), ("d", 2), ("a", 1), ("c", 1)]
+    assert list(count_values(["c", "b", "b", "a", "d", "d"]).items()) == [("b", 2), ("d", 2), ("a", 1), ("c", 1)]

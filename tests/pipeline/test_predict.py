@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import predict
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
 from pipeline.hashing import MANIFEST, file_digests, tree_digest
 from pipeline.predict import Predictor, base_folder
@@ -68,7 +68,7 @@ def test_another_base_than_the_one_trained_on_is_refused(data: Path, base: Path)
     """An adapter is never put on a base with other bytes, though it would fit."""
     release = release_of(data)
     release["digests"]["base"] = "0" * 64
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         Predictor(release, data / "finetune" / "adapter")
     assert str(caught.value) == (
         f"{base}: is not the base that the adapter was trained on; "

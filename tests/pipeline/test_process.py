@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.process import RUNNER, runner_lives
+from pipeline.process import RUNNER_VARIABLE, runner_lives
 from tests.support.paths import PROJECT
 
 CHILD = """
@@ -25,7 +25,7 @@ signal.pause()
 STAGE = CHILD.replace("die_with_parent", "die_with_run")
 RUN = f"""
 import os, signal, subprocess, sys
-environment = {{**os.environ, "{RUNNER}": str(os.getpid())}}
+environment = {{**os.environ, "{RUNNER_VARIABLE}": str(os.getpid())}}
 subprocess.Popen(["/bin/sh", "-c", '"$0" -c "$1"; exit', sys.executable, {STAGE!r}], env=environment)
 signal.pause()
 """
@@ -36,9 +36,9 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Li
 def start(code: str, runner: int | None = None) -> subprocess.Popen[str]:
     """Start Python in a process group of its own, whose output ends when the last of the group has ended."""
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    environment.pop(RUNNER, None)
+    environment.pop(RUNNER_VARIABLE, None)
     if runner is not None:
-        environment[RUNNER] = str(runner)
+        environment[RUNNER_VARIABLE] = str(runner)
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True
     )
@@ -105,7 +105,7 @@ def test_a_child_lives_as_long_as_its_parent_and_its_run() -> None:
 @pytest.mark.parametrize(("runner", "lives"), [(None, True), ("this", True), ("ended", False)])
 def test_a_run_lives_if_its_process_does(monkeypatch: pytest.MonkeyPatch, runner: str | None, lives: bool) -> None:
     """Without a run to belong to, nothing has ended; with one, its process says whether it has."""
-    monkeypatch.delenv(RUNNER, raising=False)
+    monkeypatch.delenv(RUNNER_VARIABLE, raising=False)
     if runner is not None:
-        monkeypatch.setenv(RUNNER, str({"this": os.getpid(), "ended": ended_process()}[runner]))
+        monkeypatch.setenv(RUNNER_VARIABLE, str({"this": os.getpid(), "ended": ended_process()}[runner]))
     assert runner_lives() is lives

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runner import whole
+from pipeline.runner import atomic_folder
 from tests.support.paths import PROJECT
 
 STAGE = """
 import logging
 from pipeline import runner
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 
 def run(params, data):
     logging.getLogger("pipeline.a").info("seed %d, data in %s", params.finetune.seed, data)
@@ -56,7 +56,7 @@ def test_a_stage_that_ends_well_says_so_in_the_journal(tmp_path: Path, params: s
 
 def test_a_problem_is_one_line_and_exit_code_1(tmp_path: Path, params: str) -> None:
     """What the user can put right ends the stage with one line, without a traceback, and the journal has the line."""
-    done = run_stage(tmp_path, "raise Problem('a.jsonl row 3', 'is empty', do='fill it')", params)
+    done = run_stage(tmp_path, "raise UserError('a.jsonl row 3', 'is empty', do='fill it')", params)
     line = "a.jsonl row 3: is empty; fill it"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"seed 1, data in data\nerror: {line}\n")
     assert journal(tmp_path) == [{"event": "start"}, {"event": "problem", "line": line}]
@@ -84,13 +84,13 @@ def names(folder: Path) -> set[str]:
 
 
 def write_all(folder: Path, *files: str) -> None:
-    with whole(folder) as part:
+    with atomic_folder(folder) as part:
         for name in files:
             (part / name).write_text(name, encoding="utf-8")
 
 
 def fail_half_way(folder: Path) -> None:
-    with whole(folder) as part:
+    with atomic_folder(folder) as part:
         (part / "half").write_text("half", encoding="utf-8")
         raise OSError("the disk is full")
 
@@ -98,7 +98,7 @@ def fail_half_way(folder: Path) -> None:
 def test_a_folder_appears_only_when_all_of_it_is_written(tmp_path: Path) -> None:
     """While it is being written the folder is not there, nor does anything of the old one go."""
     write_all(tmp_path / "out", "old")
-    with whole(tmp_path / "out") as part:
+    with atomic_folder(tmp_path / "out") as part:
         (part / "new").write_text("new", encoding="utf-8")
         assert names(tmp_path / "out") == {"old"}
     assert names(tmp_path / "out") == {"new"}

@@ -19,7 +19,7 @@ from pipeline.params import read_yaml
 from tests.support.paths import PROJECT
 
 STAGES = ["ingest", "validate", "tokenize", "baselines", "finetune", "evaluate", "register"]
-FRAME = {"runner", "params", "errors", "process"}
+FRAME = {"runner", "params", "errors", "process", "arms", "arrays"}
 """What stands round every stage and changes no byte of a result. Params reach DVC value by value, through `params:`,
 so that a new rule for one section does not make every stage stale; the other three start, stop and speak."""
 TOOLS = {"learning_curve", "estimate", "data_diff"}

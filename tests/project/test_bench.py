@@ -13,7 +13,7 @@ from bench.data_stages import lay_out
 from bench.isolated_process import alone
 from bench.peers import tokens
 from pipeline.ingest import stage as ingest
-from pipeline.model.chat_template import Renderer
+from pipeline.model.chat_template import PromptEncoder
 from pipeline.pairs import read_pairs
 from pipeline.params import Params, load_params
 from tests.support.chat import SYSTEM
@@ -76,7 +76,7 @@ def test_the_peer_makes_the_tokens_that_ours_makes(tokenizer: PreTrainedTokenize
     rows = list(varied([("the sky on my card", "blue"), ("is it green, or red", "it is red")], 50))
     columns = {"prompt": [text for text, _ in rows], "completion": [label for _, label in rows]}
     theirs = tokens(columns, tokenizer, SYSTEM)
-    ours = Renderer(tokenizer, SYSTEM).encode_all([(messages(text), label) for text, label in rows])
+    ours = PromptEncoder(tokenizer, SYSTEM).encode_all([(messages(text), label) for text, label in rows])
     assert theirs["input_ids"] == [row.input_ids for row in ours]
     assert theirs["completion_start"] == [row.completion_start for row in ours]
 

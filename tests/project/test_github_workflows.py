@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from flows.cli.main import app
-from flows.review.pr_comment import MARK
+from flows.review.pr_comment import COMMENT_MARKER
 from pipeline.params import load_params, read_yaml
 from tests.support.github_workflows import NAMES, Step, steps, workflow
 from tests.support.repositories import PROJECT
@@ -106,4 +106,4 @@ def test_whatever_makes_a_stage_stale_is_run() -> None:
 def test_a_comment_is_found_by_the_line_that_it_begins_with() -> None:
     """Else each push would leave another one."""
     (step,) = [step for step in SHELLS if (step.workflow, step.job) == ("retrain", "comment")]
-    assert f'startswith("{MARK}")' in step.shell
+    assert f'startswith("{COMMENT_MARKER}")' in step.shell

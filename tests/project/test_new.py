@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from flows.project.new import Given, fill_params, is_ours, looks_like_labels, make_project, task_of
-from flows.vcs.dvc import status
-from pipeline.errors import Problem
+from flows.project.new import UserData, fill_params, guess_task, is_template_data, looks_like_labels, make_project
+from flows.vcs.dvc import stale_stages
+from pipeline.errors import UserError
 from pipeline.params import Task, load_params, read_yaml
 from tests.support.repositories import PROJECT, apart, git
 
@@ -23,7 +23,7 @@ class Made:
     """A project that was made, from what, and what was said of it."""
 
     folder: Path
-    given: Given
+    given: UserData
     said: list[str]
 
 
@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     place = tmp_path_factory.mktemp("new")
     for name in ("train.csv", "held out.csv"):
         (place / name).write_text(CSV, encoding="utf-8")
-    given = Given(place / "train.csv", place / "held out.csv", "text", "label")
+    given = UserData(place / "train.csv", place / "held out.csv", "text", "label")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in apart(place).items():
             patch.setenv(name, value)
@@ -50,8 +50,8 @@ def apart_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def given(pairs: Path, prompt: str | None = None, completion: str | None = None) -> Given:
-    return Given(pairs, None, prompt, completion)
+def given(pairs: Path, prompt: str | None = None, completion: str | None = None) -> UserData:
+    return UserData(pairs, None, prompt, completion)
 
 
 def test_a_new_project_says_what_was_made_and_what_comes_next(made: Made) -> None:
@@ -92,7 +92,7 @@ def test_the_users_files_are_kept_by_dvc(made: Made) -> None:
         path.name: path.read_bytes() for path in made.given.files
     }
     assert git(made.folder, "ls-files", "data/raw") == ""
-    assert "data/raw.dvc" not in status(made.folder)
+    assert "data/raw.dvc" not in stale_stages(made.folder)
 
 
 def test_params_point_at_the_users_files(made: Made) -> None:
@@ -253,8 +253,8 @@ def test_what_does_not_fit_is_refused_and_nothing_is_left(tmp_path: Path, wrong:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     pairs, *test = (tmp_path / name for name in wrong.files)
-    with pytest.raises(Problem) as refused:
-        make_project(tmp_path / "new", Given(pairs, test[0] if test else None, *wrong.columns))
+    with pytest.raises(UserError) as refused:
+        make_project(tmp_path / "new", UserData(pairs, test[0] if test else None, *wrong.columns))
     assert str(refused.value) == wrong.error.format(pairs=pairs)
     assert not [path for path in tmp_path.iterdir() if "new" in path.name]
 
@@ -263,9 +263,9 @@ def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path: Path) -> None
     """It exists already, and below it no folder can be made."""
     (tmp_path / "a.jsonl").write_text(json.dumps({"prompt": "x", "completion": "a"}), encoding="utf-8")
     (tmp_path / "file").write_text("mine", encoding="utf-8")
-    with pytest.raises(Problem, match="exists already"):
+    with pytest.raises(UserError, match="exists already"):
         make_project(tmp_path / "file", given(tmp_path / "a.jsonl"))
-    with pytest.raises(Problem, match="could not be made: Not a directory"):
+    with pytest.raises(UserError, match="could not be made: Not a directory"):
         make_project(tmp_path / "file" / "new", given(tmp_path / "a.jsonl"))
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
@@ -274,7 +274,7 @@ def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path: Path) -> None
 def test_a_table_that_is_not_utf8_is_a_problem_and_no_traceback(tmp_path: Path) -> None:
     """As ingest says it, before anything is made."""
     (tmp_path / "a.csv").write_bytes("text,label\ngrün,a\n".encode("latin-1"))
-    with pytest.raises(Problem, match="UTF-8"):
+    with pytest.raises(UserError, match="UTF-8"):
         make_project(tmp_path / "new", given(tmp_path / "a.csv", "text", "label"))
     assert not (tmp_path / "new").exists()
 
@@ -283,7 +283,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     """The user's files are never mixed with ours."""
     (tmp_path / "a.jsonl").write_text(json.dumps({"prompt": "x", "completion": "a"}), encoding="utf-8")
     before: dict[Path, Any] = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(UserError) as refused:
         make_project(tmp_path, given(tmp_path / "a.jsonl"))
     assert str(refused.value) == f"{tmp_path}: exists already; name a folder that is not there yet"
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -292,9 +292,9 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 def test_what_was_tested_of_our_data_stays_here() -> None:
     """A new repository has its own; the folder and what it is for go with it."""
     for folder in ("data/scored_prompts", "data/holdout_uses"):
-        assert is_ours(f"{folder}/0123456789abcdef.parquet")
-        assert not is_ours(f"{folder}/README.md")
-    assert not is_ours("params.yaml")
+        assert is_template_data(f"{folder}/0123456789abcdef.parquet")
+        assert not is_template_data(f"{folder}/README.md")
+    assert not is_template_data("params.yaml")
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_what_was_tested_of_our_data_stays_here() -> None:
 )  # fmt: skip
 def test_completions_that_are_json_make_a_json_task(completions: list[str], task: Task) -> None:
     """Objects and lists, every one of them: a number or a word is JSON too, but nobody means it so."""
-    assert task_of(completions) == task
+    assert guess_task(completions) == task
 
 
 def test_a_json_task_is_measured_as_one(tmp_path: Path) -> None:

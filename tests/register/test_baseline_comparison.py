@@ -2,16 +2,18 @@
 
 import pytest
 
-from pipeline.register.baseline_comparison import BY_COST, Standing, cost
+from pipeline.register.baseline_comparison import ARMS_BY_COST, BaselineComparison, cost_rank
 from pipeline.stats.paired_comparison import Comparison
 from tests.support.comparisons import metrics, rule
 
 
-def stands(n: int, right: int, baselines: dict[str, tuple[int, int]], **replaced: float) -> Standing:
+def stands(n: int, right: int, baselines: dict[str, tuple[int, int]], **replaced: float) -> BaselineComparison:
     """The standing of a model that has some of n rows right, by what it and each baseline alone have right."""
     register = rule(**replaced)
     found = metrics(n, right, baselines, register)
-    return Standing({arm: Comparison.read(one) for arm, one in found["comparisons"].items()}, found["arms"], register)
+    return BaselineComparison(
+        {arm: Comparison.read(one) for arm, one in found["comparisons"].items()}, found["arms"], register
+    )
 
 
 def test_what_hosts_no_model_is_cheapest_and_what_is_unknown_is_not_cheap() -> None:
@@ -27,8 +29,8 @@ def test_what_hosts_no_model_is_cheapest_and_what_is_unknown_is_not_cheap() -> N
         "fine-tuned",
         "hosted",
     ]
-    assert sorted(order, key=cost) == order
-    assert cost("something new") > max(map(cost, BY_COST))
+    assert sorted(order, key=cost_rank) == order
+    assert cost_rank("something new") > max(map(cost_rank, ARMS_BY_COST))
 
 
 def test_the_best_baseline_has_the_most_and_of_several_the_cheapest_counts() -> None:

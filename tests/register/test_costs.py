@@ -7,27 +7,27 @@ from typing import Any
 import pytest
 
 from pipeline.params import Prices
-from pipeline.register.costs import Line, Taken, break_even, lines, money, sentence, taken
+from pipeline.register.costs import ArmCost, ArmUsage, arm_costs, break_even, cost_sentence, format_money, read_usage
 
 PRICES = Prices(currency="EUR", machine_hour=0.36, tokens_in_million=2.0, tokens_out_million=10.0)
-TUNED = Taken(3600, 4.0, 100, 5, 0.3, 0.4)
+TUNED = ArmUsage(3600, 4.0, 100, 5, 0.3, 0.4)
 UNTIMED: dict[str, Any] = {
     **dict.fromkeys(("request_p50", "request_p95", "tokens_in", "tokens_out")),
     "rows_per_second": 1.0,
 }
 ARMS = {
-    "zero_shot": Taken(0.0, 2.0, 110, 5, 0.5, 0.6),
-    "tfidf": Taken(7.0, 1000.0, 0, 0, 0.001, 0.002),
-    "hosted": Taken(90.0, 1.5, 500, 20, 0.6, 2.0),
+    "zero_shot": ArmUsage(0.0, 2.0, 110, 5, 0.5, 0.6),
+    "tfidf": ArmUsage(7.0, 1000.0, 0, 0, 0.001, 0.002),
+    "hosted": ArmUsage(90.0, 1.5, 500, 20, 0.6, 2.0),
 }
 
 
-def told(prices: Prices = PRICES, **arms: Taken) -> dict[str, Line]:
+def told(prices: Prices = PRICES, **arms: ArmUsage) -> dict[str, ArmCost]:
     """Give what each arm costs, the fine-tuned one among them."""
-    return {line.arm: line for line in lines({"fine-tuned": TUNED, **(arms or ARMS)}, prices)}
+    return {line.arm: line for line in arm_costs({"fine-tuned": TUNED, **(arms or ARMS)}, prices)}
 
 
-def spent(line: Line, requests: int) -> float:
+def spent(line: ArmCost, requests: int) -> float:
     """What an arm has cost after so many requests."""
     return line.upfront + (line.per_1000 or 0.0) / 1000 * requests
 
@@ -87,7 +87,7 @@ def test_a_price_that_is_not_known_makes_no_cost(gap: dict[str, Any]) -> None:
     """Nor a break-even volume; the sentence says so."""
     found = told(PRICES.model_copy(update=gap))
     assert (found["hosted"].per_1000, found["hosted"].earned_back) == (None, "not known")
-    assert "is not known: its tokens or their price" in sentence(found, "hosted", "the hosted model", "EUR")
+    assert "is not known: its tokens or their price" in cost_sentence(found, "hosted", "the hosted model", "EUR")
     with pytest.raises(ValueError, match="must be known"):
         break_even(found["fine-tuned"], found["hosted"])
 
@@ -95,10 +95,10 @@ def test_a_price_that_is_not_known_makes_no_cost(gap: dict[str, Any]) -> None:
 def test_the_sentence_tells_both_prices_and_when_it_pays() -> None:
     """For whoever pays."""
     told_of = "The training cost EUR 0.36 and a thousand answers cost EUR 0.025, by the base model EUR 0.05: "
-    assert sentence(told(), "zero_shot", "the base model", "EUR") == told_of + (
+    assert cost_sentence(told(), "zero_shot", "the base model", "EUR") == told_of + (
         "against it that is earned back from 14,401 requests on."
     )
-    assert sentence(told(), "tfidf", "tfidf", "EUR").endswith("against it that is never earned back.")
+    assert cost_sentence(told(), "tfidf", "tfidf", "EUR").endswith("against it that is never earned back.")
 
 
 @pytest.mark.parametrize(
@@ -106,14 +106,14 @@ def test_the_sentence_tells_both_prices_and_when_it_pays() -> None:
 )
 def test_amounts_are_written_to_three_digits(amount: float, words: str) -> None:
     """Thousands by their commas."""
-    assert money(amount, "EUR") == words
+    assert format_money(amount, "EUR") == words
 
 
 def test_what_was_taken_is_gathered_from_the_files() -> None:
     """Tokens by the row; what made the champion is spent."""
     request = {"request_seconds": {"n": 1, "p50": 0.1, "p95": 0.2}, "rows_per_second": 3.0}
     answered = {**request, "rows": 4, "tokens_in": 40, "tokens_out": 8}
-    found = taken(
+    found = read_usage(
         {
             "finetune/cost.json": {"seconds": 231.0},
             "evaluate/cost.json": {"fine-tuned": answered, "champion": answered},
@@ -122,15 +122,15 @@ def test_what_was_taken_is_gathered_from_the_files() -> None:
         }
     )
     assert found == {
-        "zero_shot": Taken(2.0, 3.0, None, 0.5, 0.1, 0.2),
-        "fine-tuned": Taken(231.0, 3.0, 10, 2, 0.1, 0.2),
-        "champion": Taken(0.0, 3.0, 10, 2, 0.1, 0.2),
+        "zero_shot": ArmUsage(2.0, 3.0, None, 0.5, 0.1, 0.2),
+        "fine-tuned": ArmUsage(231.0, 3.0, 10, 2, 0.1, 0.2),
+        "champion": ArmUsage(0.0, 3.0, 10, 2, 0.1, 0.2),
     }
 
 
 @pytest.mark.parametrize("gain", range(1, 60, 7))
 def test_a_tie_at_a_whole_number_of_requests_is_not_yet_a_gain(gain: int) -> None:
     """One request later it is, whatever a rounded quotient would say."""
-    own = Line("fine-tuned", upfront=float(gain), per_1000=1.0, **UNTIMED)
-    other = Line("zero_shot", upfront=0.0, per_1000=101.0, **UNTIMED)
+    own = ArmCost("fine-tuned", upfront=float(gain), per_1000=1.0, **UNTIMED)
+    other = ArmCost("zero_shot", upfront=0.0, per_1000=101.0, **UNTIMED)
     assert break_even(own, other) == 10 * gain + 1

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.params import Register, load_params
-from pipeline.register.gate import kept
-from pipeline.stats.paired_comparison import Terms, compare
+from pipeline.register.gate import check_forgetting
+from pipeline.stats.paired_comparison import ComparisonSettings, compare_scores
 from tests.support.tiny_params import PROJECT
 
 REGISTER: Register = load_params(PROJECT / "params.yaml").register
@@ -26,7 +26,7 @@ def questions(gained: int, lost: int, n: int = 70) -> dict[str, Any]:
     before = np.array([1.0] * lost + [0.0] * gained + [1.0] * (n - lost - gained))
     after = np.array([0.0] * lost + [1.0] * gained + [1.0] * (n - lost - gained))
     told = {name: {"value": float(right.mean())} for name, right in (("before", before), ("after", after))}
-    change = asdict(compare("questions", after, before, Terms(200, 1, 0.95, 0.02)))
+    change = asdict(compare_scores("questions", after, before, ComparisonSettings(200, 1, 0.95, 0.02)))
     return {"texts": None, "questions": {"n": n, **told, "change": change}}
 
 
@@ -36,7 +36,7 @@ def questions(gained: int, lost: int, n: int = 70) -> dict[str, Any]:
 )
 def test_the_model_has_to_show_that_the_loss_rose_by_little(rise: tuple[float, float, float], passed: bool) -> None:
     """By the upper end of the interval; what stops says what to do."""
-    check, _ = kept(texts(*rise), REGISTER)
+    check, _ = check_forgetting(texts(*rise), REGISTER)
     assert (check.check, check.passed) == ("forgetting: texts", passed)
     assert ("lower finetune.learning_rate" in check.text) is not passed
     assert f"{rise[1]:+.3f} ({rise[0]:+.3f} to {rise[2]:+.3f})" in check.text
@@ -48,7 +48,7 @@ def test_the_model_has_to_show_that_the_loss_rose_by_little(rise: tuple[float, f
 )
 def test_questions_stop_what_lost_many_and_not_by_chance(gained: int, lost: int, passed: bool) -> None:
     """More than a tenth of 70, net, and no coin loses so many: 22 lost and 12 gained may be chance."""
-    _, check = kept(questions(gained, lost), REGISTER)
+    _, check = check_forgetting(questions(gained, lost), REGISTER)
     assert (check.check, check.passed) == ("forgetting: questions", passed)
     assert f"answers 70 rightly, the fine-tuned one {70 - lost + gained}" in check.text or gained > 0
 
@@ -56,15 +56,15 @@ def test_questions_stop_what_lost_many_and_not_by_chance(gained: int, lost: int,
 def test_each_limit_is_live() -> None:
     """Another limit decides otherwise."""
     strict = REGISTER.model_copy(update={"max_forgetting_nats": 0.2, "max_question_regression": 0.05})
-    assert [check.passed for check in kept(texts(0.25, 0.3, 0.35), strict)] == [False, True]
-    assert [check.passed for check in kept(questions(0, 5), strict)] == [True, False]
-    assert [check.passed for check in kept(questions(0, 5), REGISTER)] == [True, True]
+    assert [check.passed for check in check_forgetting(texts(0.25, 0.3, 0.35), strict)] == [False, True]
+    assert [check.passed for check in check_forgetting(questions(0, 5), strict)] == [True, False]
+    assert [check.passed for check in check_forgetting(questions(0, 5), REGISTER)] == [True, True]
 
 
 @pytest.mark.parametrize("lost", [{}, {"texts": None, "questions": None}])
 def test_what_nobody_looked_at_is_told(lost: dict[str, Any]) -> None:
     """It stops nothing, and is not silent."""
-    checks = list(kept(lost, REGISTER))
+    checks = list(check_forgetting(lost, REGISTER))
     assert [(check.check, check.passed) for check in checks] == [
         ("forgetting: texts", True), ("forgetting: questions", True),
     ]  # fmt: skip

@@ -11,10 +11,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from pipeline.holdout.reuse import Use
-from pipeline.register.gate import Check, Decision, decide
-from pipeline.stats.label_counts import Counts
-from pipeline.stats.paired_comparison import compare
+from pipeline.holdout.reuse import HoldoutUse
+from pipeline.register.gate import GateCheck, GateDecision, apply_gate
+from pipeline.stats.label_counts import LabelCounts
+from pipeline.stats.paired_comparison import compare_scores
 from tests.support.comparisons import FRESH, TERMS, answered, beside, metrics, rule, written
 from tests.support.paths import PROJECT
 
@@ -25,7 +25,9 @@ WON, TIED, LOST, CLOSE = (60, 2), (9, 9), (2, 60), (30, 12)
 def outcome(baselines: dict[str, tuple[int, int]], **replaced: Any) -> str:
     """What the gate makes of 175 rows, 100 of them right."""
     register = rule(**replaced)
-    return decide(metrics(175, 100, baselines, register)["comparisons"], register, use=FRESH, is_champion=False).outcome
+    return apply_gate(
+        metrics(175, 100, baselines, register)["comparisons"], register, use=FRESH, is_champion=False
+    ).outcome
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_a_surer_gate_wants_more() -> None:
 
 def test_each_check_says_what_was_found_and_needed() -> None:
     """In numbers: the gain, its interval, its n, its p-value, the least; and what so many rows could have shown."""
-    found = decide(
+    found = apply_gate(
         metrics(175, 100, {"zero_shot": WON, "champion": TIED})["comparisons"], rule(), use=FRESH, is_champion=False
     )
     assert [(check.check, check.passed) for check in found.checks] == [
@@ -81,21 +83,23 @@ def test_each_check_says_what_was_found_and_needed() -> None:
 
 def test_too_few_rows_are_called_so() -> None:
     """Five rows can show no gain, however it goes."""
-    check, _ = decide(metrics(5, 5, {"zero_shot": (5, 0)})["comparisons"], rule(), use=FRESH, is_champion=False).checks
+    check, _ = apply_gate(
+        metrics(5, 5, {"zero_shot": (5, 0)})["comparisons"], rule(), use=FRESH, is_champion=False
+    ).checks
     assert check.text.endswith("needed: above +0.000; so few rows can show no gain at all")
 
 
 def test_nothing_to_compare_with_is_no_pass() -> None:
     """Without any other arm the model is kept back, and the reason is told."""
     text = "there was nothing to compare with: no baseline and no champion answered"
-    assert decide({}, rule(), use=FRESH, is_champion=False) == Decision(
-        "keep", (Check("gain", passed=False, text=text), Check("held-out rows", passed=True, text=USED))
+    assert apply_gate({}, rule(), use=FRESH, is_champion=False) == GateDecision(
+        "keep", (GateCheck("gain", passed=False, text=text), GateCheck("held-out rows", passed=True, text=USED))
     )
 
 
 def test_the_champion_itself_is_unchanged_whatever_the_numbers() -> None:
     """The champion's own weights are neither promoted nor refused."""
-    found = decide(
+    found = apply_gate(
         metrics(175, 100, {"zero_shot": WON, "champion": TIED})["comparisons"], rule(), use=FRESH, is_champion=True
     )
     assert (found.outcome, found.reasons) == ("unchanged", ("these weights are the champion's, byte for byte",))
@@ -104,8 +108,9 @@ def test_the_champion_itself_is_unchanged_whatever_the_numbers() -> None:
 @pytest.mark.parametrize(("decisions", "wanted"), [(1.0, "promote"), (3.0, "promote"), (3.1, "keep"), (40.0, "keep")])
 def test_rows_that_decided_too_often_promote_nobody(decisions: float, wanted: str) -> None:
     """However much better the model is; fresh rows among them count as such, since an average is what is limited."""
-    found = decide(
-        metrics(175, 100, {"zero_shot": WON})["comparisons"], rule(max_holdout_uses=3), use=Use(175, 0, decisions),
+    found = apply_gate(
+        metrics(175, 100, {"zero_shot": WON})["comparisons"], rule(max_holdout_uses=3),
+        use=HoldoutUse(175, 0, decisions),
         is_champion=False,
     )  # fmt: skip
     assert found.outcome == wanted
@@ -114,7 +119,7 @@ def test_rows_that_decided_too_often_promote_nobody(decisions: float, wanted: st
 
 def test_used_up_rows_are_told_with_what_to_do() -> None:
     """How often they decided, how many are fresh, what is allowed, why, and where fresh ones come from."""
-    found = decide({}, rule(max_holdout_uses=3), use=Use(1750, 20, 4.2468), is_champion=False)
+    found = apply_gate({}, rule(max_holdout_uses=3), use=HoldoutUse(1750, 20, 4.2468), is_champion=False)
     assert found.checks[-1].text == (
         "the test rows are used up: decision 4.2 by them, on average of 1,750 rows, of which 20 never decided before; "
         "at most 3 are allowed, since models chosen by the same rows fit them by chance; bring fresh ones: a source "
@@ -122,7 +127,7 @@ def test_used_up_rows_are_told_with_what_to_do() -> None:
     )
 
 
-def of_labels(rows: int, changes: dict[str, tuple[int, int, int]], **replaced: Any) -> dict[str, Check]:
+def of_labels(rows: int, changes: dict[str, tuple[int, int, int]], **replaced: Any) -> dict[str, GateCheck]:
     """The checks of a model that is far better on label "many", by what became of a few other labels.
 
     Args:
@@ -139,7 +144,7 @@ def of_labels(rows: int, changes: dict[str, tuple[int, int, int]], **replaced: A
         new += beside(before, worse, better).tolist()
     register = rule(**replaced)
     scores = {"fine-tuned": np.array(new), "champion": np.array(old)}
-    found = decide(written(expected, scores, register)["comparisons"], register, use=FRESH, is_champion=False)
+    found = apply_gate(written(expected, scores, register)["comparisons"], register, use=FRESH, is_champion=False)
     return {check.check: check for check in found.checks}
 
 
@@ -198,7 +203,7 @@ def test_who_answered_everything_with_one_label_had_little_to_lose(before: str) 
     """It had all rows of that label right and the new model has not, but the label's F1 rose: nothing became worse."""
     expected = ["a"] * 30 + ["b"] * 70
     answers = {"fine-tuned": ["a"] * 20 + ["b"] * 80, before: ["a"] * 100}
-    found = decide(answered(expected, answers, rule())["comparisons"], rule(), use=FRESH, is_champion=False)
+    found = apply_gate(answered(expected, answers, rule())["comparisons"], rule(), use=FRESH, is_champion=False)
     assert found.outcome == "promote"
 
 
@@ -207,7 +212,7 @@ def test_labels_are_held_against_the_champion_alone() -> None:
     expected = ["a"] * 30 + ["b"] * 70
     answers = {"fine-tuned": ["a"] * 15 + ["b"] * 85, "tfidf": ["a"] * 30 + ["none"] * 70}
     as_baseline, as_champion = (
-        decide(
+        apply_gate(
             answered(expected, {**answers, name: answers["tfidf"]}, rule())["comparisons"],
             rule(),
             use=FRESH,
@@ -226,8 +231,8 @@ def test_of_200_comparisons_of_equal_models_next_to_none_promotes(n: int, apart:
 
     @cache
     def outcome(better: int, worse: int) -> str:
-        found = compare("accuracy", *rows_apart(n, better, worse), TERMS)
-        return decide({"champion": {**vars(found), "classes": {}}}, rule(), use=FRESH, is_champion=False).outcome
+        found = compare_scores("accuracy", *rows_apart(n, better, worse), TERMS)
+        return apply_gate({"champion": {**vars(found), "classes": {}}}, rule(), use=FRESH, is_champion=False).outcome
 
     promoted = 0
     for _ in range(200):
@@ -253,12 +258,12 @@ def test_equal_models_seldom_lose_a_label() -> None:
     named = 0
     for _ in range(200):
         counts = random.multinomial(17, [0.15, 0.15, 0.7], 10)
-        found = vars(compare("accuracy", np.ones(170), np.zeros(170), TERMS))
+        found = vars(compare_scores("accuracy", np.ones(170), np.zeros(170), TERMS))
         labels = {
-            str(place): vars(Counts(17, 9 + int(won - lost), 9, int(won), int(lost), 17, 17))
+            str(place): vars(LabelCounts(17, 9 + int(won - lost), 9, int(won), int(lost), 17, 17))
             for place, (won, lost, _) in enumerate(counts)
         }
-        checks = decide({"champion": {**found, "classes": labels}}, rule(), use=FRESH, is_champion=False).checks
+        checks = apply_gate({"champion": {**found, "classes": labels}}, rule(), use=FRESH, is_champion=False).checks
         named += any(check.check.startswith("class ") for check in checks)
     assert named / 200 <= 0.15
 
@@ -283,7 +288,7 @@ def test_a_model_of_mislabelled_rows_is_stopped_by_the_label_though_the_average_
     def failed(taught: list[tuple[str, str]]) -> tuple[float, list[str]]:
         said = {"fine-tuned": answers(taught), "champion": answers(train[::4])}
         found = answered([label for _, label in test], said, rule())["comparisons"]
-        checks = decide(found, rule(), use=FRESH, is_champion=False).checks
+        checks = apply_gate(found, rule(), use=FRESH, is_champion=False).checks
         return found["champion"]["low"], [check.check for check in checks if not check.passed]
 
     honest, mislabelled = failed(train), failed(poisoned)

@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import ModelCard
 from ruamel.yaml import YAML
 
-from pipeline.register.model_card import model_card, parts
+from pipeline.register.model_card import detail_tables, model_card
 
 FROM, FROM_DETAILS = (f"*From `data/{name}.json`.*" for name in ("register/release", "evaluate/details"))
 RELEASE: dict[str, Any] = {
@@ -166,7 +166,7 @@ HALF = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}
 
 def test_each_label_is_on_the_card_with_its_intervals() -> None:
     """Precision, recall and F1, a dash for what is of no row; a label with a bar in it breaks no table."""
-    told = parts({"classes": {"a|b": {"precision": HALF, "recall": HALF, "f1": HALF}, "c": {"f1": HALF}}})
+    told = detail_tables({"classes": {"a|b": {"precision": HALF, "recall": HALF, "f1": HALF}, "c": {"f1": HALF}}})
     half = "0.500 (0.250 to 0.750), n=8"
     assert told == (
         f"\n## By label, fine-tuned\n\n{FROM_DETAILS}\n\n"
@@ -177,7 +177,7 @@ def test_each_label_is_on_the_card_with_its_intervals() -> None:
 
 def test_how_sure_it_was_and_each_field_is_on_the_card() -> None:
     """A line for each tenth that has answers, and one for each field of JSON."""
-    told = parts(
+    told = detail_tables(
         {
             "reliability": [{"from": 0.9, "to": 1.0, "probability": 0.957, "right": HALF}],
             "fields": {"items[0].name": HALF},
@@ -190,7 +190,7 @@ def test_how_sure_it_was_and_each_field_is_on_the_card() -> None:
 
 def test_no_text_of_the_user_breaks_out_of_its_place_on_the_card() -> None:
     """A label or rule with bars and breaks is one cell; a system message of several lines is one item of the list."""
-    assert "\n| a&#124;b c &#60;img&#62; | - | - | - |\n" in parts({"classes": {"a|b\n c <img>": {}}})
+    assert "\n| a&#124;b c &#60;img&#62; | - | - | - |\n" in detail_tables({"classes": {"a|b\n c <img>": {}}})
     changed = copy.deepcopy(RELEASE)
     changed["metrics"]["arms"] = {"zero_shot": {"rule:x|y": {"value": 0.25, "low": 0.15, "high": 0.37, "n": 59}}}
     changed["prompt"]["system"] = "Answer.\n\n## A heading"
@@ -201,7 +201,7 @@ def test_no_text_of_the_user_breaks_out_of_its_place_on_the_card() -> None:
 
 def test_texts_have_no_parts_on_the_card() -> None:
     """Where there is nothing to list there is no heading."""
-    assert parts({}) == ""
+    assert detail_tables({}) == ""
 
 
 def test_the_hub_reads_the_results_of_the_fine_tuned_model() -> None:

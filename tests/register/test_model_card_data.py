@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.register.model_card import appendix
+from pipeline.register.model_card import card_appendix
 
 HALF = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}
 LINE = {"arm": "fine-tuned", "upfront": 0.0051, "per_1000": None, "request_p50": 0.25, "earned_back": ""}
@@ -30,7 +30,7 @@ def files(**replaced: Any) -> dict[str, Any]:
 
 def test_what_was_not_measured_has_no_section() -> None:
     """Data and cost are always told; nothing is said of what nobody looked at."""
-    card = appendix(files())
+    card = card_appendix(files())
     assert [line for line in card.splitlines() if line.startswith("## ")] == ["## The data", "## What it costs"]
     assert "| fine-tuned | 0.0051 | - | 0.25 |  |" in card
 
@@ -45,7 +45,7 @@ def test_what_was_forgotten_is_told_with_its_intervals(part: str) -> None:
         "questions": None,
         part: {"n": 40, "before": HALF, "after": HALF, "rise": rise, "change": change},
     }
-    card = appendix(files(forgetting=lost))
+    card = card_appendix(files(forgetting=lost))
     wanted = {"texts": "a rise of +0.300 (+0.200 to +0.400)", "questions": "a change of -0.125 (-0.250 to +0.062)"}
     assert [name for name, words in wanted.items() if words in card] == [part]
     assert "*From `data/evaluate/forgetting.json`.*" in card
@@ -59,7 +59,7 @@ def test_the_limits_are_those_that_the_evidence_shows() -> None:
             "confusion": {"a": {"a": 5, "b": 3, "c": 1}, "b": {"b": 12}},
         }
     }
-    card = appendix(files(details=details, release={"worth": {"smallest": 0.142}}))
+    card = card_appendix(files(details=details, release={"worth": {"smallest": 0.142}}))
     limits = card.split("## Limits")[1]
     assert "1 of 2 labels have fewer than 10 test rows, the least 8." in limits
     assert "3 rows of a were answered with b." in limits

@@ -14,12 +14,12 @@ import pytest
 from pipeline.evaluate import stage as evaluate
 from pipeline.files import read_json
 from pipeline.hashing import file_digests, tree_digest
-from pipeline.holdout.reuse import Use, note
+from pipeline.holdout.reuse import HoldoutUse, record_last_use
 from pipeline.params import Params, Register
 from pipeline.register import stage as register
-from pipeline.register.gate import decide
-from pipeline.register.model_card import appendix, model_card, parts
-from pipeline.register.verdict import judge
+from pipeline.register.gate import apply_gate
+from pipeline.register.model_card import card_appendix, detail_tables, model_card
+from pipeline.register.verdict import decide_verdict
 from tests.support.comparisons import metrics, rule, written
 from tests.support.tiny_params import crown, finished
 
@@ -89,10 +89,10 @@ def outcomes(rules: Register) -> dict[str, str]:
     tuned = np.array([1.0] * 50 + [0.0] * 10 + [1.0] * 75 + [0.0] * 40)
     champion = np.array([1.0] * 55 + [0.0] * 5 + [1.0] * 59 + [0.0] * 56)
     found = written(expected, {"fine-tuned": tuned, "champion": champion}, rules)
-    baseline = judge(metrics(175, 100, {"tfidf": (9, 9)}, rules), rules)
-    use = Use(rows=175, fresh=0, decisions=2.0)
+    baseline = decide_verdict(metrics(175, 100, {"tfidf": (9, 9)}, rules), rules)
+    use = HoldoutUse(rows=175, fresh=0, decisions=2.0)
     return {
-        "outcome": decide(found["comparisons"], rules, use=use, is_champion=False).outcome,
+        "outcome": apply_gate(found["comparisons"], rules, use=use, is_champion=False).outcome,
         "answer": baseline.answer,
     }
 
@@ -158,8 +158,8 @@ def test_the_card_beside_the_release_is_its_card(done: Path) -> None:
     """README.md in data/register is the model card of that very release, line for line but for the digests' order."""
     card = (done / "register" / "README.md").read_text(encoding="utf-8")
     release, details = release_of(done), read_json(done / "evaluate" / "details.json")["fine-tuned"]
-    files = register.evidence(done) | {name: read_json(done / name) for name in (RELEASE, COST)}
-    told = model_card(release) + parts(details) + appendix(files)
+    files = register.read_evidence_files(done) | {name: read_json(done / name) for name in (RELEASE, COST)}
+    told = model_card(release) + detail_tables(details) + card_appendix(files)
     assert sorted(card.splitlines()) == sorted(told.splitlines())
 
 
@@ -238,15 +238,15 @@ def test_a_model_that_ties_with_another_champion_is_kept_back(data: Path, params
 def test_the_same_weights_decide_once_however_often_they_are_registered(data: Path, params: Params) -> None:
     """The decision is kept when the next run begins; to look at it again gives the same bytes."""
     before = file_digests(data / "register")
-    assert (note(data), note(data)) == (True, False)
+    assert (record_last_use(data), record_last_use(data)) == (True, False)
     run(params, data)
     assert file_digests(data / "register") == before
-    assert not note(data)
+    assert not record_last_use(data)
 
 
 def test_another_model_by_the_same_rows_is_one_decision_more(data: Path, params: Params) -> None:
     """It is told by the check, the release and the card; past the limit nobody is promoted, however good."""
-    note(data)
+    record_last_use(data)
     (weights,) = (data / "finetune" / "adapter").glob("*.safetensors")
     weights.write_bytes(weights.read_bytes() + b"other")
     rows = release_of(data)["metrics"]["n"]

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.holdout.reuse import Use
-from pipeline.register.baseline_comparison import Standing
-from pipeline.register.verdict import Verdict, judge, settle
+from pipeline.holdout.reuse import HoldoutUse
+from pipeline.register.baseline_comparison import BaselineComparison
+from pipeline.register.verdict import Verdict, apply_rules, decide_verdict
 from pipeline.stats.paired_comparison import Comparison
 from tests.support.comparisons import metrics, rule
 
@@ -18,7 +18,7 @@ FAR, NEAR, LEVEL, BEHIND, SHORT = (60, 2), (12, 2), (5, 5), (2, 30), (9, 4)
 def verdict(n: int, baselines: dict[str, tuple[int, int]], **replaced: Any) -> Verdict:
     """What is said of n rows, half of them right, by what the fine-tuned model and each baseline alone have right."""
     register = rule(**replaced)
-    return judge(metrics(n, n // 2, baselines, register), register)
+    return decide_verdict(metrics(n, n // 2, baselines, register), register)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,9 @@ def test_the_rows_that_it_asks_for_settle_it(apart: tuple[int, int]) -> None:
 def settled_by(n: int, baseline: str, better: int, worse: int) -> str:
     """The answer alone, without what costs time: how many rows would settle it."""
     found = metrics(n, n // 2, {baseline: (better, worse)})
-    return settle(Standing({baseline: Comparison.read(found["comparisons"][baseline])}, found["arms"], rule()))[0]
+    return apply_rules(
+        BaselineComparison({baseline: Comparison.read(found["comparisons"][baseline])}, found["arms"], rule())
+    )[0]
 
 
 def test_the_table_has_every_arm_without_the_champion_and_a_word_for_each() -> None:
@@ -150,7 +152,7 @@ def test_equal_models_are_seldom_shipped_or_replaced() -> None:
 def test_rows_that_decided_too_often_ship_nothing(decisions: float, answer: str) -> None:
     """Past the limit it says so and asks for fresh rows; so many more of the same would not settle it."""
     register = rule()
-    found = judge(metrics(175, 87, {"zero_shot": FAR}, register), register, Use(175, 0, decisions))
+    found = decide_verdict(metrics(175, 87, {"zero_shot": FAR}, register), register, HoldoutUse(175, 0, decisions))
     assert (found.answer, found.more_rows) == (answer, None)
     assert ("bring fresh ones" in found.text) is (answer == "unsure")
     assert found.text.startswith(
@@ -161,6 +163,8 @@ def test_rows_that_decided_too_often_ship_nothing(decisions: float, answer: str)
 def test_worn_rows_may_still_speak_for_a_baseline() -> None:
     """What wears them speaks for the fine-tuned model, so a baseline that is better all the same is."""
     register = rule()
-    found = judge(metrics(175, 87, {"zero_shot": FAR, "tfidf": BEHIND}, register), register, Use(175, 0, 40.0))
+    found = decide_verdict(
+        metrics(175, 87, {"zero_shot": FAR, "tfidf": BEHIND}, register), register, HoldoutUse(175, 0, 40.0)
+    )
     assert (found.answer, found.baseline) == ("baseline", "tfidf")
     assert "than the fine-tuned model. These test rows have decided about 40 models, more than the 20" in found.text

@@ -2,15 +2,15 @@
 
 import pytest
 
-from pipeline.register.report.charts import SIDE, forest, heat, reliability
-from pipeline.register.report.provenance import Recorded
+from pipeline.register.report.charts import SQUARE_SIZE, confusion_heatmap, forest_plot, reliability_diagram
+from pipeline.register.report.provenance import TracedValue
 from tests.support.html_parser import Traced
 
 
-def arms(**values: tuple[float, float, float]) -> dict[str, Recorded]:
+def arms(**values: tuple[float, float, float]) -> dict[str, TracedValue]:
     """Metrics of arms: low, value, high."""
     told = {arm: dict(zip(("low", "value", "high"), three, strict=True)) for arm, three in values.items()}
-    return {arm: Recorded("m", told)[arm] for arm in told}
+    return {arm: TracedValue("m", told)[arm] for arm in told}
 
 
 def by_class(read: Traced, name: str) -> list[dict[str, str]]:
@@ -19,7 +19,7 @@ def by_class(read: Traced, name: str) -> list[dict[str, str]]:
 
 def test_each_arm_is_a_point_within_its_interval() -> None:
     """Places are shares of the width, and the value beside it is traced."""
-    read = Traced(forest(arms(tuned=(0.5, 0.625, 0.75), base=(0.0, 0.1, 0.2)), "tuned"))
+    read = Traced(forest_plot(arms(tuned=(0.5, 0.625, 0.75), base=(0.0, 0.1, 0.2)), "tuned"))
     assert [(line["x1"], line["x2"]) for line in by_class(read, "range")] == [("50.00%", "75.00%"), ("0.00%", "20.00%")]
     assert [dot["cx"] for dot in by_class(read, "dot")] == ["62.50%", "10.00%"]
     assert read.shown == [("m#/tuned/value", "0.625"), ("m#/base/value", "0.100")]
@@ -28,13 +28,13 @@ def test_each_arm_is_a_point_within_its_interval() -> None:
 
 def test_an_interval_beyond_one_stays_on_the_chart() -> None:
     """The scale reaches as far as the furthest interval."""
-    read = Traced(forest(arms(a=(1.0, 1.5, 2.0)), "a"))
+    read = Traced(forest_plot(arms(a=(1.0, 1.5, 2.0)), "a"))
     assert [(line["x1"], line["x2"]) for line in by_class(read, "range")] == [("50.00%", "100.00%")]
 
 
 def test_the_name_of_an_arm_stays_text() -> None:
     """It is escaped."""
-    read = Traced(forest({"<script>": arms(a=(0.0, 0.5, 1.0))["a"]}, "a"))
+    read = Traced(forest_plot({"<script>": arms(a=(0.0, 0.5, 1.0))["a"]}, "a"))
     assert "script" not in [one.tag for one in read.elements]
     assert "<script>" in read.words
 
@@ -42,15 +42,15 @@ def test_the_name_of_an_arm_stays_text() -> None:
 def test_answers_of_a_model_that_is_right_as_often_as_it_is_sure_lie_on_the_diagonal() -> None:
     """Right goes upward from the lower edge, sure from the left one."""
     told = [{"probability": p, "right": {"value": p, "low": 0.0, "high": 1.0}} for p in (0.25, 0.5, 1.0)]
-    dots = by_class(Traced(reliability(Recorded("d", told))), "dot")
+    dots = by_class(Traced(reliability_diagram(TracedValue("d", told))), "dot")
     assert [(float(dot["cx"]), float(dot["cy"])) for dot in dots] == [
-        (SIDE * p, SIDE * (1 - p)) for p in (0.25, 0.5, 1)
+        (SQUARE_SIZE * p, SQUARE_SIZE * (1 - p)) for p in (0.25, 0.5, 1)
     ]
 
 
 def test_each_count_of_a_confusion_stands_in_its_cell_and_the_most_is_the_darkest() -> None:
     """Right ones in another colour than wrong ones; what was never said is an empty cell."""
-    read = Traced(heat(Recorded("d", {"a": {"a": 16, "b": 4}, "b": {"b": 1}}), ["a", "b"]))
+    read = Traced(confusion_heatmap(TracedValue("d", {"a": {"a": 16, "b": 4}, "b": {"b": 1}}), ["a", "b"]))
     assert read.shown == [("d#/a/a", "16"), ("d#/a/b", "4"), ("d#/b/b", "1")]
     styles = [one.attributes["style"] for one in read.elements if "style" in one.attributes]
     assert [style.split("srgb, ")[1] for style in styles] == [
@@ -62,7 +62,7 @@ def test_each_count_of_a_confusion_stands_in_its_cell_and_the_most_is_the_darkes
 @pytest.mark.parametrize("many", [1, 12])
 def test_a_chart_is_as_high_as_its_arms_need(many: int) -> None:
     """Every point lies inside, above the scale."""
-    read = Traced(forest({f"arm {n}": arms(a=(0.1, 0.2, 0.3))["a"] for n in range(many)}, "arm 0"))
+    read = Traced(forest_plot({f"arm {n}": arms(a=(0.1, 0.2, 0.3))["a"] for n in range(many)}, "arm 0"))
     height = int(next(one.attributes["height"] for one in read.elements if one.tag == "svg"))
     heights = [int(dot["cy"]) for dot in by_class(read, "dot")]
     assert len(heights) == many

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.baselines.label_errors import write_suspects
-from pipeline.evaluate.stage import measured, write_predictions
+from pipeline.baselines.label_errors import write_label_errors
+from pipeline.evaluate.stage import measure_arms, write_predictions
 from pipeline.files import write_json
-from pipeline.generation.generate import Answer
-from pipeline.metrics.scoring import details_of, marked
+from pipeline.generation.generate import Prediction
+from pipeline.metrics.scoring import score_details, score_predictions
 from pipeline.pairs import Message, Pair
-from pipeline.register.gate import decide
+from pipeline.register.gate import apply_gate
 from pipeline.register.report.page import report_page
-from pipeline.register.report.sections import SHOWN
-from pipeline.register.stage import evidence, money
-from pipeline.register.verdict import judge
+from pipeline.register.report.sections import LISTED_DISAGREEMENTS
+from pipeline.register.stage import cost_report_of, read_evidence_files
+from pipeline.register.verdict import decide_verdict
 from tests.support.comparisons import FRESH
 from tests.support.html_parser import HOSTILE, OUTER, Traced, agrees, recorded
 from tests.support.tiny_params import tiny_params
@@ -66,19 +66,22 @@ def lay_down(data: Path, task: str, answers: dict[str, list[str]] | None = None,
     expected, arms = answers["expected"], {name: said for name, said in answers.items() if name != "expected"}
     test = [Pair((Message("user", f"question {row}"),), want, "a", row, None, b"") for row, want in enumerate(expected)]
     found = {
-        name: marked(task, test, [Answer(text, free=True, held=True, probability=0.75) for text in said], ())
+        name: score_predictions(
+            task, test, [Prediction(text, free=True, held=True, probability=0.75) for text in said], ()
+        )
         for name, said in arms.items()
     }
-    metrics = {"n": len(test), **measured(found, np.ones(len(test), bool), params.evaluate, params.register)}
-    decision = decide(metrics["comparisons"], params.register, use=FRESH, is_champion=False)
+    metrics = {"n": len(test), **measure_arms(found, np.ones(len(test), bool), params.evaluate, params.register)}
+    decision = apply_gate(metrics["comparisons"], params.register, use=FRESH, is_champion=False)
     release = {
         "name": "colours", "verdict": decision.outcome, "reasons": decision.reasons,
-        "checks": [asdict(check) for check in decision.checks], "worth": asdict(judge(metrics, params.register)),
+        "checks": [asdict(check) for check in decision.checks],
+        "worth": asdict(decide_verdict(metrics, params.register)),
     }  # fmt: skip
     baselines = [name for name in arms if name != "fine-tuned"]
     told = {
         "evaluate/metrics.json": metrics,
-        "evaluate/details.json": {name: details_of(arm, params.evaluate) for name, arm in found.items()},
+        "evaluate/details.json": {name: score_details(arm, params.evaluate) for name, arm in found.items()},
         "baselines/report.json": {
             "baselines": {name: {"rows": 24, "tokens_in": 98765, "tokens_out": 0} for name in baselines}
         },
@@ -96,15 +99,15 @@ def lay_down(data: Path, task: str, answers: dict[str, list[str]] | None = None,
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         write_json(data / name, value)
     write_predictions(data / "evaluate/predictions.parquet", test, found)
-    write_suspects(data / "baselines/label_errors.parquet", SUSPECTS if task == "labels" else [])
+    write_label_errors(data / "baselines/label_errors.parquet", SUSPECTS if task == "labels" else [])
     return data
 
 
 def page_of(data: Path) -> str:
     """Render the page from the files, as register does."""
     release = json.loads((data / "register/release.json").read_text(encoding="utf-8"))
-    files = evidence(data)
-    cost = money(files, tiny_params(Path("none")).prices, release["worth"])
+    files = read_evidence_files(data)
+    cost = cost_report_of(files, tiny_params(Path("none")).prices, release["worth"])
     write_json(data / "register/cost.json", cost)
     return report_page(files | {"register/release.json": release, "register/cost.json": cost})
 
@@ -188,7 +191,7 @@ def rows_under(page: str, title: str) -> list[str]:
     return page.split(f"<h2>{title}</h2>")[1].split("<h2>", maxsplit=1)[0].split("<tr>")[2:]
 
 
-@pytest.mark.parametrize("many", [3, SHOWN, SHOWN + 7])
+@pytest.mark.parametrize("many", [3, LISTED_DISAGREEMENTS, LISTED_DISAGREEMENTS + 7])
 def test_rows_on_which_the_two_differ_are_shown_up_to_a_limit(many: int, tmp_path: Path) -> None:
     """Those that only one has right, on its side; of more than the limit the page says that there are others."""
     rows = 40
@@ -200,8 +203,8 @@ def test_rows_on_which_the_two_differ_are_shown_up_to_a_limit(many: int, tmp_pat
     page = page_of(lay_down(tmp_path, "labels", answers))
     better = rows_under(page, "Rows on which the fine-tuned model is better than zero_shot")
     worse = rows_under(page, "Rows on which the fine-tuned model is worse than zero_shot")
-    assert (len(better), len(worse)) == (min(many, SHOWN), 4)
-    assert ("Not all of them" in page) is (many > SHOWN)
+    assert (len(better), len(worse)) == (min(many, LISTED_DISAGREEMENTS), 4)
+    assert ("Not all of them" in page) is (many > LISTED_DISAGREEMENTS)
 
 
 def test_of_texts_those_furthest_apart_come_first(tmp_path: Path) -> None:
@@ -228,7 +231,7 @@ def test_the_commonest_confusions_come_first_and_many_labels_make_no_picture(tmp
     rows = rows_under(page, "Labels taken for others by the fine-tuned model")
     counts = [re.findall(r">([^<]+)<", row) for row in rows]
     assert counts[:2] == [["3", "label a", "label b"], ["2", "label b", "label c"]]
-    assert len(rows) == SHOWN
+    assert len(rows) == LISTED_DISAGREEMENTS
     assert "class='wide heat'" not in page
 
 

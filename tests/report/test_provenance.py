@@ -2,10 +2,10 @@
 
 import pytest
 
-from pipeline.register.report.provenance import Recorded, interval, triple
+from pipeline.register.report.provenance import TracedValue, interval_text, metric_cell
 from tests.support.html_parser import Traced
 
-FILE = Recorded("a/b.json", {"x/y": {"t~": [{"value": 1234.5678, "low": -0.5, "high": 2.0, "n": 1200}]}})
+FILE = TracedValue("a/b.json", {"x/y": {"t~": [{"value": 1234.5678, "low": -0.5, "high": 2.0, "n": 1200}]}})
 METRIC = FILE["x/y"]["t~"][0]
 
 
@@ -19,7 +19,7 @@ def test_a_value_names_its_place_by_rfc_6901() -> None:
 
 def test_members_and_items_come_in_their_order_each_with_its_place() -> None:
     """Of an object its members, of a list its items."""
-    found = Recorded("f", {"b": [3, 4], "a": 5})
+    found = TracedValue("f", {"b": [3, 4], "a": 5})
     assert [(one.pointer, one.value) for one in found] == [("/b", [3, 4]), ("/a", 5)]
     assert [(one.pointer, one.value) for one in found["b"]] == [("/b/0", 3), ("/b/1", 4)]
     assert "a" in found
@@ -37,8 +37,8 @@ def test_what_is_shown_bears_its_source() -> None:
     """Value, both ends of the interval and n, each at its precision."""
     at = "a/b.json#/x~1y/t~0/0"
     assert Traced(METRIC["value"].shown(",.1f")).shown == [(f"{at}/value", "1,234.6")]
-    assert Traced(interval(METRIC, "+.2f")).shown == [(f"{at}/low", "-0.50"), (f"{at}/high", "+2.00")]
-    assert Traced(triple(METRIC)).shown == [
+    assert Traced(interval_text(METRIC, "+.2f")).shown == [(f"{at}/low", "-0.50"), (f"{at}/high", "+2.00")]
+    assert Traced(metric_cell(METRIC)).shown == [
         (f"{at}/value", "1234.568"), (f"{at}/low", "-0.500"), (f"{at}/high", "2.000"), (f"{at}/n", "1,200"),
     ]  # fmt: skip
 
@@ -46,7 +46,7 @@ def test_what_is_shown_bears_its_source() -> None:
 def test_hostile_names_and_texts_stay_text() -> None:
     """Neither a name in the pointer nor a text ends its attribute or its element."""
     hostile = "'><script>alert(1)</script>&\""
-    read = Traced(Recorded("f", {hostile: hostile})[hostile].shown())
+    read = Traced(TracedValue("f", {hostile: hostile})[hostile].shown())
     assert [element.tag for element in read.elements] == ["span"]
     assert "".join(text for _, text in read.shown) == hostile
     assert read.elements[0].attributes["data-source"] == "f#/" + hostile.replace("/", "~1")

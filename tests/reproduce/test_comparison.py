@@ -8,17 +8,25 @@ from typing import Any
 
 import pytest
 
-from flows.reproduce.comparison import LOSS_TOLERANCE, TOLERANCE, UNEXPLAINED, Evidence, Outcome, climb, judge
+from flows.reproduce.comparison import (
+    LOSS_RELATIVE_TOLERANCE,
+    NO_CAUSE,
+    TOLERANCE_TEXT,
+    ReproductionResult,
+    RunEvidence,
+    compare_evidence,
+    judge_steps,
+)
 from flows.reproduce.differences import (
-    Difference,
+    InputDifference,
     input_differences,
     machine_differences,
     package_differences,
     param_differences,
 )
-from flows.reproduce.environment import install_command, interpreter, pinned, requirements
-from flows.reproduce.rebuild import report
-from flows.vcs.dvc_lock import md5_of
+from flows.reproduce.environment import find_interpreter, install_commands, pinned_versions, requirements
+from flows.reproduce.rebuild import reproduction_report
+from flows.vcs.dvc_lock import dvc_md5
 from tests.support.repositories import PROJECT
 
 STAGES = ["ingest", "validate", "tokenize", "baselines", "finetune", "evaluate", "register"]
@@ -34,19 +42,19 @@ RELEASE: dict[str, Any] = {
     "verdict": "promote",
     "reasons": ["surely better"],
 }
-THEN = Evidence({path: f"{place:032x}" for place, path in enumerate(PATHS)}, RELEASE, [2.0, 1.5, 1.0])
+THEN = RunEvidence({path: f"{place:032x}" for place, path in enumerate(PATHS)}, RELEASE, [2.0, 1.5, 1.0])
 HERE = {
     "device": "cpu",
     "cpu": {"machine": "x86_64", "vendor": "AuthenticAMD", "kernels": "AVX2", "threads": 1},
     "python": "3.11.7",
 }
-ELSEWHERE = Difference("CPU kind", "", "x86_64 AuthenticAMD AVX2", "aarch64 0x41 DEFAULT")
-THREADS = Difference("thread count", "", "1", "2", "tokenize")
-CODE = Difference("code", "pipeline/metrics.py", "aaaa", "bbbb", "evaluate")
-TORCH = Difference("package", "torch", "2.13.0", "2.14.0")
+ELSEWHERE = InputDifference("CPU kind", "", "x86_64 AuthenticAMD AVX2", "aarch64 0x41 DEFAULT")
+THREADS = InputDifference("thread count", "", "1", "2", "tokenize")
+CODE = InputDifference("code", "pipeline/metrics.py", "aaaa", "bbbb", "evaluate")
+TORCH = InputDifference("package", "torch", "2.13.0", "2.14.0")
 
 
-def now(*changed: str, **more: Any) -> Evidence:
+def now(*changed: str, **more: Any) -> RunEvidence:
     """What was found, of which these paths have another digest."""
     return replace(THEN, files={path: "f" * 32 if path in changed else md5 for path, md5 in THEN.files.items()}, **more)
 
@@ -58,13 +66,13 @@ def measured(value: float) -> dict[str, Any]:
     return found
 
 
-def judged(found: Evidence, *differences: Difference) -> Outcome:
-    return judge(climb(["data/raw"], THEN, found), differences, STAGES)
+def judged(found: RunEvidence, *differences: InputDifference) -> ReproductionResult:
+    return judge_steps(compare_evidence(["data/raw"], THEN, found), differences, STAGES)
 
 
 def test_the_same_digests_are_the_same_model() -> None:
     """Whatever else is otherwise: the proof is in the bytes."""
-    assert judged(now(), THREADS, TORCH, ELSEWHERE) == Outcome("identical", "", ())
+    assert judged(now(), THREADS, TORCH, ELSEWHERE) == ReproductionResult("identical", "", ())
 
 
 @pytest.mark.parametrize(
@@ -82,9 +90,9 @@ def test_the_same_digests_are_the_same_model() -> None:
         (now(release={**RELEASE, "reasons": ["not surely better"]}), "verdict"),
     ],
 )
-def test_the_first_rung_that_differs_is_named(found: Evidence, rung: str) -> None:
+def test_the_first_rung_that_differs_is_named(found: RunEvidence, rung: str) -> None:
     """From the foot; a last bit of a loss is enough. Where nothing is otherwise, that is said."""
-    assert judged(found) == Outcome("differs", rung, (UNEXPLAINED,))
+    assert judged(found) == ReproductionResult("differs", rung, (NO_CAUSE,))
 
 
 def test_the_cause_is_sought_below_the_rung() -> None:
@@ -96,39 +104,41 @@ def test_the_cause_is_sought_below_the_rung() -> None:
 
 def test_raw_data_differ_by_themselves() -> None:
     """No package is blamed for them."""
-    data = Difference("data", "data/raw", "0" * 12, "f" * 12, "ingest")
+    data = InputDifference("data", "data/raw", "0" * 12, "f" * 12, "ingest")
     assert judged(now("data/raw"), TORCH, data).why == (f"data data/raw: {'0' * 12} then, {'f' * 12} now",)
 
 
 def test_another_kind_of_machine_has_a_tolerance_that_is_named() -> None:
     """Losses near the recorded ones, measures within their intervals; other bytes of weights are no fault."""
     found = now("data/finetune/adapter", "data/evaluate/metrics.json", losses=[2.0, 1.501, 1.0], release=measured(0.45))
-    assert judged(found, ELSEWHERE) == Outcome("within tolerance", "first losses", (str(ELSEWHERE), TOLERANCE))
+    assert judged(found, ELSEWHERE) == ReproductionResult(
+        "within tolerance", "first losses", (str(ELSEWHERE), TOLERANCE_TEXT)
+    )
     assert str(judged(found, ELSEWHERE)) == "within tolerance"
-    assert judged(found, THREADS) == Outcome("differs", "first losses", (str(THREADS),))
+    assert judged(found, THREADS) == ReproductionResult("differs", "first losses", (str(THREADS),))
 
 
 @pytest.mark.parametrize(
     ("found", "rung"),
     [
-        (now(losses=[2.0, 1.5 * (1 + 2 * LOSS_TOLERANCE), 1.0]), "first losses"),
+        (now(losses=[2.0, 1.5 * (1 + 2 * LOSS_RELATIVE_TOLERANCE), 1.0]), "first losses"),
         (now(losses=[2.0, 1.5]), "first losses"),
         (now("data/evaluate/metrics.json", release=measured(0.61)), "metrics"),
         (now("data/tokenize/train.arrow"), "token ids and masks"),
     ],
 )
-def test_beyond_the_tolerance_it_differs_there_too(found: Evidence, rung: str) -> None:
+def test_beyond_the_tolerance_it_differs_there_too(found: RunEvidence, rung: str) -> None:
     """And what is not computed has the same bytes on every machine."""
-    assert judged(found, ELSEWHERE) == Outcome(
-        "differs", rung, (str(ELSEWHERE),) if "token" not in rung else (UNEXPLAINED,)
+    assert judged(found, ELSEWHERE) == ReproductionResult(
+        "differs", rung, (str(ELSEWHERE),) if "token" not in rung else (NO_CAUSE,)
     )
 
 
 def test_the_ladder_is_a_line_for_each_rung_and_then_the_outcome() -> None:
     """What was recorded, what was found, what that means; and where to look."""
     found = now("data/finetune/adapter")
-    rungs = climb(["data/raw"], THEN, found)
-    lines = report(rungs, judge(rungs, [THREADS], STAGES), elsewhere=False)
+    rungs = compare_evidence(["data/raw"], THEN, found)
+    lines = reproduction_report(rungs, judge_steps(rungs, [THREADS], STAGES), elsewhere=False)
     assert len(lines) == 1 + len(rungs) + 3
     assert lines[1] == "raw data             000000000000  000000000000  same"
     assert lines[7] == "adapter              000000000000  ffffffffffff  differs"
@@ -174,8 +184,8 @@ def test_params_are_compared_where_a_stage_reads_them() -> None:
     }
     assert list(param_differences(lock, params)) == [
         THREADS,
-        Difference("params", "finetune.new", "not there", "3", "finetune"),
-        Difference("params", "finetune.old.a", "1", "not there", "finetune"),
+        InputDifference("params", "finetune.new", "not there", "3", "finetune"),
+        InputDifference("params", "finetune.old.a", "1", "not there", "finetune"),
     ]
 
 
@@ -184,7 +194,7 @@ def test_of_a_section_of_which_a_stage_reads_one_value_only_that_is_compared() -
     lock = {"baselines": {"params": {"params.yaml": {"register.metric": "chrf", "evaluate.rules": [1]}}}}
     params = {"register": {"metric": "rules", "name": "new", "metrics": 3}, "evaluate": {"rules": [1], "seed": 2}}
     assert list(param_differences(lock, params)) == [
-        Difference("params", "register.metric", "chrf", "rules", "baselines")
+        InputDifference("params", "register.metric", "chrf", "rules", "baselines")
     ]
 
 
@@ -193,15 +203,15 @@ def test_inputs_are_compared_once_and_outputs_are_not(tmp_path: Path) -> None:
     (tmp_path / "pipeline").mkdir()
     (tmp_path / "pipeline/a.py").write_text("a\n", encoding="utf-8")
     (tmp_path / "raw").write_text("raw\n", encoding="utf-8")
-    good = {"path": "raw", "md5": md5_of(tmp_path / "raw")}
+    good = {"path": "raw", "md5": dvc_md5(tmp_path / "raw")}
     code, gone = {"path": "pipeline/a.py", "md5": "0" * 32}, {"path": "lost", "md5": "1" * 32}
     lock = {
         "ingest": {"deps": [good, code], "outs": [{"path": "out", "md5": "2" * 32}]},
         "validate": {"deps": [code, gone, {"path": "out", "md5": "2" * 32}]},
     }
     assert list(input_differences(tmp_path, lock)) == [
-        Difference("code", "pipeline/a.py", "0" * 12, md5_of(tmp_path / "pipeline/a.py")[:12], "ingest"),
-        Difference("data", "lost", "1" * 12, "missing", "validate"),
+        InputDifference("code", "pipeline/a.py", "0" * 12, dvc_md5(tmp_path / "pipeline/a.py")[:12], "ingest"),
+        InputDifference("data", "lost", "1" * 12, "missing", "validate"),
     ]
 
 
@@ -214,14 +224,14 @@ def test_an_environment_is_what_the_state_asks_for_in_the_versions_that_it_pins(
         "torch==2.13.0\nruamel_yaml==0.19.1 # x\nruff==0.17.0\n", encoding="utf-8"
     )
     assert requirements(tmp_path) == ["Torch>=2", "ruamel.yaml"]
-    assert pinned(tmp_path) == {"torch": "2.13.0", "ruamel-yaml": "0.19.1"}
-    assert install_command(Path("env/bin/python"), tmp_path, requirements(tmp_path)) == [
+    assert pinned_versions(tmp_path) == {"torch": "2.13.0", "ruamel-yaml": "0.19.1"}
+    assert install_commands(Path("env/bin/python"), tmp_path, requirements(tmp_path)) == [
         "env/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
         "--constraint", f"{tmp_path}/constraints.txt", "Torch>=2", "ruamel.yaml",
     ]  # fmt: skip
-    assert interpreter("2.99.1") == sys.executable
+    assert find_interpreter("2.99.1") == sys.executable
 
 
 def test_every_pin_of_what_the_project_asks_for_is_read() -> None:
     """None of its direct dependencies is compared with nothing."""
-    assert len(pinned(PROJECT)) == len(requirements(PROJECT))
+    assert len(pinned_versions(PROJECT)) == len(requirements(PROJECT))

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.champion.promotion_log import Move, append
-from flows.reproduce.target import Target, resolve
-from flows.tracking.client import client
-from flows.tracking.queries import Made, tell
-from flows.tracking.runs import begin
-from flows.tracking.versions import Version
-from flows.vcs.git import head
-from pipeline.errors import Problem
+from flows.champion.promotion_log import Promotion, append_promotion
+from flows.reproduce.target import ReproductionTarget, resolve_target
+from flows.tracking.client import mlflow_client
+from flows.tracking.queries import VersionOrigin, tag_origin
+from flows.tracking.runs import begin_mlflow_run
+from flows.tracking.versions import ModelVersion
+from flows.vcs.git import head_commit
+from pipeline.errors import UserError
 from pipeline.params import load_params
 from tests.support.champion_history import NAME, crowned
 from tests.support.repositories import PROJECT, apart, git, make_checkout
@@ -36,20 +36,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def made(project: Path) -> Made:
+def made(project: Path) -> VersionOrigin:
     """That run, as MLflow has it."""
-    commit, params = head(project), load_params(project / "params.yaml")
-    name, connected = params.register.name, client(project)
-    run = begin(project, params, "a run")
+    commit, params = head_commit(project), load_params(project / "params.yaml")
+    name, connected = params.register.name, mlflow_client(project)
+    run = begin_mlflow_run(project, params, "a run")
     connected.create_registered_model(name)
     number = str(connected.create_model_version(name, "nowhere", run.id, tags={"git.snapshot": commit}).version)
     connected.set_registered_model_alias(name, "champion", number)
     run.tag({"git.commit": commit, "git.clean": True, "git.snapshot": commit, "tunesmith.version": number})
     git(project, "commit", "--quiet", "--allow-empty", "-m", "second")
-    return Made(run.id, commit, Version(name, number))
+    return VersionOrigin(run.id, commit, ModelVersion(name, number))
 
 
-def test_a_model_is_called_by_many_names(project: Path, made: Made) -> None:
+def test_a_model_is_called_by_many_names(project: Path, made: VersionOrigin) -> None:
     """By its version, by an alias, by its run in full or in part, and by the commit that it was made from."""
     name, commit = made.version.name, made.commit
     for what in (
@@ -63,42 +63,42 @@ def test_a_model_is_called_by_many_names(project: Path, made: Made) -> None:
         commit[:10],
         "first",
     ):
-        assert resolve(project, what) == Target(commit, made), what
+        assert resolve_target(project, what) == ReproductionTarget(commit, made), what
 
 
-def test_a_commit_without_a_run_is_taken_as_it_is(project: Path, made: Made) -> None:
+def test_a_commit_without_a_run_is_taken_as_it_is(project: Path, made: VersionOrigin) -> None:
     """Nothing can then be told to MLflow."""
-    assert made.commit != head(project)
-    assert resolve(project, "HEAD") == Target(head(project), None)
+    assert made.commit != head_commit(project)
+    assert resolve_target(project, "HEAD") == ReproductionTarget(head_commit(project), None)
 
 
 @pytest.mark.usefixtures("made")
 @pytest.mark.parametrize("what", ["999", "nobody/1", "nobody@champion", "abcdefab", "no such branch", "--all"])
 def test_what_is_called_by_no_name_is_a_problem(project: Path, what: str) -> None:
     """One line, with what would have been one."""
-    with pytest.raises(Problem) as told:
-        resolve(project, what)
+    with pytest.raises(UserError) as told:
+        resolve_target(project, what)
     assert str(told.value) == (
         f"{what}: nothing is called so; expected a commit, a run of MLflow or the beginning of its id, "
         "or a version: 3, NAME/3 or NAME@champion"
     )
 
 
-def test_a_name_of_two_things_is_refused(project: Path, made: Made) -> None:
+def test_a_name_of_two_things_is_refused(project: Path, made: VersionOrigin) -> None:
     """Both are named."""
     git(project, "branch", made.run_id[:6], "HEAD")
-    with pytest.raises(Problem) as told:
-        resolve(project, made.run_id[:6])
+    with pytest.raises(UserError) as told:
+        resolve_target(project, made.run_id[:6])
     git(project, "branch", "--delete", "--force", made.run_id[:6])
     assert str(told.value) == (
-        f"{made.run_id[:6]}: more than one thing is called so; got run {made.run_id}, commit {head(project)}; "
+        f"{made.run_id[:6]}: more than one thing is called so; got run {made.run_id}, commit {head_commit(project)}; "
         "write more of the one meant"
     )
 
 
-def test_a_state_that_is_not_here_is_a_problem(project: Path, made: Made) -> None:
+def test_a_state_that_is_not_here_is_a_problem(project: Path, made: VersionOrigin) -> None:
     """With where it may be had, or that it was never kept."""
-    connected, name = client(project), made.version.name
+    connected, name = mlflow_client(project), made.version.name
     fetch = "fetch it from where the run was made: `git fetch REMOTE 'refs/tunesmith/*:refs/tunesmith/*'`"
     for commit, words in (
         ("0" * 40, f"its state {'0' * 12} is not in this repository; {fetch}"),
@@ -106,16 +106,16 @@ def test_a_state_that_is_not_here_is_a_problem(project: Path, made: Made) -> Non
     ):
         tags = {"git.snapshot": commit} if commit else {}
         number = connected.create_model_version(name, "nowhere", made.run_id, tags=tags).version
-        with pytest.raises(Problem) as told:
-            resolve(project, str(number))
+        with pytest.raises(UserError) as told:
+            resolve_target(project, str(number))
         assert str(told.value) == f"{name} version {number}: {words}"
 
 
-def test_how_it_ended_is_told_to_run_and_version(project: Path, made: Made) -> None:
+def test_how_it_ended_is_told_to_run_and_version(project: Path, made: VersionOrigin) -> None:
     """Under the same tags."""
-    tell(project, made, {"tunesmith.reproduced": "identical"})
-    version = client(project).get_model_version(made.version.name, made.version.number)
-    run = client(project).get_run(made.run_id)
+    tag_origin(project, made, {"tunesmith.reproduced": "identical"})
+    version = mlflow_client(project).get_model_version(made.version.name, made.version.number)
+    run = mlflow_client(project).get_run(made.run_id)
     assert version.tags["tunesmith.reproduced"] == run.data.tags["tunesmith.reproduced"] == "identical"
 
 
@@ -124,8 +124,8 @@ def test_a_champion_that_nobody_became_is_a_problem(project: Path) -> None:
     git(project, "checkout", "--quiet", "--detach")
     text = (project / "params.yaml").read_text(encoding="utf-8")
     (project / "params.yaml").write_text(text.replace("quillmoor-triage", "newborn"), encoding="utf-8")
-    with pytest.raises(Problem) as told:
-        resolve(project, "@champion")
+    with pytest.raises(UserError) as told:
+        resolve_target(project, "@champion")
     (project / "params.yaml").write_text(text, encoding="utf-8")
     assert str(told.value) == (
         "newborn@champion: nobody was ever promoted; expected a line of newborn in data/promotions.jsonl; "
@@ -138,10 +138,10 @@ def test_a_fresh_clone_knows_the_champion_without_mlflow(tmp_path: Path) -> None
     """By either name: the commit whose dvc.lock holds the release of the last champion, also after a rollback."""
     with crowned(tmp_path) as found:
         clone = found.clone("clone")
-        assert [resolve(clone, what) for what in ("@champion", f"{NAME}@champion")] == [
-            Target(found.commits[1], None)
+        assert [resolve_target(clone, what) for what in ("@champion", f"{NAME}@champion")] == [
+            ReproductionTarget(found.commits[1], None)
         ] * 2
-        move = Move(NAME, found.digests[0], found.digests[1], how="rollback", why="worse", state=found.states[0])
-        append(clone, move)
-        assert resolve(clone, "@champion") == Target(found.commits[0], None)
-        assert resolve(found.root, "@champion") == Target(found.states[1], None)
+        move = Promotion(NAME, found.digests[0], found.digests[1], how="rollback", why="worse", state=found.states[0])
+        append_promotion(clone, move)
+        assert resolve_target(clone, "@champion") == ReproductionTarget(found.commits[0], None)
+        assert resolve_target(found.root, "@champion") == ReproductionTarget(found.states[1], None)

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.review.data_findings import found, lines, refused
-from pipeline.errors import Problem
+from flows.review.data_findings import findings_lines, latest_findings, stopped_findings
+from pipeline.errors import UserError
 from pipeline.pairs import Quarantined, write_pairs, write_quarantine
 from pipeline.validate import stage as validate
 from tests.support.checked_pairs import LABELS, LIMITS, LONG, changed, pair, questions
@@ -32,8 +32,8 @@ def root(tmp_path: Path) -> Path:
 
 def test_before_a_run_there_is_nothing_to_show(root: Path) -> None:
     """The user is told how to look."""
-    with pytest.raises(Problem) as caught:
-        list(lines(root))
+    with pytest.raises(UserError) as caught:
+        list(findings_lines(root))
     assert str(caught.value) == (
         "the data: have not been looked at yet; `tunesmith run --until validate` looks at them"
     )
@@ -42,7 +42,7 @@ def test_before_a_run_there_is_nothing_to_show(root: Path) -> None:
 def test_all_rows_are_accounted_for_and_each_fault_has_its_rows_and_its_remedy(root: Path) -> None:
     """Counts first, then what could not be read, what is set aside and what is only reported."""
     validate.run(LABELS, changed(max_quarantined_share=0.5), root / "data")
-    told = list(lines(root))
+    told = list(findings_lines(root))
     assert told[:3] == [
         "50 rows read = 43 kept + 2 set aside + 5 unreadable",
         "kept: 41 train, 0 validation, 2 test",
@@ -61,15 +61,15 @@ def test_all_rows_are_accounted_for_and_each_fault_has_its_rows_and_its_remedy(r
 
 def test_what_was_refused_is_shown_until_it_is_mended(root: Path) -> None:
     """After a run that stopped at the data, what it found; once data went through, or came back, that."""
-    with pytest.raises(Problem):
+    with pytest.raises(UserError):
         validate.run(LABELS, LIMITS, root / "data")
-    assert refused(root) == found(root) == root / "data/validate/refused"
-    first, second, *_ = lines(root)
+    assert stopped_findings(root) == latest_findings(root) == root / "data/validate/refused"
+    first, second, *_ = findings_lines(root)
     assert first.startswith(
         "the run stopped: validate.max_quarantined_share: 6 of 50 rows are bad: 5 not_json, 1 control_"
     )
     assert second == "50 rows read = 43 kept + 2 set aside + 5 unreadable"
-    assert [*lines(root)][-1] == "more: data/validate/refused/report.html"
+    assert [*findings_lines(root)][-1] == "more: data/validate/refused/report.html"
     shutil.copy(root / "data/validate/refused/report.json", root / "data/validate/report.json")
-    assert refused(root) is None
-    assert found(root) == root / "data/validate"
+    assert stopped_findings(root) is None
+    assert latest_findings(root) == root / "data/validate"

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from flows.review.markdown import CUT, code, folded, table
+from flows.review.markdown import CODE_CHARS, details_block, inline_code, markdown_table
 
 EVIL = [
     "a|b", r"a\|b", "`code` and ``more``", "<script>alert(1)</script>", "</code><img src=x onerror=1>", "@everyone",
@@ -17,7 +17,7 @@ EVIL = [
 @pytest.mark.parametrize("text", EVIL)
 def test_a_text_of_others_is_nothing_but_text(text: str) -> None:
     """A browser shows what was written; Markdown, HTML and GitHub see letters, digits and character references."""
-    shown = re.fullmatch(r"<code>(.*)</code>", code(text))
+    shown = re.fullmatch(r"<code>(.*)</code>", inline_code(text))
     assert shown is not None
     assert html.unescape(shown[1]) == text
     assert re.fullmatch(r"(?:[A-Za-z0-9 ]|&#\d+;)*", shown[1])
@@ -35,19 +35,19 @@ def test_a_text_of_others_is_nothing_but_text(text: str) -> None:
 )
 def test_what_is_not_seen_is_written_out(text: str, seen: str) -> None:
     """So that a cell stays a line, and reads as it is; letters of other scripts stay letters."""
-    assert html.unescape(code(text)) == f"<code>{seen}</code>"
-    code(text).encode()
+    assert html.unescape(inline_code(text)) == f"<code>{seen}</code>"
+    inline_code(text).encode()
 
 
 def test_a_long_text_is_cut_before_it_is_escaped() -> None:
     """No reference is cut in two, and the cut is seen; a text of just that length is whole."""
-    assert code("|" * (CUT + 1)) == f"<code>{'&#124;' * CUT}…</code>"
-    assert code("|" * CUT) == f"<code>{'&#124;' * CUT}</code>"
-    assert code("abcdef", 3) == "<code>abc…</code>"
-    assert code("") == "(empty)"
+    assert inline_code("|" * (CODE_CHARS + 1)) == f"<code>{'&#124;' * CODE_CHARS}…</code>"
+    assert inline_code("|" * CODE_CHARS) == f"<code>{'&#124;' * CODE_CHARS}</code>"
+    assert inline_code("abcdef", 3) == "<code>abc…</code>"
+    assert inline_code("") == "(empty)"
 
 
 def test_a_table_and_what_is_folded_stand_apart() -> None:
     """GitHub wants an empty line before a table, and after the line that opens a fold."""
-    assert table(("a", "b"), [["1", "2"]]) == ["", "| a | b |", "| --- | --- |", "| 1 | 2 |"]
-    assert folded("more", ["text"]) == ["", "<details><summary>more</summary>", "", "text", "", "</details>"]
+    assert markdown_table(("a", "b"), [["1", "2"]]) == ["", "| a | b |", "| --- | --- |", "| 1 | 2 |"]
+    assert details_block("more", ["text"]) == ["", "<details><summary>more</summary>", "", "text", "", "</details>"]

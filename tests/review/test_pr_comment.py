@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from flows.review.data_diff import WORDS
-from flows.review.markdown import code
-from flows.review.pr_comment import LIMIT, MARK, Side, comment
-from pipeline.errors import Problem
+from flows.review.data_diff import KIND_WORDS
+from flows.review.markdown import inline_code
+from flows.review.pr_comment import COMMENT_CHARS, COMMENT_MARKER, ProjectSide, write_comment
+from pipeline.errors import UserError
 
 METRIC = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 175}
 RELEASE: dict[str, Any] = {
@@ -17,7 +17,7 @@ RELEASE: dict[str, Any] = {
     "digests": {"adapter": "a" * 64, "test": "t" * 64},
     "metrics": {"arms": {"zero_shot": {"accuracy": METRIC}, "fine-tuned": {"accuracy": METRIC, "macro_f1": METRIC}}},
 }
-NOTHING = dict.fromkeys(WORDS, 0)
+NOTHING = dict.fromkeys(KIND_WORDS, 0)
 PAIRS: dict[str, Any] = {
     "rows": {"before": 60, "after": 61, "unchanged": 58},
     "change": {
@@ -44,12 +44,12 @@ def golden(key: str, *tokens: str, **more: Any) -> dict[str, Any]:
     return row | more
 
 
-def side(name: str, release: Any = RELEASE, contract: Any = ()) -> Side:
-    return Side(name, release, contract)
+def side(name: str, release: Any = RELEASE, contract: Any = ()) -> ProjectSide:
+    return ProjectSide(name, release, contract)
 
 
-def said(before: Side | None = None, after: Side | None = None, pairs: Any = PAIRS) -> str:
-    return comment(before or side("main"), after or side("now"), pairs)
+def said(before: ProjectSide | None = None, after: ProjectSide | None = None, pairs: Any = PAIRS) -> str:
+    return write_comment(before or side("main"), after or side("now"), pairs)
 
 
 def row_of(text: str, first: str) -> list[str]:
@@ -64,10 +64,10 @@ def test_each_measure_stands_before_and_after() -> None:
     now["digests"]["adapter"] = "b" * 64
     now["metrics"]["arms"]["fine-tuned"]["accuracy"] = {"value": 0.625, "low": 0.55, "high": 0.7, "n": 180}
     text = said(after=side("now", now))
-    assert row_of(text, code("accuracy")) == [
-        code("accuracy"), "0.500 (0.400 to 0.600, n=175)", "0.625 (0.550 to 0.700, n=180)", "+0.125"
+    assert row_of(text, inline_code("accuracy")) == [
+        inline_code("accuracy"), "0.500 (0.400 to 0.600, n=175)", "0.625 (0.550 to 0.700, n=180)", "+0.125"
     ]  # fmt: skip
-    assert row_of(text, code("macro_f1"))[3] == "+0.000"
+    assert row_of(text, inline_code("macro_f1"))[3] == "+0.000"
     assert row_of(text, "verdict")[1:3] == ["promoted", "not promoted"]
     assert f"Weights <code>{'a' * 12}</code> → <code>{'b' * 12}</code>; scored on the same test rows." in text
     assert text.index("not surely better") < text.index("<details>") < text.index("surely better than the base model")
@@ -76,7 +76,7 @@ def test_each_measure_stands_before_and_after() -> None:
 def test_whether_it_was_worth_it_is_told() -> None:
     """Where the release says so: one of an earlier time does not."""
     text = said(after=side("now", RELEASE | {"worth": {"text": "use a prompt"}}))
-    assert f"Was it worth it? {code('use a prompt')}" in text
+    assert f"Was it worth it? {inline_code('use a prompt')}" in text
     assert "worth it" not in said()
 
 
@@ -98,18 +98,18 @@ def test_other_test_rows_and_the_same_weights_are_told() -> None:
 @pytest.mark.parametrize("missing", ["before", "after", "both"])
 def test_a_release_that_is_not_to_be_had_is_told(missing: str) -> None:
     """With the reason, and what is known stands all the same."""
-    gone = Problem("dvc.lock", "names no release", do="run it")
+    gone = UserError("dvc.lock", "names no release", do="run it")
     text = said(
         side("main", gone if missing != "after" else RELEASE), side("now", gone if missing != "before" else RELEASE)
     )
-    told = text.count(f"**not known.** {code('dvc.lock: names no release; run it')}")
+    told = text.count(f"**not known.** {inline_code('dvc.lock: names no release; run it')}")
     assert told == (2 if missing == "both" else 1)
     if missing == "both":
         assert "| metric |" not in text
     else:
         place = 1 if missing == "before" else 2
-        assert row_of(text, code("accuracy"))[place] == row_of(text, "verdict")[place] == "not known"
-        assert row_of(text, code("accuracy"))[3 - place] == "0.500 (0.400 to 0.600, n=175)"
+        assert row_of(text, inline_code("accuracy"))[place] == row_of(text, "verdict")[place] == "not known"
+        assert row_of(text, inline_code("accuracy"))[3 - place] == "0.500 (0.400 to 0.600, n=175)"
 
 
 def test_pairs_of_the_contract_come_go_and_change() -> None:
@@ -118,11 +118,11 @@ def test_pairs_of_the_contract_come_go_and_change() -> None:
     now = [TERMS | {"system": "Say it."}, golden("a", "x", "zzz", "z"), golden("c", "x"), golden("d", "x|"),
            golden("e", "x", "y", spans=[[0, 2]])]  # fmt: skip
     text = said(side("main", contract=then), side("now", contract=now))
-    assert f"{code('system')}: {code('Name the colour.')} → {code('Say it.')}" in text
-    assert code("source") not in text
-    what = {key: row_of(text, f"{code(f'prompt {key}')} → {code('blue')}")[2] for key in "abde"}
+    assert f"{inline_code('system')}: {inline_code('Name the colour.')} → {inline_code('Say it.')}" in text
+    assert inline_code("source") not in text
+    what = {key: row_of(text, f"{inline_code(f'prompt {key}')} → {inline_code('blue')}")[2] for key in "abde"}
     assert what == {
-        "a": f"2 → 3 tokens; first at 2: {code(2)} {code('yy')} → {code(3)} {code('zzz')}",
+        "a": f"2 → 3 tokens; first at 2: {inline_code(2)} {inline_code('yy')} → {inline_code(3)} {inline_code('zzz')}",
         "b": "accepted no more",
         "d": "accepted anew, 1 tokens",
         "e": "other spans are learnt",
@@ -135,7 +135,7 @@ def test_a_contract_that_grows_longer_names_the_first_token_more() -> None:
     text = said(
         side("main", contract=[TERMS, golden("a", "x")]), side("now", contract=[TERMS, golden("a", "x", "end")])
     )
-    assert f"1 → 2 tokens; first at 2: {code('none')} (empty) → {code(3)} {code('end')}" in text
+    assert f"1 → 2 tokens; first at 2: {inline_code('none')} (empty) → {inline_code(3)} {inline_code('end')}" in text
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_contract_that_grows_longer_names_the_first_token_more() -> None:
     [
         ((), (), "None are accepted, before or after."),
         ([TERMS, golden("a", "x")], [TERMS, golden("a", "x")], "1 pairs, unchanged."),
-        (Problem("that commit", "holds no such file"), (), code("that commit: holds no such file")),
+        (UserError("that commit", "holds no such file"), (), inline_code("that commit: holds no such file")),
     ],
 )
 def test_a_contract_that_did_not_change_or_is_not_known_is_told(then: Any, now: Any, words: str) -> None:
@@ -156,21 +156,24 @@ def test_what_changed_in_the_pairs_is_told_with_its_rows() -> None:
     text = said()
     assert text.index("**stop and ask") < text.index("60 rows before, 61 after, 58 unchanged.")
     assert row_of(text, "added") == ["added", "2", "0"]
-    assert row_of(text, WORDS["relabelled"]) == [WORDS["relabelled"], "0", "1"]
-    assert f"New labels: {code('mau|ve')} (2 rows)" in text
+    assert row_of(text, KIND_WORDS["relabelled"]) == [KIND_WORDS["relabelled"], "0", "1"]
+    assert f"New labels: {inline_code('mau|ve')} (2 rows)" in text
     assert "Vanished" not in text
     assert "Drift: labels 0.250, lengths 0.500 " in text
-    place = f"{code('a.jsonl')} 7"
-    assert row_of(text, place) == [place, code("@all <b>"), code("mau|ve")]
-    assert row_of(text, f"{code('a.jsonl')} 8")[1:] == [code("same"), f"{code('red')} → {code('blue')}"]
+    place = f"{inline_code('a.jsonl')} 7"
+    assert row_of(text, place) == [place, inline_code("@all <b>"), inline_code("mau|ve")]
+    assert row_of(text, f"{inline_code('a.jsonl')} 8")[1:] == [
+        inline_code("same"),
+        f"{inline_code('red')} → {inline_code('blue')}",
+    ]
     assert not {"@all", "<b>", "mau|ve"} & set(text.replace("|", " | ").split(" "))
     assert "mau|ve" not in text
 
 
 def test_pairs_that_cannot_be_compared_are_told() -> None:
     """And the rest of the comment stands."""
-    text = said(pairs=Problem("main", "no pairs are kept there"))
-    assert f"What changed in them: **not known.** {code('main: no pairs are kept there')}" in text
+    text = said(pairs=UserError("main", "no pairs are kept there"))
+    assert f"What changed in them: **not known.** {inline_code('main: no pairs are kept there')}" in text
     assert "| metric |" in text
 
 
@@ -180,17 +183,17 @@ def test_a_comment_fits_into_what_github_takes(letters: str, shown: int) -> None
     rows = [
         {"kind": kind, "source": "a.jsonl", "row": n, "prompt_before": letters, "prompt_after": f"{n}{letters}",
          "completion_before": letters, "completion_after": f"{n}{letters}"}
-        for kind in WORDS for n in range(20)
+        for kind in KIND_WORDS for n in range(20)
     ]  # fmt: skip
     text = said(pairs=PAIRS | {"examples": rows})
-    assert len(text) <= LIMIT
-    assert text.count(code("a.jsonl")) == shown * len(WORDS)
-    assert text.startswith(f"{MARK}\n")
+    assert len(text) <= COMMENT_CHARS
+    assert text.count(inline_code("a.jsonl")) == shown * len(KIND_WORDS)
+    assert text.startswith(f"{COMMENT_MARKER}\n")
 
 
 def test_what_never_fits_is_told() -> None:
     """GitHub would refuse the comment, and nobody would know why."""
     labels = [f"{'|' * 999}{n}" for n in range(20)]
     text = said(side("main", RELEASE | {"reasons": labels}), side("now", RELEASE | {"reasons": labels}))
-    assert len(text) < LIMIT
+    assert len(text) < COMMENT_CHARS
     assert "It is too long for a comment: `tunesmith diff` shows it." in text

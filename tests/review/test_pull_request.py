@@ -13,15 +13,15 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from flows.review.pull_request import (
-    compared_with,
-    golden_of,
-    golden_of_now,
-    lines_of,
-    release_of,
-    release_of_now,
-    review,
+    current_golden,
+    current_release,
+    golden_at,
+    parse_json_lines,
+    release_at,
+    review_base,
+    review_changes,
 )
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from tests.support.repositories import apart, git, make_checkout, params_of_one_file
 
 DVC_YAML = """
@@ -105,7 +105,7 @@ def test_release_tokens_and_pairs_stand_then_and_now(project: Path) -> None:
 def test_a_commit_before_the_first_run_has_no_release_and_that_is_told(project: Path) -> None:
     """As is that its tokens and pairs are not known; what is now stands beside it."""
     whole = git(project, "rev-parse", "bare")
-    text, commit = html.unescape(review(project, whole)), whole[:12]
+    text, commit = html.unescape(review_changes(project, whole)), whole[:12]
     assert f"\n<code>{commit}</code> → <code>now</code>\n" in text
     assert f"<code>commit {commit}: has no dvc.lock, so it names no release; commit it after a run</code>" in text
     assert f"<code>commit {commit}: has no data/golden_tokens.jsonl</code>" in text
@@ -116,9 +116,9 @@ def test_a_commit_before_the_first_run_has_no_release_and_that_is_told(project: 
 def test_a_release_that_is_not_of_what_is_here_is_not_shown(project: Path) -> None:
     """After a run that failed there is an old one, whose numbers would be taken for those of the change."""
     write_rows(project, 32)
-    text = html.unescape(review(project, "ran"))
-    with pytest.raises(Problem) as caught:
-        release_of_now(project)
+    text = html.unescape(review_changes(project, "ran"))
+    with pytest.raises(UserError) as caught:
+        current_release(project)
     write_rows(project, 31)
     told = (
         "data/register/release.json: is not made of what is here now; got stale: ingest, register; "
@@ -132,13 +132,13 @@ def test_a_release_that_is_not_of_what_is_here_is_not_shown(project: Path) -> No
 def test_an_object_that_is_lost_is_told(project: Path) -> None:
     """The release of then is neither in the cache nor in a remote."""
     commit = git(project, "rev-parse", "ran")
-    assert release_of(project, commit)["reasons"] == ["of 30 rows"]
+    assert release_at(project, commit)["reasons"] == ["of 30 rows"]
     cache = project / ".dvc/cache"
     cache.rename(project / ".dvc/away")
     with pytest.raises(
-        Problem, match=rf"^data/register/release\.json of {commit[:12]}: is neither in DVC's cache nor "
+        UserError, match=rf"^data/register/release\.json of {commit[:12]}: is neither in DVC's cache nor "
     ):
-        release_of(project, commit)
+        release_at(project, commit)
     (project / ".dvc/away").rename(cache)
 
 
@@ -150,19 +150,19 @@ def test_an_object_that_is_lost_is_told(project: Path) -> None:
 )  # fmt: skip
 def test_lines_that_are_no_contract_are_told(project: Path, text: str) -> None:
     """Where they stand, and what writes them; no contract at all is none."""
-    with pytest.raises(Problem, match=r"^there: is not what `tunesmith accept-contract` writes"):
-        lines_of(text, "there")
-    assert golden_of(project, git(project, "rev-parse", "ran")) == []
-    assert golden_of_now(project) == [{"system": "Sort it."}, ROW]
+    with pytest.raises(UserError, match=r"^there: is not what `tunesmith accept-tokens` writes"):
+        parse_json_lines(text, "there")
+    assert golden_at(project, git(project, "rev-parse", "ran")) == []
+    assert current_golden(project) == [{"system": "Sort it."}, ROW]
 
 
 def test_without_a_name_it_is_compared_with_the_last_run(project: Path) -> None:
     """As `tunesmith diff` is."""
-    assert compared_with(project, None) == (git(project, "rev-parse", "ran"), "HEAD")
-    assert compared_with(project, "bare") == (git(project, "rev-parse", "bare"), "bare")
+    assert review_base(project, None) == (git(project, "rev-parse", "ran"), "HEAD")
+    assert review_base(project, "bare") == (git(project, "rev-parse", "bare"), "bare")
 
 
 def test_what_is_no_commit_is_a_problem(project: Path) -> None:
     """Nothing is written then."""
-    with pytest.raises(Problem, match=r"^nowhere: no such commit, branch, tag or run"):
-        review(project, "nowhere")
+    with pytest.raises(UserError, match=r"^nowhere: no such commit, branch, tag or run"):
+        review_changes(project, "nowhere")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.run.plan import Plan, idle, make_plan
-from flows.tracking.outbox import mark
-from pipeline.errors import Problem
+from flows.run.plan import RunPlan, make_plan, nothing_to_do
+from flows.tracking.outbox import mark_recorded
+from pipeline.errors import UserError
 from tests.support.repositories import PROJECT, apart, git, make_checkout
 
 DVC_YAML = """
@@ -58,13 +58,13 @@ def test_a_run_goes_to_the_last_stage_or_to_the_one_named(
     plan = make_plan(root, until, None)
     assert (plan.stages, plan.complete) == (stages, complete)
     assert plan.stale == set(stages)
-    assert not idle(plan)
+    assert not nothing_to_do(plan)
 
 
 @pytest.mark.parametrize(("until", "force"), [("trian", None), (None, "trian")])
 def test_an_unknown_stage_is_refused_with_the_known_ones(root: Path, until: str | None, force: str | None) -> None:
     """A slip of the pen ends the run before it begins."""
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(UserError) as refused:
         make_plan(root, until, force)
     assert str(refused.value) == "trian: no such stage; expected ingest, validate, register; name one of them"
 
@@ -73,7 +73,7 @@ def test_wrong_params_are_found_before_anything_else(root: Path, tmp_path: Path)
     """They are checked as a whole, even where there is neither a commit nor a stage."""
     text = (root / "params.yaml").read_text(encoding="utf-8")
     (tmp_path / "params.yaml").write_text(text.replace("rank: 16", "rank: 0"), encoding="utf-8")
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(UserError) as refused:
         make_plan(tmp_path, None, None)
     assert str(refused.value).startswith("params.yaml: one value is wrong:\n  finetune.rank: ")
 
@@ -84,7 +84,7 @@ def test_knowledge_outside_the_project_is_refused(root: Path, tmp_path: Path) ->
     text = (copy / "params.yaml").read_text(encoding="utf-8")
     outside = text.replace("rag_folder: data/knowledge", "rag_folder: ../wiki")
     (copy / "params.yaml").write_text(outside, encoding="utf-8")
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         make_plan(copy, None, None)
     assert str(caught.value) == (
         "params.yaml: baselines.rag_folder: lies outside the project, where neither git nor DVC keeps it; got ../wiki; put "  # noqa: E501
@@ -98,7 +98,7 @@ def test_data_outside_the_project_is_refused(root: Path, tmp_path: Path, folder:
     copy = shutil.copytree(root, tmp_path / "copy", symlinks=True)
     text = (copy / "params.yaml").read_text(encoding="utf-8")
     (copy / "params.yaml").write_text(text.replace("folder: data/demo", f"folder: {folder}"), encoding="utf-8")
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         make_plan(copy, None, None)
     assert str(caught.value) == (
         "params.yaml: ingest.folder: lies outside the project, where neither git nor DVC keeps it; "
@@ -115,7 +115,7 @@ def test_a_house_rule_whose_file_is_not_there_is_refused(root: Path, tmp_path: P
     text = (copy / "params.yaml").read_text(encoding="utf-8")
     wanted = text.replace("  rules: []", f"  rules: [{{name: own, {rule}}}]")
     (copy / "params.yaml").write_text(wanted, encoding="utf-8")
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         make_plan(copy, None, None)
     assert str(caught.value) == (
         f"evaluate.rules: own: no such file; expected rules/{file}; write it; or mend the name"
@@ -129,7 +129,7 @@ def test_a_project_without_a_commit_cannot_be_run(root: Path, tmp_path: Path) ->
     """Each run is kept as a state of a repository, so there has to be one."""
     (tmp_path / "params.yaml").write_bytes((root / "params.yaml").read_bytes())
     git(tmp_path, "init", "--quiet")
-    with pytest.raises(Problem, match="has no git commit"):
+    with pytest.raises(UserError, match="has no git commit"):
         make_plan(tmp_path, None, None)
 
 
@@ -143,14 +143,14 @@ def test_planning_starts_nothing(root: Path) -> None:
 
 def test_there_is_nothing_to_do_when_all_is_fresh_and_recorded(root: Path) -> None:
     """A stale or a forced stage is something to do; so is a release that MLflow does not show yet."""
-    whole: Plan = replace(make_plan(root, None, None), stale=frozenset())
+    whole: RunPlan = replace(make_plan(root, None, None), stale=frozenset())
     half = replace(make_plan(root, "validate", None), stale=frozenset())
-    assert [idle(whole), idle(half)] == [False, True]
+    assert [nothing_to_do(whole), nothing_to_do(half)] == [False, True]
     (root / "data" / "register").mkdir(parents=True)
     (root / "data" / "register" / "release.json").write_text("{}", encoding="utf-8")
     (root / ".tunesmith" / "mlflow.db").touch()
-    mark(root)
-    assert idle(whole)
-    assert not idle(replace(whole, force="ingest"))
-    assert not idle(replace(whole, stale=frozenset({"ingest"})))
+    mark_recorded(root)
+    assert nothing_to_do(whole)
+    assert not nothing_to_do(replace(whole, force="ingest"))
+    assert not nothing_to_do(replace(whole, stale=frozenset({"ingest"})))
     (root / "data" / "register" / "release.json").unlink()

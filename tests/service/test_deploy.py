@@ -20,7 +20,7 @@ RUN = """
 import flows.service.deploy
 try:
     flows.service.deploy.run_checkout.fn(until="trian")
-except flows.service.deploy.Problem as problem:
+except flows.service.deploy.UserError as problem:
     print(problem)
 """
 

@@ -17,8 +17,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.service.servers import HOST, Server, command, down, free_port, known, prefect, wait_for
-from pipeline.errors import Problem
+from flows.service.servers import (
+    HOST,
+    Server,
+    free_port,
+    prefect_server,
+    running_servers,
+    server_command,
+    stop_servers,
+    wait_until_healthy,
+)
+from pipeline.errors import UserError
 
 PARENT = """
 import subprocess, sys
@@ -92,7 +101,7 @@ def myself(name: str = "prefect", port: int = 1) -> Server:
 @pytest.mark.parametrize("name", ["prefect", "mlflow"])
 def test_a_server_listens_on_this_machine_alone(tmp_path: Path, name: str) -> None:
     """Its command binds loopback and the port that was chosen, and nothing in it names every address."""
-    words = command(name, tmp_path, 4321)
+    words = server_command(name, tmp_path, 4321)
     assert words[words.index("--host") + 1] == "127.0.0.1"
     assert words[words.index("--port") + 1] == "4321"
     assert "0.0.0.0" not in " ".join(words)  # noqa: S104 -- to see that it is not there
@@ -101,7 +110,7 @@ def test_a_server_listens_on_this_machine_alone(tmp_path: Path, name: str) -> No
 def test_mlflow_answers_to_its_own_names_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hosts are allowed with their port, one worker serves, and the store is the project's own, named in full."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    words = command("mlflow", tmp_path, 4321)
+    words = server_command("mlflow", tmp_path, 4321)
     told = dict(pairwise(words))
     assert told["--allowed-hosts"] == "localhost:4321,127.0.0.1:4321"
     assert told["--workers"] == "1"
@@ -123,9 +132,9 @@ def test_a_server_is_known_while_its_process_is_there(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     alive = myself()
-    assert known(tmp_path) == []
+    assert running_servers(tmp_path) == []
     write_down(tmp_path, alive, replace(alive, pid=ended.pid), replace(alive, began=alive.began - 60))
-    assert known(tmp_path) == [alive]
+    assert running_servers(tmp_path) == [alive]
 
 
 def test_a_server_answers_when_its_health_page_does(healthy: int, listening: int) -> None:
@@ -139,10 +148,10 @@ def test_a_server_answers_when_its_health_page_does(healthy: int, listening: int
 def test_stopping_ends_a_server_with_all_that_it_started(tmp_path: Path, running: tuple[Server, int]) -> None:
     """It and its children are gone afterwards, it is named, and it is not written down any more."""
     server, child = running
-    assert down(tmp_path) == [server]
+    assert stop_servers(tmp_path) == [server]
     assert not [pid for pid in (server.pid, child) if psutil.pid_exists(pid) and not zombie(pid)]
     assert not (tmp_path / ".tunesmith" / "servers.json").exists()
-    assert down(tmp_path) == []
+    assert stop_servers(tmp_path) == []
 
 
 def zombie(pid: int) -> bool:
@@ -153,7 +162,7 @@ def test_stopping_leaves_alone_what_only_has_the_number(tmp_path: Path, running:
     """A process that got the number of an old server is not ours to stop."""
     server, _ = running
     write_down(tmp_path, replace(server, began=server.began - 60))
-    assert down(tmp_path) == []
+    assert stop_servers(tmp_path) == []
     assert server.runs()
 
 
@@ -161,8 +170,8 @@ def test_a_server_that_ended_is_not_waited_for(tmp_path: Path) -> None:
     """The user is sent to its log at once."""
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    with pytest.raises(Problem) as told:
-        wait_for(replace(myself(), pid=ended.pid), tmp_path / "prefect.log")
+    with pytest.raises(UserError) as told:
+        wait_until_healthy(replace(myself(), pid=ended.pid), tmp_path / "prefect.log")
     assert str(told.value) == f"prefect's server: does not answer; read {tmp_path}/prefect.log, then try again"
 
 
@@ -170,7 +179,7 @@ def test_a_server_that_ended_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_run_uses_the_projects_server_if_it_answers(tmp_path: Path, healthy: int) -> None:
     """Nothing is started then; Prefect is told where it is."""
     write_down(tmp_path, myself("mlflow", healthy), myself("prefect", healthy))
-    with prefect(tmp_path) as ready:
+    with prefect_server(tmp_path) as ready:
         ready()
         assert os.environ["PREFECT_API_URL"] == f"http://127.0.0.1:{healthy}/api"
     assert not (tmp_path / ".tunesmith" / "prefect-run.log").exists()
@@ -182,6 +191,6 @@ def test_a_run_uses_the_server_that_the_environment_names(
     """It goes before the project's own."""
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example/api")
     write_down(tmp_path, myself("prefect", healthy))
-    with prefect(tmp_path) as ready:
+    with prefect_server(tmp_path) as ready:
         ready()
         assert os.environ["PREFECT_API_URL"] == "http://prefect.example/api"

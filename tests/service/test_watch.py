@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.service.watch import Choice, decide, settled, watch
-from flows.tracking.outbox import mark
-from flows.vcs.lock import only_run
-from flows.vcs.snapshot import snapshot
-from pipeline.errors import Problem
+from flows.service.watch import WatchDecision, decide_action, settled_digests, watch_sources
+from flows.tracking.outbox import mark_recorded
+from flows.vcs.lock import checkout_lock
+from flows.vcs.snapshot import write_snapshot
+from pipeline.errors import UserError
 from pipeline.hashing import file_digests
 from tests.support.repositories import apart, make_checkout, params_of_one_file
 from tests.support.tiny_project import NAME, Checkout, make_project
@@ -66,10 +66,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         root = make_checkout(place / "project", files)
         (root / "data/register").mkdir()
         write_rows(root, TEXTS)
-        assert decide(root) == Choice("retrain", "nothing was run here before")
+        assert decide_action(root) == WatchDecision("retrain", "nothing was run here before")
         subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=root, check=True)
-        snapshot(root, "r1")
-        mark(root)
+        write_snapshot(root, "r1")
+        mark_recorded(root)
         yield root
 
 
@@ -84,7 +84,7 @@ def project(ran: Path) -> Iterator[Path]:
 
 def test_files_are_given_when_they_have_been_still(project: Path) -> None:
     """A touch gives the same digests; a file that is written all the time is given when that ends."""
-    looks = settled(project, QUIET)
+    looks = settled_digests(project, QUIET)
     before = next(looks)
     (project / "data/raw/a.jsonl").touch()
     assert next(looks) == before
@@ -96,31 +96,34 @@ def test_files_are_given_when_they_have_been_still(project: Path) -> None:
         (project / "data/raw/a.jsonl").write_text(f"{n}\n", encoding="utf-8")
         time.sleep(QUIET / 5)
     reader.join()
-    assert seen == [next(settled(project, QUIET))]
+    assert seen == [next(settled_digests(project, QUIET))]
 
 
 @pytest.mark.parametrize(
     ("change", "wanted"),
     [
         (lambda root: write_rows(root, [f"{text} " for text in TEXTS[:3]] + TEXTS[3:]),
-         Choice("skip", "3 rows differ by blanks or case alone")),
+         WatchDecision("skip", "3 rows differ by blanks or case alone")),
         (lambda root: write_rows(root, TEXTS[:30]), "ask"),
-        (lambda root: change_params(root, "register", min_gain=0.01), Choice("retrain", "register: params: register")),
+        (
+            lambda root: change_params(root, "register", min_gain=0.01),
+            WatchDecision("retrain", "register: params: register"),
+        ),
     ],
     ids=["blanks", "half of the rows gone", "a parameter"],
 )  # fmt: skip
 def test_what_changed_since_the_last_run_decides(
-    project: Path, change: Callable[[Path], None], wanted: Choice | str
+    project: Path, change: Callable[[Path], None], wanted: WatchDecision | str
 ) -> None:
     """By the rules of params.yaml; a parameter that makes a stage stale calls for a run though no pair changed."""
     change(project)
-    choice = decide(project)
+    choice = decide_action(project)
     assert wanted in (choice, choice.outcome)
 
 
 def test_pairs_that_dvc_takes_for_those_of_other_sources_are_found(project: Path) -> None:
     """What a file becomes while ingest reads it is what DVC notes; the run is then told to read it again."""
-    assert not decide(project).mistaken
+    assert not decide_action(project).mistaken
     lock = (project / "dvc.lock").read_bytes()
     pairs = (project / "data/ingest/pairs.parquet").read_bytes()
     write_rows(project, [*TEXTS[:50], *(f"another, number {n * 37}" for n in range(10))])
@@ -128,7 +131,7 @@ def test_pairs_that_dvc_takes_for_those_of_other_sources_are_found(project: Path
     (project / "data/ingest/pairs.parquet").unlink()
     (project / "data/ingest/pairs.parquet").write_bytes(pairs)
     subprocess.run([sys.executable, "-m", "dvc", "commit", "--force", "--quiet", "ingest"], cwd=project, check=True)
-    mistaken = decide(project).mistaken
+    mistaken = decide_action(project).mistaken
     (project / "dvc.lock").write_bytes(lock)
     assert mistaken
 
@@ -136,7 +139,7 @@ def test_pairs_that_dvc_takes_for_those_of_other_sources_are_found(project: Path
 def test_what_cannot_be_compared_is_run_for_the_run_to_say_why(project: Path) -> None:
     """It then fails with this very line, and MLflow shows it."""
     (project / "data/raw/a.jsonl").write_text("no json\n", encoding="utf-8")
-    choice = decide(project)
+    choice = decide_action(project)
     assert choice.outcome == "retrain"
     assert choice.why.startswith("the pairs cannot be compared: ingest: data/raw/a.jsonl: not one row is a pair;")
 
@@ -144,11 +147,11 @@ def test_what_cannot_be_compared_is_run_for_the_run_to_say_why(project: Path) ->
 def test_a_checkout_has_one_watch(project: Path) -> None:
     """The second is told of the first; a run beside it is no second watch."""
     with (
-        only_run(project, "tunesmith run"),
-        only_run(project, "tunesmith watch", "watching"),
-        pytest.raises(Problem, match="busy: `tunesmith watch` is going on"),
+        checkout_lock(project, "tunesmith run"),
+        checkout_lock(project, "tunesmith watch", "watching"),
+        pytest.raises(UserError, match="busy: `tunesmith watch` is going on"),
     ):
-        watch(project, print)
+        watch_sources(project, print)
 
 
 class Watching:

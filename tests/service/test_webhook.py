@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from flows.service.webhook import WEBHOOK, notify
-from pipeline.errors import Problem
+from flows.service.webhook import WEBHOOK_VARIABLE, notify
+from pipeline.errors import UserError
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def posted(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[tuple[str, by
     with HTTPServer(("127.0.0.1", 0), Hook) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        monkeypatch.setenv(WEBHOOK, f"http://127.0.0.1:{server.server_port}/services/secret")
+        monkeypatch.setenv(WEBHOOK_VARIABLE, f"http://127.0.0.1:{server.server_port}/services/secret")
         yield taken, answers
         server.shutdown()
         thread.join()
@@ -73,15 +73,15 @@ def test_a_webhook_that_is_not_there_stops_nothing(monkeypatch: pytest.MonkeyPat
     """It is said in a line."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-    monkeypatch.setenv(WEBHOOK, f"http://127.0.0.1:{port}/services/secret")
+    monkeypatch.setenv(WEBHOOK_VARIABLE, f"http://127.0.0.1:{port}/services/secret")
     assert told("a") == ["TUNESMITH_WEBHOOK: 127.0.0.1 was not told: [Errno 111] Connection refused"]
 
 
 @pytest.mark.parametrize("address", ["hooks.slack.com/services/secret", "file:///etc/passwd", "https://"])
 def test_an_address_that_cannot_be_posted_to_is_a_problem(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """It is told without the address, of which a part is secret."""
-    monkeypatch.setenv(WEBHOOK, address)
-    with pytest.raises(Problem) as caught:
+    monkeypatch.setenv(WEBHOOK_VARIABLE, address)
+    with pytest.raises(UserError) as caught:
         told("a")
     assert str(caught.value) == (
         "TUNESMITH_WEBHOOK: is no address that can be posted to; expected https://...; mend or unset it"
@@ -91,7 +91,7 @@ def test_an_address_that_cannot_be_posted_to_is_a_problem(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("address", [None, ""])
 def test_without_a_webhook_nobody_is_told(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
     """Nothing happens."""
-    monkeypatch.delenv(WEBHOOK, raising=False)
+    monkeypatch.delenv(WEBHOOK_VARIABLE, raising=False)
     if address is not None:
-        monkeypatch.setenv(WEBHOOK, address)
+        monkeypatch.setenv(WEBHOOK_VARIABLE, address)
     assert told("a") == []

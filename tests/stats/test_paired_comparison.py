@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from pipeline.metrics.classification import macro_f1_of
+from pipeline.metrics.classification import macro_f1_statistic
 from pipeline.stats.paired_comparison import (
     Comparison,
-    compare,
-    compare_sets,
-    corrected,
+    bootstrap_means,
+    bootstrap_p_value,
+    compare_scores,
+    compare_statistics,
+    holm_corrected,
     interval,
-    means_of,
-    sign_tail,
-    spread,
+    standard_deviation,
 )
-from pipeline.stats.paired_proportions import mcnemar, score_interval
+from pipeline.stats.paired_proportions import mcnemar_p_value, tango_interval
 from tests.support.comparisons import TERMS
 
 MANY = replace(TERMS, resamples=2000)
@@ -27,7 +27,7 @@ MANY = replace(TERMS, resamples=2000)
 def test_a_comparison_is_paired() -> None:
     """Row by row a little better is surely better, though the rows themselves differ far more than that."""
     than = np.random.default_rng(3).random(60)
-    found = compare("chrf", than + np.random.default_rng(4).normal(0.05, 0.02, 60), than, MANY)
+    found = compare_scores("chrf", than + np.random.default_rng(4).normal(0.05, 0.02, 60), than, MANY)
     assert 0.04 < found.low < found.difference < found.high < 0.06
     assert (found.metric, found.n, found.p_value, found.method) == ("chrf", 60, 2 / 2001, "bootstrap")
 
@@ -35,13 +35,13 @@ def test_a_comparison_is_paired() -> None:
 def test_right_and_wrong_have_mcnemars_p_value_and_the_scores_interval() -> None:
     """Where rows are right or wrong nothing is drawn: the seed changes nothing, and swapped arms give the mirror."""
     better, than = np.array([1.0] * 9 + [0.0] * 11), np.array([0.0] * 8 + [1.0] * 2 + [0.0] * 10)
-    found = compare("accuracy", better, than, TERMS)
+    found = compare_scores("accuracy", better, than, TERMS)
     assert (found.better, found.worse, found.difference) == (8, 1, pytest.approx(7 / 20))
-    assert found.p_value == pytest.approx(float(mcnemar(8, 1))) == pytest.approx(20 / 512)
-    assert (found.low, found.high) == tuple(map(float, score_interval(8, 1, 20, 0.95)))
-    assert compare("accuracy", better, than, replace(TERMS, seed=2)) == found
+    assert found.p_value == pytest.approx(float(mcnemar_p_value(8, 1))) == pytest.approx(20 / 512)
+    assert (found.low, found.high) == tuple(map(float, tango_interval(8, 1, 20, 0.95)))
+    assert compare_scores("accuracy", better, than, replace(TERMS, seed=2)) == found
     turned = asdict(found.turned())
-    assert {name: value for name, value in asdict(compare("accuracy", than, better, TERMS)).items()
+    assert {name: value for name, value in asdict(compare_scores("accuracy", than, better, TERMS)).items()
             if name != "p_alike"} == pytest.approx({k: v for k, v in turned.items() if k != "p_alike"})  # fmt: skip
 
 
@@ -49,7 +49,8 @@ def test_right_and_wrong_have_mcnemars_p_value_and_the_scores_interval() -> None
 def test_a_surer_comparison_has_a_wider_interval(scores: np.ndarray) -> None:
     """The gate's own confidence sets the interval of a comparison."""
     wide, narrow = (
-        compare("chrf", scores, np.zeros(80), replace(TERMS, confidence=confidence)) for confidence in (0.99, 0.8)
+        compare_scores("chrf", scores, np.zeros(80), replace(TERMS, confidence=confidence))
+        for confidence in (0.99, 0.8)
     )
     assert wide.low < narrow.low < narrow.high < wide.high
 
@@ -57,9 +58,11 @@ def test_a_surer_comparison_has_a_wider_interval(scores: np.ndarray) -> None:
 def test_more_seeds_and_more_draws_are_other_draws() -> None:
     """Scores with degrees follow their seed and the number of their draws, and nothing else."""
     scores, none = np.random.default_rng(3).random(50), np.zeros(50)
-    assert compare("chrf", scores, none, TERMS) == compare("chrf", scores, none, TERMS)
-    assert compare("chrf", scores, none, TERMS) != compare("chrf", scores, none, replace(TERMS, seed=2))
-    assert compare("chrf", scores, none, TERMS) != compare("chrf", scores, none, replace(TERMS, resamples=300))
+    assert compare_scores("chrf", scores, none, TERMS) == compare_scores("chrf", scores, none, TERMS)
+    assert compare_scores("chrf", scores, none, TERMS) != compare_scores("chrf", scores, none, replace(TERMS, seed=2))
+    assert compare_scores("chrf", scores, none, TERMS) != compare_scores(
+        "chrf", scores, none, replace(TERMS, resamples=300)
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ def test_more_seeds_and_more_draws_are_other_draws() -> None:
 )  # fmt: skip
 def test_nothing_to_see_is_no_certainty(first: list[float], second: list[float]) -> None:
     """All right, all alike, one row, every row as much better: no interval is without width, no spread is zero."""
-    found = compare("chrf", np.array(first), np.array(second), TERMS)
+    found = compare_scores("chrf", np.array(first), np.array(second), TERMS)
     assert found.low <= found.difference <= found.high
     assert found.high - found.low > 0.001
     assert found.spread > 0
@@ -82,7 +85,7 @@ def test_nothing_to_see_is_no_certainty(first: list[float], second: list[float])
 
 def test_one_row_proves_nothing() -> None:
     """However large its difference, a single row leaves both signs open."""
-    found = compare("chrf", np.array([0.9]), np.array([0.1]), MANY)
+    found = compare_scores("chrf", np.array([0.9]), np.array([0.1]), MANY)
     assert found.low == pytest.approx(-1.0)
     assert found.p_value > 0.3
 
@@ -104,7 +107,7 @@ def test_the_interval_of_scores_with_degrees_covers_what_it_promises(shape: str,
         return np.where(random.random(size) < 0.1, random.beta(2, 2, size), random.normal(0, 0.05, size))
 
     truth = drawn(2_000_000).mean()
-    ends = [interval(means_of(drawn(n), 600, seed), 0.95) for seed in range(300)]
+    ends = [interval(bootstrap_means(drawn(n), 600, seed), 0.95) for seed in range(300)]
     covered = np.mean([low <= truth <= high for low, high in ends])
     assert 0.91 <= covered <= 0.99
 
@@ -114,7 +117,7 @@ def test_without_the_rows_that_were_not_seen_a_bootstrap_covers_too_seldom() -> 
     random = np.random.default_rng(5)
     samples = [np.where(random.random(20) < 0.05, random.normal(0.1, 0.3, 20), 0.0) for _ in range(300)]
     plain = [interval(one[random.integers(0, 20, (600, 20))].mean(axis=1), 0.95) for one in samples]
-    ours = [interval(means_of(one, 600, 1), 0.95) for one in samples]
+    ours = [interval(bootstrap_means(one, 600, 1), 0.95) for one in samples]
     covers = [np.mean([low <= 0.005 <= high for low, high in ends]) for ends in (plain, ours)]
     assert covers[0] < 0.6
     assert covers[1] > 0.9
@@ -123,16 +126,16 @@ def test_without_the_rows_that_were_not_seen_a_bootstrap_covers_too_seldom() -> 
 def test_a_mean_of_many_good_rows_has_the_normal_interval() -> None:
     """Where all rows differ and there are many, the rows that were not seen change next to nothing."""
     differences = np.random.default_rng(3).normal(0.02, 0.2, 2000)
-    low, high = interval(means_of(differences, 2000, 1), 0.95)
+    low, high = interval(bootstrap_means(differences, 2000, 1), 0.95)
     error = 1.96 * differences.std() / math.sqrt(2000)
     assert (low, high) == pytest.approx((differences.mean() - error, differences.mean() + error), abs=error / 8)
-    assert spread(differences) == pytest.approx(differences.std(), rel=0.02)
+    assert standard_deviation(differences) == pytest.approx(differences.std(), rel=0.02)
 
 
 def test_equal_scores_with_degrees_are_seldom_called_different() -> None:
     """Over 400 seeded samples of 60 rows without a difference, p is at most 0.05 in about 5 of 100, not more."""
     random = np.random.default_rng(7)
-    p_values = [sign_tail(means_of(random.normal(0, 0.2, 60), 400, seed)) for seed in range(400)]
+    p_values = [bootstrap_p_value(bootstrap_means(random.normal(0, 0.2, 60), 400, seed)) for seed in range(400)]
     assert np.mean(np.array(p_values) <= 0.05) <= 0.05 + 1.645 * math.sqrt(0.05 * 0.95 / 400)
 
 
@@ -142,20 +145,20 @@ def test_equal_scores_with_degrees_are_seldom_called_different() -> None:
 )
 def test_a_p_value_of_draws_is_never_below_what_their_number_can_show(draws: list[float], p_value: float) -> None:
     """Twice the smaller tail, the rows themselves counted as one draw more, at most 1."""
-    assert sign_tail(np.array(draws)) == pytest.approx(p_value)
+    assert bootstrap_p_value(np.array(draws)) == pytest.approx(p_value)
 
 
 def test_as_good_is_a_test_of_its_own_to_one_side() -> None:
     """It is sure that an arm is not worse by a margin only if the whole interval is below it; more is welcome."""
     tuned = np.array([1.0] * 400 + [0.0] * 200)
-    same = compare("accuracy", tuned, tuned, replace(TERMS, equivalent=0.02))
+    same = compare_scores("accuracy", tuned, tuned, replace(TERMS, equivalent=0.02))
     assert same.high < 0.02
     assert same.p_alike < 0.025
-    assert compare("accuracy", tuned, tuned, replace(TERMS, equivalent=0.005)).p_alike > 0.025
-    ahead = compare("accuracy", np.zeros(600), tuned, replace(TERMS, equivalent=0.0))
+    assert compare_scores("accuracy", tuned, tuned, replace(TERMS, equivalent=0.005)).p_alike > 0.025
+    ahead = compare_scores("accuracy", np.zeros(600), tuned, replace(TERMS, equivalent=0.0))
     assert ahead.p_alike < 1e-9
     rough = np.random.default_rng(1).normal(-0.1, 0.2, 400)
-    assert compare("chrf", rough, np.zeros(400), replace(MANY, equivalent=0.02)).p_alike == 1 / 2001
+    assert compare_scores("chrf", rough, np.zeros(400), replace(MANY, equivalent=0.02)).p_alike == 1 / 2001
 
 
 def test_macro_f1_is_compared_on_the_same_draws() -> None:
@@ -163,14 +166,14 @@ def test_macro_f1_is_compared_on_the_same_draws() -> None:
     expected = [*"aabbccddee"] * 6
     first = [*"aabbccddea"] * 6
     second = [*"abbbccdaee"] * 3 + [*"aaabccddee"] * 3
-    one, other = macro_f1_of(expected, first), macro_f1_of(expected, second)
-    found = compare_sets("macro_f1", one, other, 60, MANY)
+    one, other = macro_f1_statistic(expected, first), macro_f1_statistic(expected, second)
+    found = compare_statistics("macro_f1", one, other, 60, MANY)
     every = np.arange(60)[None]
     assert found.difference == pytest.approx(float((one(every) - other(every))[0]))
     assert found.low < found.difference < found.high
-    same = compare_sets("macro_f1", one, one, 60, TERMS)
+    same = compare_statistics("macro_f1", one, one, 60, TERMS)
     assert (same.difference, same.p_value) == (0.0, 1.0)
-    assert (same.low, same.high) == pytest.approx(tuple(map(float, score_interval(0, 0, 60, 0.95))))
+    assert (same.low, same.high) == pytest.approx(tuple(map(float, tango_interval(0, 0, 60, 0.95))))
 
 
 @pytest.mark.parametrize(
@@ -182,27 +185,27 @@ def test_macro_f1_is_compared_on_the_same_draws() -> None:
 )  # fmt: skip
 def test_p_values_are_corrected_as_holm_wrote(raw: list[float], wanted: list[float]) -> None:
     """The smallest times their number, the next times one less, never falling, never above 1; order is kept."""
-    assert corrected(raw) == pytest.approx(wanted)
+    assert holm_corrected(raw) == pytest.approx(wanted)
 
 
 def test_a_correction_keeps_false_claims_rare() -> None:
     """Of eight baselines that are all alike, some is called different at most 5 times in 100; uncorrected 34 times."""
     random = np.random.default_rng(2)
     p_values = 2 * norm.sf(np.abs(random.normal(size=(2000, 8))))
-    claims = [min(corrected(list(row))) <= 0.05 for row in p_values]
+    claims = [min(holm_corrected(list(row))) <= 0.05 for row in p_values]
     assert np.mean(claims) <= 0.05 + 1.645 * math.sqrt(0.05 * 0.95 / 2000)
     assert (p_values.min(axis=1) <= 0.05).mean() > 0.3
 
 
 def test_a_comparison_is_read_back_as_it_was_written() -> None:
     """Whatever else stands beside it in metrics.json."""
-    found = compare("accuracy", np.array([1.0, 0.0, 1.0]), np.zeros(3), TERMS)
+    found = compare_scores("accuracy", np.array([1.0, 0.0, 1.0]), np.zeros(3), TERMS)
     assert Comparison.read({**asdict(found), "classes": {}}) == found
 
 
 def test_memory_bounds_the_portions_and_not_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn in many portions, the draws are the same numbers."""
     differences = np.random.default_rng(1).normal(size=30)
-    whole = means_of(differences, 100, 1)
-    monkeypatch.setattr("pipeline.stats.paired_comparison.AT_ONCE", 90)
-    assert means_of(differences, 100, 1).tolist() == whole.tolist()
+    whole = bootstrap_means(differences, 100, 1)
+    monkeypatch.setattr("pipeline.stats.paired_comparison.DRAWN_NUMBERS", 90)
+    assert bootstrap_means(differences, 100, 1).tolist() == whole.tolist()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from flows.champion import promotion_log
-from flows.vcs.dvc import dvc
-from flows.vcs.snapshot import snapshot
+from flows.vcs.dvc import run_dvc
+from flows.vcs.snapshot import write_snapshot
 from pipeline.files import read_json
 from pipeline.hashing import file_sha256
 from tests.support.repositories import PROJECT, apart, git, make_checkout
@@ -76,7 +76,7 @@ def crowned(place: Path) -> Iterator[Crowned]:
         for name, value in (told | {"PATH": f"{Path(sys.executable).parent}:{told['PATH']}"}).items():
             patch.setenv(name, value)
         root = make_checkout(place / "project", files)
-        dvc(root, "remote", "add", "--default", "beside", "../store")
+        run_dvc(root, "remote", "add", "--default", "beside", "../store")
         found = [crown(root, f"r{number}", text) for number, text in enumerate(("first", "second"), start=1)]
         yield Crowned(root, *zip(*found, strict=True))
 
@@ -85,13 +85,15 @@ def crown(root: Path, run: str, text: str) -> tuple[str, str, str]:
     """Change the source, make the model, put it on record as champion, and commit that."""
     (root / "data/raw").mkdir(exist_ok=True)
     (root / "data/raw/a.txt").write_text(text, encoding="utf-8")
-    dvc(root, "add", "--quiet", "data/raw")
-    dvc(root, "repro", "--quiet")
-    dvc(root, "push")
-    digest, state = file_sha256(root / WEIGHTS), snapshot(root, run).commit
-    told = promotion_log.moves(root, NAME)
+    run_dvc(root, "add", "--quiet", "data/raw")
+    run_dvc(root, "repro", "--quiet")
+    run_dvc(root, "push")
+    digest, state = file_sha256(root / WEIGHTS), write_snapshot(root, run).commit
+    told = promotion_log.read_promotions(root, NAME)
     before = told[-1].adapter if told else None
-    promotion_log.append(root, promotion_log.Move(NAME, digest, before, how="gate", why="better", state=state))
+    promotion_log.append_promotion(
+        root, promotion_log.Promotion(NAME, digest, before, how="gate", why="better", state=state)
+    )
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "-m", text)
     assert read_json(root / "data/register/release.json")["digests"]["adapter"] == digest

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.dedup.minhash import near_duplicates
-from pipeline.holdout.scored_prompts import Tested, read_tested
-from pipeline.pairs import PAIRS, SPLITS, Message, Pair
+from pipeline.holdout.scored_prompts import ScoredPrompts, read_scored_prompts
+from pipeline.pairs import PAIRS_SCHEMA, SPLITS, Message, Pair
 from pipeline.params import Prompt, Validate, load_params
 from pipeline.validate import splits
-from pipeline.validate.columns import DRAWN, Columns, Reader
-from pipeline.validate.findings import KEPT
-from pipeline.validate.stage import judge
+from pipeline.validate.columns import UNASSIGNED, ColumnReader, PairColumns
+from pipeline.validate.findings import NOT_QUARANTINED
+from pipeline.validate.stage import validate_columns
 from tests.support.paths import PROJECT
 
 GIVEN = load_params(PROJECT / "params.yaml").validate
@@ -51,10 +51,10 @@ def acting(**actions: str) -> Validate:
 def batch_of(pairs: Sequence[Pair]) -> pa.RecordBatch:
     """Pairs as they stand on disk."""
     rows = [{**vars(pair), "id": pair.id, "messages": [vars(turn) for turn in pair.messages]} for pair in pairs]
-    return pa.RecordBatch.from_pylist(rows, schema=PAIRS)
+    return pa.RecordBatch.from_pylist(rows, schema=PAIRS_SCHEMA)
 
 
-NOTHING = read_tested(Path("nowhere"))
+NOTHING = read_scored_prompts(Path("nowhere"))
 
 
 class Found:
@@ -67,12 +67,12 @@ class Found:
         *,
         labels: bool = False,
         unread: Sequence[str] = (),
-        tested: Tested = NOTHING,
+        tested: ScoredPrompts = NOTHING,
     ) -> None:
-        reader = Reader(validate.salt, (), validate.languages)
+        reader = ColumnReader(validate.salt, (), validate.languages)
         near = near_duplicates(reader.texts([batch_of(pairs)]), validate.near_duplicate_similarity, tested.grams)
         self.pairs = pairs
-        self.judged = judge(reader.columns(), near, tested.prompts, validate, unread, labels=labels)
+        self.judged = validate_columns(reader.columns(), near, tested.prompts, validate, unread, labels=labels)
         self.sides, self.findings, self.why = self.judged.sides, self.judged.findings, self.judged.why
 
     @property
@@ -81,7 +81,7 @@ class Found:
         return {
             pair.raw.decode(): SPLITS[side]
             for pair, side, why in zip(self.pairs, self.sides, self.why, strict=True)
-            if why == KEPT
+            if why == NOT_QUARANTINED
         }
 
     @property
@@ -90,7 +90,7 @@ class Found:
         return [
             (self.findings[why].check.reason, pair.raw)
             for pair, why in zip(self.pairs, self.why, strict=True)
-            if why != KEPT
+            if why != NOT_QUARANTINED
         ]
 
     def found(self, reason: str) -> list[int]:
@@ -107,9 +107,9 @@ def only(validate: Validate, *reasons: str) -> Validate:
 
 def sides_of(pairs: Sequence[Pair], validate: Validate = LIMITS) -> dict[str, str]:
     """The side of each pair, by its id, as the law of the split alone says."""
-    reader = Reader(validate.salt)
+    reader = ColumnReader(validate.salt)
     list(reader.texts([batch_of(pairs)]))
-    sides = splits.sides_of(reader.columns(), validate)
+    sides = splits.assign_splits(reader.columns(), validate)
     return {pair.id: SPLITS[side] for pair, side in zip(pairs, sides, strict=True)}
 
 
@@ -121,13 +121,13 @@ RULES = load_params(PROJECT / "params.yaml").validate
 ALL = np.ones(6, bool)
 
 
-def columns(**replaced: object) -> Columns:
+def columns(**replaced: object) -> PairColumns:
     """Six pairs: places 0 and 1 are one pair, 2 asks the same, the others ask something else each."""
     told: dict[str, object] = {
         "ids": np.array([1, 1, 2, 3, 4, 5], np.uint64), "prompts": np.array([0, 0, 0, 1, 2, 3]),
         "asked": np.array([70, 80, 90, 100], np.uint64), "turns": np.ones(6, int),
-        "points": np.array([0.1, 0.1, 0.1, 0.3, 0.34, 0.9]), "given": np.full(6, DRAWN),
+        "points": np.array([0.1, 0.1, 0.1, 0.3, 0.34, 0.9]), "given": np.full(6, UNASSIGNED),
         "completions": np.array([0, 0, 1, 0, 1, 2]), "answers": ["a", "b", "c"], "sources": np.zeros(6, int),
         "files": ["f"], "rows": np.arange(6), "texts": {},
     }  # fmt: skip
-    return Columns(**{**told, **replaced})  # type: ignore[arg-type]
+    return PairColumns(**{**told, **replaced})  # type: ignore[arg-type]

@@ -6,20 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluate.stage import compared
-from pipeline.generation.generate import Answer
-from pipeline.holdout.reuse import Use
-from pipeline.metrics.metric import share
-from pipeline.metrics.scoring import marked
+from pipeline.arrays import Floats
+from pipeline.evaluate.stage import compare_arms
+from pipeline.generation.generate import Prediction
+from pipeline.holdout.reuse import HoldoutUse
+from pipeline.metrics.metric import proportion
+from pipeline.metrics.scoring import score_predictions
 from pipeline.pairs import Message, Pair
 from pipeline.params import Register, load_params
-from pipeline.stats.paired_comparison import Scores, Terms
+from pipeline.stats.paired_comparison import ComparisonSettings
 from tests.support.paths import PROJECT
 
 GIVEN = load_params(PROJECT / "params.yaml").register
-FRESH = Use(rows=175, fresh=175, decisions=1.0)
+FRESH = HoldoutUse(rows=175, fresh=175, decisions=1.0)
 """Of test rows that decide for the first time."""
-TERMS = Terms(resamples=200, seed=1, confidence=0.95, equivalent=0.02)
+TERMS = ComparisonSettings(resamples=200, seed=1, confidence=0.95, equivalent=0.02)
 
 
 def rule(**replaced: Any) -> Register:
@@ -34,7 +35,7 @@ def rule(**replaced: Any) -> Register:
     return Register(**{**GIVEN.model_dump(), **usual, **replaced})
 
 
-def beside(tuned: Scores, better: int, worse: int) -> Scores:
+def beside(tuned: Floats, better: int, worse: int) -> Floats:
     """An arm that has so many rows wrong that the fine-tuned one has right, and so many right that it has wrong."""
     other = tuned.copy()
     other[np.flatnonzero(tuned == 1)[:better]] = 0
@@ -56,7 +57,7 @@ def metrics(n: int, right: int, baselines: Mapping[str, tuple[int, int]], regist
     return written(["a"] * n, scores, register or rule())
 
 
-def written(expected: Sequence[str], scores: Mapping[str, Scores], register: Register) -> Any:
+def written(expected: Sequence[str], scores: Mapping[str, Floats], register: Register) -> Any:
     """What evaluate would write of arms, of which only is known which rows they have right."""
     answers = {
         name: [want if hit else "none of them" for want, hit in zip(expected, hits, strict=True)]
@@ -67,13 +68,13 @@ def written(expected: Sequence[str], scores: Mapping[str, Scores], register: Reg
 
 def answered(expected: Sequence[str], answers: Mapping[str, list[str]], register: Register) -> Any:
     """What evaluate would write of arms with these answers."""
-    terms = Terms(TERMS.resamples, TERMS.seed, register.confidence, register.non_inferiority_margin)
+    terms = ComparisonSettings(TERMS.resamples, TERMS.seed, register.confidence, register.non_inferiority_margin)
     test = [Pair((Message("user", "?"),), want, "a", row, None, b"") for row, want in enumerate(expected)]
     arms = {
-        name: marked("labels", test, [Answer(text, free=True, held=True) for text in of_arm], ())
+        name: score_predictions("labels", test, [Prediction(text, free=True, held=True) for text in of_arm], ())
         for name, of_arm in answers.items()
     }
     return {
-        "arms": {name: {"accuracy": asdict(share(arm.scores["accuracy"]))} for name, arm in arms.items()},
-        "comparisons": compared(arms, terms, "accuracy"),
+        "arms": {name: {"accuracy": asdict(proportion(arm.scores["accuracy"]))} for name, arm in arms.items()},
+        "comparisons": compare_arms(arms, terms, "accuracy"),
     }

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.tracking.release import record
-from flows.tracking.runs import Run, begin
-from flows.tracking.versions import Version
-from flows.vcs.dvc import dvc
-from flows.vcs.snapshot import snapshot
+from flows.tracking.release import record_release
+from flows.tracking.runs import TrackingRun, begin_mlflow_run
+from flows.tracking.versions import ModelVersion
+from flows.vcs.dvc import run_dvc
+from flows.vcs.snapshot import write_snapshot
 from pipeline.params import load_params
 from tests.support.repositories import PROJECT, apart, git, make_checkout
 
@@ -123,11 +123,11 @@ def commit(root: Path, text: str, message: str) -> None:
     git(root, "commit", "--quiet", "--allow-empty", "-m", message)
 
 
-def released(root: Path, name: str) -> tuple[Run, Version]:
+def released(root: Path, name: str) -> tuple[TrackingRun, ModelVersion]:
     """Bring all stages up to date, and record what came out, as a run does."""
-    dvc(root, "repro", "--quiet")
-    state = snapshot(root, name)
-    run = begin(root, load_params(root / "params.yaml"), name)
-    version = record(run, state)
+    run_dvc(root, "repro", "--quiet")
+    state = write_snapshot(root, name)
+    run = begin_mlflow_run(root, load_params(root / "params.yaml"), name)
+    version = record_release(run, state)
     run.end("FINISHED")
     return run, version

@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Con
 
 from pipeline.finetune.loss import PairLoss, shared_prefix
 from pipeline.finetune.packed_loss import PackedLoss
-from pipeline.model.adapters import add_adapter, load_base, settle
-from pipeline.model.chat_template import IGNORED, Encoded
+from pipeline.model.adapters import add_adapter, load_base, seed_everything
+from pipeline.model.chat_template import IGNORE_INDEX, Encoded
 from pipeline.params import Params
 
 VOCABULARY = 61
@@ -56,7 +56,7 @@ def labels_of(row: Encoded) -> list[int]:
     """The labels of a row, a token at a time."""
     spans = [*row.earlier, (row.completion_start, len(row.input_ids))]
     return [
-        token if any(start <= place < end for start, end in spans) else IGNORED
+        token if any(start <= place < end for start, end in spans) else IGNORE_INDEX
         for place, token in enumerate(row.input_ids)
     ]
 
@@ -67,7 +67,7 @@ def plain_loss(model: Any, rows: list[Encoded], items: int) -> Tensor:
     for row in rows:
         ids = torch.tensor([row.input_ids])
         labels = torch.tensor([labels_of(row)])
-        total = total + model(input_ids=ids, labels=labels).loss * (labels != IGNORED).sum()
+        total = total + model(input_ids=ids, labels=labels).loss * (labels != IGNORE_INDEX).sum()
     return total / items
 
 
@@ -76,8 +76,8 @@ def right_padded_loss(model: Any, rows: list[Encoded], items: int) -> Tensor:
     width = max(len(row.input_ids) for row in rows)
     ids = torch.tensor([row.input_ids + [0] * (width - len(row.input_ids)) for row in rows])
     mask = torch.tensor([[1] * len(row.input_ids) + [0] * (width - len(row.input_ids)) for row in rows])
-    labels = torch.tensor([labels_of(row) + [IGNORED] * (width - len(row.input_ids)) for row in rows])
-    return model(input_ids=ids, attention_mask=mask, labels=labels).loss * (labels != IGNORED).sum() / items
+    labels = torch.tensor([labels_of(row) + [IGNORE_INDEX] * (width - len(row.input_ids)) for row in rows])
+    return model(input_ids=ids, attention_mask=mask, labels=labels).loss * (labels != IGNORE_INDEX).sum() / items
 
 
 def gradients(model: Any, losses: list[Tensor]) -> tuple[float, dict[str, Tensor]]:
@@ -98,11 +98,11 @@ def assert_equal_to_1e5(got: tuple[float, dict[str, Tensor]], wanted: tuple[floa
 
 
 def items_of(rows: list[Encoded]) -> int:
-    return sum(label != IGNORED for row in rows for label in labels_of(row))
+    return sum(label != IGNORE_INDEX for row in rows for label in labels_of(row))
 
 
 def loss_of(params: Params, rows: list[Encoded]) -> PairLoss:
     """A fresh adapter with its loss."""
-    settle(params.model, params.finetune.seed)
+    seed_everything(params.model, params.finetune.seed)
     model = add_adapter(load_base(Path(params.model.source), params.model), params.finetune)
     return PackedLoss(model, shared_prefix(rows))

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows.bisect.bisect import bisect
+from flows.bisect.bisect import run_bisect
 from tests.support.repositories import git, make_checkout, params_of_one_file
 
 LABELS = {"money": "refund", "parcel": "delivery", "login": "account", "hello": "other"}
@@ -120,7 +120,7 @@ def asked(
 ) -> list[str]:
     """What a bisect says."""
     said: list[str] = []
-    bisect(root, good, bad, metric, limit, said.append)
+    run_bisect(root, good, bad, metric, limit, said.append)
     return said
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.ingest.file_formats import find
-from pipeline.ingest.readers import Record, read_records
+from pipeline.ingest.file_formats import detect_format
+from pipeline.ingest.readers import SourceRecord, read_records
 from pipeline.params import Ingest, Source
 
 PLAIN: dict[str, Any] = {
@@ -30,6 +30,6 @@ def ingest(folder: Path, *sources: Source, seed: int = 1) -> Ingest:
     return Ingest(folder=str(folder), sources=sources, seed=seed)
 
 
-def records_of(path: Path, source: Source) -> list[Record]:
+def records_of(path: Path, source: Source) -> list[SourceRecord]:
     """All rows of a file."""
-    return list(read_records(path, source, found=find(path, source)))
+    return list(read_records(path, source, found=detect_format(path, source)))

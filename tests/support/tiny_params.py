@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.baselines import stage as baselines
-from pipeline.champion import ADAPTER, RECORD
+from pipeline.champion import CHAMPION_ADAPTER, CHAMPION_RECORD
 from pipeline.files import write_json
 from pipeline.finetune import stage as finetune
 from pipeline.ingest import stage as ingest
@@ -78,13 +78,13 @@ def finished(base: Path) -> tuple[Params, Path]:
     return params, data
 
 
-def judged(params: Params) -> baselines.Judged:
+def judged(params: Params) -> baselines.ScoringParams:
     """What the baselines go by, of other sections than theirs."""
     evaluate = params.evaluate
-    return baselines.Judged(params.register.metric, evaluate.rules, evaluate.max_new_tokens, evaluate.batch_size)
+    return baselines.ScoringParams(params.register.metric, evaluate.rules, evaluate.max_new_tokens, evaluate.batch_size)
 
 
 def crown(data: Path, release: dict[str, Any]) -> None:
     """Make the model of `data/finetune` the champion, as the flow does, with this release."""
-    shutil.copytree(data / "finetune" / "adapter", data / "champion" / ADAPTER)
-    write_json(data / "champion" / RECORD, release)
+    shutil.copytree(data / "finetune" / "adapter", data / "champion" / CHAMPION_ADAPTER)
+    write_json(data / "champion" / CHAMPION_RECORD, release)

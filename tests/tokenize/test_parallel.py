@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.errors import Problem
-from pipeline.model.chat_template import Renderer
+from pipeline.errors import UserError
+from pipeline.model.chat_template import PromptEncoder
 from pipeline.pairs import Message, Pair
 from pipeline.tokenize import parallel
-from pipeline.tokenize.parallel import Encoder
+from pipeline.tokenize.parallel import ParallelEncoder
 from tests.support.chat import SYSTEM
 
 
@@ -37,13 +37,13 @@ def test_processes_and_threads_encode_what_one_row_alone_is(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, every_turn: bool
 ) -> None:
     """In the order of the rows, whoever is ready first; batches are smaller than the rows are many."""
-    monkeypatch.setattr("pipeline.model.tokenized.BATCH_ROWS", 7)
-    monkeypatch.setattr(parallel, "MANY", 40)
+    monkeypatch.setattr("pipeline.model.tokenized.TOKEN_BATCH_ROWS", 7)
+    monkeypatch.setattr(parallel, "PARALLEL_FROM_ROWS", 40)
     tokenizer.save_pretrained(tmp_path)
-    renderer, rows = Renderer(tokenizer, SYSTEM), pairs(60)
+    renderer, rows = PromptEncoder(tokenizer, SYSTEM), pairs(60)
     alone = [(row, renderer.encode(row.messages, row.completion, every_turn=every_turn)) for row in rows]
     for base in (None, tmp_path):
-        with Encoder(renderer, base, every_turn=every_turn, rows=len(rows)) as encode:
+        with ParallelEncoder(renderer, base, every_turn=every_turn, rows=len(rows)) as encode:
             assert list(encode(rows)) == alone
 
 
@@ -52,11 +52,11 @@ def test_a_row_that_the_template_refuses_is_named(
     picky: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
     """Among others that it takes, with what it says of it, wherever it was encoded."""
-    monkeypatch.setattr(parallel, "MANY", many)
+    monkeypatch.setattr(parallel, "PARALLEL_FROM_ROWS", many)
     picky.save_pretrained(tmp_path)
     rows = pairs(5)
     refused = replace(rows[2], row=3, messages=(Message("user", "no"),))
-    with pytest.raises(Problem) as caught, Encoder(Renderer(picky, ""), tmp_path, rows=5) as encode:
+    with pytest.raises(UserError) as caught, ParallelEncoder(PromptEncoder(picky, ""), tmp_path, rows=5) as encode:
         list(encode([*rows[:2], refused, *rows[3:]]))
     assert str(caught.value) == (
         "colours.jsonl row 3: cannot be rendered: model.source: its chat template refuses these turns: not no; "
@@ -66,5 +66,5 @@ def test_a_row_that_the_template_refuses_is_named(
 
 def test_nothing_is_encoded_of_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
     """No rows give none."""
-    with Encoder(Renderer(tokenizer, SYSTEM)) as encode:
+    with ParallelEncoder(PromptEncoder(tokenizer, SYSTEM)) as encode:
         assert list(encode([])) == []

@@ -4,10 +4,18 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.model.chat_template import Encoded, Renderer
+from pipeline.model.chat_template import Encoded, PromptEncoder
 from pipeline.model.tokenized import write_tokens
 from pipeline.pairs import Message, Pair
-from pipeline.tokenize.preview import Choice, Lengths, Sample, marks_of, percentile, pieces_of, preview_page
+from pipeline.tokenize.preview import (
+    LengthCounts,
+    PreviewSample,
+    SampleChooser,
+    percentile,
+    preview_page,
+    token_classes,
+    token_texts,
+)
 from tests.support.html_parser import HOSTILE, Read
 
 Row = tuple[str, Pair, Encoded]
@@ -30,9 +38,9 @@ def test_a_percentile_is_a_length_that_occurs() -> None:
 
 def test_lengths_are_those_of_prompt_and_completion() -> None:
     """Counted of every row, which is told its length."""
-    lengths = Lengths()
+    lengths = LengthCounts()
     assert [lengths.add(row) for row in (encoded(5), encoded(9, start=8), encoded(5))] == [5, 9, 5]
-    assert lengths == Lengths(Counter({2: 2, 8: 1}), Counter({3: 2, 1: 1}), Counter({5: 2, 9: 1}), 0)
+    assert lengths == LengthCounts(Counter({2: 2, 8: 1}), Counter({3: 2, 1: 1}), Counter({5: 2, 9: 1}), 0)
 
 
 def pair(*turns: str, completion: str = "blue") -> Pair:
@@ -42,9 +50,9 @@ def pair(*turns: str, completion: str = "blue") -> Pair:
     return Pair(messages, completion, "a.jsonl", 1, None, b"{}")
 
 
-def chosen(path: Path, rows: Sequence[Row], too_long: Sequence[tuple[str, Encoded]]) -> list[Sample]:
+def chosen(path: Path, rows: Sequence[Row], too_long: Sequence[tuple[str, Encoded]]) -> list[PreviewSample]:
     """What is chosen of rows that go by in this order."""
-    choice = Choice()
+    choice = SampleChooser()
     for row_id, row, tokens in rows:
         choice.keep(row, row_id, len(tokens.input_ids))
     for row_id, tokens in too_long:
@@ -80,12 +88,12 @@ def test_of_no_rows_none_is_shown(tmp_path: Path) -> None:
 
 def test_every_token_has_its_mark(tokenizer: PreTrainedTokenizerFast) -> None:
     """What is learnt, what is special, and what is beyond the limit, where then nothing is learnt."""
-    row = Renderer(tokenizer, "").encode((Message("user", "hi"),), "yes")
-    marks = marks_of(row, tokenizer, 1000)
+    row = PromptEncoder(tokenizer, "").encode((Message("user", "hi"),), "yes")
+    marks = token_classes(row, tokenizer, 1000)
     assert [mark for mark in marks if "learnt" in mark] == marks[row.completion_start :]
     assert marks[0] == "special"
     assert marks[-1] == "learnt special"
-    cut = marks_of(row, tokenizer, len(marks) - 1)
+    cut = token_classes(row, tokenizer, len(marks) - 1)
     assert [place for place, mark in enumerate(cut) if "cut" in mark] == [len(marks) - 1]
     assert not [mark for mark in cut if "learnt" in mark]
 
@@ -93,18 +101,18 @@ def test_every_token_has_its_mark(tokenizer: PreTrainedTokenizerFast) -> None:
 def test_the_pieces_are_the_text(tokenizer: PreTrainedTokenizerFast) -> None:
     """Joined they are the row as it is decoded, whatever tokens a character takes."""
     ids = tokenizer("naïve 🚂 trains, 你好\n  and blanks", add_special_tokens=False)["input_ids"]
-    pieces = pieces_of(ids, tokenizer)
+    pieces = token_texts(ids, tokenizer)
     assert len(pieces) == len(ids)
     assert "".join(pieces) == tokenizer.decode(ids)
 
 
 def test_the_page_shows_tokens_as_text_and_needs_nothing_from_the_network(tokenizer: PreTrainedTokenizerFast) -> None:
     """Markup in a row stays text; blanks are seen; a very long row is shown by its ends."""
-    row = Renderer(tokenizer, "").encode((Message("user", HOSTILE),), "yes sir")
+    row = PromptEncoder(tokenizer, "").encode((Message("user", HOSTILE),), "yes sir")
     long = Encoded([*row.input_ids * 60], 5)
-    samples = [Sample("the shortest", "ab12", row), Sample("too long", "cd34", long)]
+    samples = [PreviewSample("the shortest", "ab12", row), PreviewSample("too long", "cd34", long)]
     page = preview_page(
-        {"train": Lengths(Counter([3, 4]), Counter([1, 2]), Counter([4, 6]), 1)}, samples, tokenizer, 1000
+        {"train": LengthCounts(Counter([3, 4]), Counter([1, 2]), Counter([4, 6]), 1)}, samples, tokenizer, 1000
     )
     read = Read(page)
     assert not {"script", "link", "img", "iframe"} & set(read.tags)

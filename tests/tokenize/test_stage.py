@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.files import read_json  # fmt: skip
 from pipeline.hashing import file_digests
-from pipeline.model.chat_template import Renderer
+from pipeline.model.chat_template import PromptEncoder
 from pipeline.model.tokenized import read_tokens
 from pipeline.pairs import (  # fmt: skip
     SPLITS,
@@ -26,7 +26,7 @@ from pipeline.pairs import (  # fmt: skip
 )
 from pipeline.params import Params, Tokenize
 from pipeline.tokenize import stage as tokenize
-from pipeline.tokenize.parallel import Encoder, encode_some
+from pipeline.tokenize.parallel import ParallelEncoder, encode_batch
 from tests.support.chat import SYSTEM
 
 LONG = "a very long answer " * 40
@@ -61,7 +61,7 @@ def test_each_row_is_the_one_rendering_of_its_pair(
 ) -> None:
     """The stage writes what the renderer makes of each pair, under its id and in the order of the split."""
     run(make_params(**LIMITS), data)
-    renderer = Renderer(tokenizer, SYSTEM)
+    renderer = PromptEncoder(tokenizer, SYSTEM)
     expected = [(pair.id, renderer.encode(pair.messages, pair.completion)) for pair in pairs[:30]]
     assert read_tokens(data / "tokenize" / "train.arrow") == expected
 
@@ -71,7 +71,7 @@ def test_rows_that_are_too_long_are_set_aside_whole_and_never_cut(
 ) -> None:
     """A pair over the limit goes to the quarantine with its source, row and bytes, and no part of it is trained on."""
     run(make_params(**LIMITS), data)
-    renderer = Renderer(tokenizer, SYSTEM)
+    renderer = PromptEncoder(tokenizer, SYSTEM)
     lengths = [len(renderer.encode(long_pair(row).messages, LONG).input_ids) for row in (1, 2, 3)]
     assert read_quarantine(data / "tokenize" / "quarantine.parquet") == [
         Quarantined("long.jsonl", row, "too_long", f"{length} tokens, limit 200", b'{"as": "it was"}')
@@ -98,11 +98,11 @@ def test_the_limit_itself_is_not_too_long(
     tmp_path: Path, tokenizer: PreTrainedTokenizerFast, pairs: list[Pair]
 ) -> None:
     """A pair of exactly `max_tokens` tokens is kept, one token more is set aside."""
-    (row,) = zip(pairs[:1], encode_some(pairs[:1], Renderer(tokenizer, SYSTEM), every_turn=False), strict=True)
+    (row,) = zip(pairs[:1], encode_batch(pairs[:1], PromptEncoder(tokenizer, SYSTEM), every_turn=False), strict=True)
     length = len(row[1].input_ids)
     with quarantine_writer(tmp_path / "aside.parquet") as aside:
         fits, one_less = (
-            tokenize.Account(Tokenize(max_seq_length=limit, max_too_long_share=0, train_on="completion"), aside)
+            tokenize.SplitCounts(Tokenize(max_seq_length=limit, max_too_long_share=0, train_on="completion"), aside)
             for limit in (length, length - 1)
         )
         assert list(fits.kept([row])) == [(pairs[0].id, row[1])]
@@ -147,7 +147,7 @@ def test_more_rows_that_are_too_long_than_params_allow_stop_the_run(
     if share == 0.0625:
         run(params, data)
         return
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         run(params, data)
     assert str(caught.value) == (
         "tokenize.max_seq_length: 2 of 32 train rows have more than 200 tokens; expected at most 1 (0.0624 of them); "
@@ -159,7 +159,7 @@ def test_more_rows_that_are_too_long_than_params_allow_stop_the_run(
 def test_of_many_rows_that_are_too_long_the_first_are_named(data: Path, make_params: Callable[..., Params]) -> None:
     """Five, and that there are more."""
     write_pairs(data / "validate" / "test.parquet", [long_pair(row) for row in range(1, 8)])
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         run(make_params(**LIMITS), data)
     assert str(caught.value) == (
         "tokenize.max_seq_length: 7 of 7 test rows have more than 200 tokens; expected at most 0 (0.1 of them); "
@@ -181,14 +181,14 @@ def test_how_the_splits_are_cut_changes_no_byte(data: Path, make_params: Callabl
     assert file_digests(data / "tokenize") == first
 
 
-def peak(data: Path, pairs: list[Pair], number: int, renderer: Renderer, params: Params) -> int:
+def peak(data: Path, pairs: list[Pair], number: int, renderer: PromptEncoder, params: Params) -> int:
     """Bytes held at most while so many rows are encoded."""
     source = data / "validate" / "train.parquet"
     write_pairs(source, (replace(pairs[row % len(pairs)], row=row) for row in range(number)))
     with quarantine_writer(data / "aside.parquet") as aside:
-        account = tokenize.Account(params.tokenize, aside)
+        account = tokenize.SplitCounts(params.tokenize, aside)
         tracemalloc.start()
-        with Encoder(renderer) as encode:
+        with ParallelEncoder(renderer) as encode:
             tokenize.encode_split(source, data / "train.arrow", encode, account)
         told = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -200,7 +200,7 @@ def test_memory_does_not_grow_with_the_rows(
     data: Path, pairs: list[Pair], tokenizer: PreTrainedTokenizerFast, make_params: Callable[..., Params]
 ) -> None:
     """Rows go by some at a time, and how many of them at once is for threads to say: not three times as many."""
-    renderer, params = Renderer(tokenizer, SYSTEM), make_params()
+    renderer, params = PromptEncoder(tokenizer, SYSTEM), make_params()
     peak(data, pairs, 100, renderer, params)  # what is made once and kept
     few, many = (peak(data, pairs, number, renderer, params) for number in (3000, 9000))
     assert many < 1.5 * few

@@ -2,22 +2,33 @@
 
 from pathlib import Path
 
-from flows.review.data_diff import Base
-from flows.tracking.outbox import ACCOUNT, Account, change_of, forget, keep, read, told_change, untold
+from flows.review.data_diff import DiffBase
+from flows.tracking.outbox import (
+    OUTBOX_FILE,
+    RunRecord,
+    diff_from_values,
+    diff_to_values,
+    pending_runs,
+    read_record,
+    remove_record,
+    write_record,
+)
 from flows.vcs.snapshot import Snapshot
-from flows.vcs.states import Past
+from flows.vcs.states import CommitState
 
 STATE = Snapshot("a" * 40, clean=False, commit="b" * 40)
-BASE = Base(Past("c" * 40, {"data/ingest/pairs.parquet": "d"}, {"data/raw": "e.dir"}), "the champion")
+BASE = DiffBase(CommitState("c" * 40, {"data/ingest/pairs.parquet": "d"}, {"data/raw": "e.dir"}), "the champion")
 
 
 def test_an_account_is_read_as_it_was_kept(tmp_path: Path) -> None:
     """Of a run that came to its end, and of one that failed before there was anything to keep."""
-    whole = Account("r1", "FINISHED", 1.5, {"größe": "1"}, STATE, "f" * 64, told_change(BASE, {"rows": {"before": 3}}))
-    for account in (whole, Account("r2", "FAILED", 2.0, {"tunesmith.error": "no"})):
-        keep(tmp_path, account)
-        assert read(tmp_path) == account
-    assert change_of(whole.change or {}) == (BASE, {"rows": {"before": 3}})
+    whole = RunRecord(
+        "r1", "FINISHED", 1.5, {"größe": "1"}, STATE, "f" * 64, diff_to_values(BASE, {"rows": {"before": 3}})
+    )
+    for account in (whole, RunRecord("r2", "FAILED", 2.0, {"tunesmith.error": "no"})):
+        write_record(tmp_path, account)
+        assert read_record(tmp_path) == account
+    assert diff_from_values(whole.change or {}) == (BASE, {"rows": {"before": 3}})
 
 
 def test_what_is_untold_is_listed_the_oldest_first_until_it_is_told(tmp_path: Path) -> None:
@@ -28,8 +39,8 @@ def test_what_is_untold_is_listed_the_oldest_first_until_it_is_told(tmp_path: Pa
     for folder in folders:
         folder.mkdir(parents=True)
     for folder in folders[:2]:
-        keep(folder, Account("r", "FINISHED", 0.0))
-    (folders[2] / f"{ACCOUNT}.part").write_text("{", encoding="utf-8")
-    assert untold(tmp_path) == [folders[1], folders[0]]
-    forget(folders[1])
-    assert untold(tmp_path) == [folders[0]]
+        write_record(folder, RunRecord("r", "FINISHED", 0.0))
+    (folders[2] / f"{OUTBOX_FILE}.part").write_text("{", encoding="utf-8")
+    assert pending_runs(tmp_path) == [folders[1], folders[0]]
+    remove_record(folders[1])
+    assert pending_runs(tmp_path) == [folders[0]]

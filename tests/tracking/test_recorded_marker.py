@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.tracking.outbox import mark, marked, sign
+from flows.tracking.outbox import is_marked_recorded, mark_recorded, release_signature
 
 
 @pytest.fixture
@@ -22,48 +22,48 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_sign_names_the_release_and_the_place(project: Path) -> None:
     """Digest of the release, and where it is recorded."""
     digest = hashlib.sha256(b"{}\n").hexdigest()
-    assert sign(project) == f"{digest} in sqlite:///{project}/.tunesmith/mlflow.db\n"
+    assert release_signature(project) == f"{digest} in sqlite:///{project}/.tunesmith/mlflow.db\n"
 
 
 def test_what_was_marked_is_known(project: Path) -> None:
     """Nothing is recorded before it was marked, and it is afterwards."""
-    assert not marked(project)
-    mark(project)
-    assert marked(project)
+    assert not is_marked_recorded(project)
+    mark_recorded(project)
+    assert is_marked_recorded(project)
 
 
 @pytest.mark.parametrize("lost", ["data/register/release.json", ".tunesmith/mlflow.db", ".tunesmith/recorded"])
 def test_what_is_lost_is_not_recorded(project: Path, lost: str) -> None:
     """Without the release, the database or the marker there is nothing to rely on, and it may be marked again."""
-    mark(project)
+    mark_recorded(project)
     (project / lost).unlink()
-    assert not marked(project)
+    assert not is_marked_recorded(project)
     (project / lost).write_text("{}\n", encoding="utf-8")
-    mark(project)
-    assert marked(project)
+    mark_recorded(project)
+    assert is_marked_recorded(project)
 
 
 def test_another_release_is_not_recorded(project: Path) -> None:
     """The marker is of those very bytes."""
-    mark(project)
+    mark_recorded(project)
     (project / "data" / "register" / "release.json").write_text("{ }\n", encoding="utf-8")
-    assert not marked(project)
+    assert not is_marked_recorded(project)
 
 
 def test_what_one_server_has_another_has_not(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pointing MLFLOW_TRACKING_URI elsewhere makes the release unrecorded there; a server may have no file here."""
-    mark(project)
+    mark_recorded(project)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
-    assert not marked(project)
+    assert not is_marked_recorded(project)
     (project / ".tunesmith" / "mlflow.db").unlink()
-    mark(project)
-    assert marked(project)
+    mark_recorded(project)
+    assert is_marked_recorded(project)
 
 
 def test_marking_nothing_marks_nothing(project: Path) -> None:
     """A mark made without a release does not hold for the release that comes later."""
     release = project / "data" / "register" / "release.json"
     release.unlink()
-    mark(project)
+    mark_recorded(project)
     release.write_text("{}\n", encoding="utf-8")
-    assert not marked(project)
+    assert not is_marked_recorded(project)

@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.params import Validate, load_params
-from pipeline.validate.checks import action_of, checks_of, drift_check
+from pipeline.validate.checks import action_of, all_checks, drift_check
 from tests.support.paths import PROJECT
 
 RULES = load_params(PROJECT / "params.yaml").validate
@@ -9,7 +9,7 @@ RULES = load_params(PROJECT / "params.yaml").validate
 
 def test_every_check_has_its_action_in_params_and_its_own_reason() -> None:
     """No check without a setting, no setting without a check, no reason twice."""
-    reasons = [check.reason for check in checks_of(RULES)]
+    reasons = [check.reason for check in all_checks(RULES)]
     assert sorted([*reasons, drift_check(RULES).reason]) == sorted(type(RULES.checks).model_fields)
 
 
@@ -24,7 +24,7 @@ def test_every_check_has_its_action_in_params_and_its_own_reason() -> None:
 def test_limits_come_from_params(field: str, reason: str) -> None:
     """Another limit is another bound."""
     other: Validate = RULES.model_copy(update={field: 77})
-    (check,) = [check for check in checks_of(other) if check.reason == reason]
+    (check,) = [check for check in all_checks(other) if check.reason == reason]
     assert 77 in (check.least, check.most)
 
 
@@ -32,7 +32,7 @@ def test_a_share_itself_is_allowed() -> None:
     """Shares are compared in thousandths, whatever their fraction is in binary."""
     for share in (0.29, 0.57, 0.58, 0.9, 1.0):
         (check,) = [
-            c for c in checks_of(RULES.model_copy(update={"max_label_share": share})) if c.reason == "dominant_label"
+            c for c in all_checks(RULES.model_copy(update={"max_label_share": share})) if c.reason == "dominant_label"
         ]
         assert check.most == round(1000 * share)
         assert drift_check(RULES.model_copy(update={"max_drift": share})).most == round(1000 * share)
@@ -41,6 +41,6 @@ def test_a_share_itself_is_allowed() -> None:
 def test_what_was_not_said_is_not_compared_with() -> None:
     """Without languages or labels in params, those two checks are off, whatever is to become of rows."""
     said = RULES.model_copy(update={"languages": ("en",), "labels": ("a",)})
-    off, on = ({c.reason for c in checks_of(rules) if action_of(c, rules) == "off"} for rules in (RULES, said))
+    off, on = ({c.reason for c in all_checks(rules) if action_of(c, rules) == "off"} for rules in (RULES, said))
     assert off == {"other_language", "unknown_label"}
     assert on == set()

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pipeline.dedup.normalize import hash_of
+from pipeline.dedup.normalize import text_hash
 from pipeline.pairs import Message, Pair
-from pipeline.validate.columns import DRAWN, SHORT, TEST, Reader, text_columns
+from pipeline.validate.columns import SHORT_COMPLETION, TEST, UNASSIGNED, ColumnReader, text_columns
 from tests.support.checked_pairs import batch_of
 from tests.support.column_pairs import pair
 
@@ -73,7 +73,7 @@ def test_text_that_was_decoded_wrongly_is_found(text: str, *, bad: bool) -> None
     [
         ("the answer is forty", "forty", 1),
         ("the answer is forty", "fifty", 0),
-        ("yes or no?", "x" * SHORT, 0),
+        ("yes or no?", "x" * SHORT_COMPLETION, 0),
         ("no or yes?", "yes", 0),
     ],
 )
@@ -98,7 +98,7 @@ def test_the_question_is_the_last_turn() -> None:
 def test_a_reader_keeps_a_number_of_each_pair_whatever_the_batches() -> None:
     """Batches of any size give the same columns, and the prompts come back in order."""
     pairs = [pair(f"Question, {n}", "ab"[n % 2], row=n, split="test" if n == 3 else None) for n in range(7)]
-    whole, parts = Reader("salt"), Reader("salt")
+    whole, parts = ColumnReader("salt"), ColumnReader("salt")
     assert list(whole.texts([batch_of(pairs)])) == [f"question {n}" for n in range(7)]
     assert len(list(parts.texts([batch_of(pairs[:2]), batch_of(pairs[2:])]))) == 7
     first, second = whole.columns(), parts.columns()
@@ -107,13 +107,13 @@ def test_a_reader_keeps_a_number_of_each_pair_whatever_the_batches() -> None:
             assert np.array_equal(column, getattr(second, name)), name
     assert first.texts.keys() == second.texts.keys()
     assert (first.answers, first.files, second.answers) == (["a", "b"], ["a.jsonl"], ["a", "b"])
-    assert first.given.tolist() == [DRAWN] * 3 + [TEST] + [DRAWN] * 3
+    assert first.given.tolist() == [UNASSIGNED] * 3 + [TEST] + [UNASSIGNED] * 3
     assert [f"{number:016x}" for number in first.ids] == [pair.id for pair in pairs]
 
 
 def test_prompts_are_equal_but_for_case_blanks_and_punctuation() -> None:
     """Their hashes say so; their place in the split hangs on punctuation too, as it always did."""
-    reader = Reader("salt")
+    reader = ColumnReader("salt")
     batches = [
         batch_of([pair("Is it open?"), pair("is  it open")]),
         batch_of([pair("is it closed"), pair("IS IT OPEN")]),
@@ -121,7 +121,7 @@ def test_prompts_are_equal_but_for_case_blanks_and_punctuation() -> None:
     assert list(reader.texts(batches)) == ["is it open", "is it closed"]
     found = reader.columns()
     assert found.prompts.tolist() == [0, 0, 1, 0]
-    assert found.asked.tolist() == [hash_of("is it open"), hash_of("is it closed")]
+    assert found.asked.tolist() == [text_hash("is it open"), text_hash("is it closed")]
     assert len(set(found.points.tolist())) == 3
 
 
@@ -129,7 +129,7 @@ def test_a_conversation_is_split_as_it_opens() -> None:
     """However long it has become, and whatever the system said before: all its rows have one point."""
     user, answer, more = Message("user", "Where is it?"), Message("assistant", "There."), Message("user", "Thanks!")
     rows = [(user,), (user, answer, more), (Message("system", "Be kind."), user), (more,)]
-    reader = Reader("salt")
+    reader = ColumnReader("salt")
     list(reader.texts([batch_of([Pair(turns, "ok", "a.jsonl", n, None, b"") for n, turns in enumerate(rows)])]))
     found = reader.columns()
     assert found.points[0] == found.points[1] == found.points[2] != found.points[3]
@@ -143,7 +143,7 @@ def test_prompts_in_another_language_are_counted_if_somebody_asks() -> None:
         pair("Wo ist mein Paket, das ich letzte Woche bestellt habe?"),
     ]
     for languages, strange in {None: [0, 0], ("en",): [0, 1], ("en", "de"): [0, 0]}.items():
-        reader = Reader("salt", (), languages)
+        reader = ColumnReader("salt", (), languages)
         list(reader.texts([batch_of(pairs)]))
         assert reader.columns().texts["other_language"].tolist() == strange
 
@@ -153,7 +153,7 @@ def test_completions_that_are_no_json_are_counted_if_they_are_to_be() -> None:
     pairs = [pair("one", '{"a": 1}'), pair("two", "{'a': 1}"), pair("three", "[]"), pair("four", "yes")]
     found = []
     for json in (True, False):
-        reader = Reader("salt", labels=False, json=json)
+        reader = ColumnReader("salt", labels=False, json=json)
         list(reader.texts([batch_of(pairs)]))
         found.append(reader.columns().texts["not_json"].tolist())
     assert found == [[0, 1, 0, 1], [0, 0, 0, 0]]

@@ -7,28 +7,28 @@ import pyarrow as pa
 import pytest
 
 from pipeline.champion import Champion
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.pairs import Pair
 from pipeline.validate.drift import (
-    Drift,
-    Moved,
-    drift_of,
-    drifts,
-    lengths_of,
-    moved_from,
-    profile_of,
-    trained,
-    words_of,
+    DriftFindings,
+    DriftMeasure,
+    drift_from_champion,
+    length_histogram,
+    measure_drift,
+    measure_drifts,
+    training_profile,
+    training_rows,
+    word_counts,
 )
-from pipeline.validate.stop_conditions import need_nearness
+from pipeline.validate.stop_conditions import require_no_drift
 from tests.support.checked_pairs import Found, acting, batch_of, changed, pair, questions
 
 
 def profiled(pairs: list[Pair], *, labels: bool = True) -> tuple[dict[str, Any], Counter[str]]:
     """The profile of pairs and all their words."""
     found = Found(pairs, labels=labels)
-    words = words_of([batch_of(pairs).filter(pa.array(trained(found.judged)))])
-    return profile_of(found.judged, words, labels=labels), words
+    words = word_counts([batch_of(pairs).filter(pa.array(training_rows(found.judged)))])
+    return training_profile(found.judged, words, labels=labels), words
 
 
 def champion(profile: dict[str, Any]) -> Champion:
@@ -50,34 +50,34 @@ def test_a_profile_counts_the_training_rows_that_are_kept() -> None:
 
 def test_words_are_letters_and_digits_of_any_script() -> None:
     """Case and marks do not count."""
-    assert words_of([batch_of([pair("Ça va, ça VA? Привет, 42!")])]) == {"ça": 2, "va": 2, "привет": 1, "42": 1}
-    assert words_of([batch_of([pair("?!")])]) == {}
+    assert word_counts([batch_of([pair("Ça va, ça VA? Привет, 42!")])]) == {"ça": 2, "va": 2, "привет": 1, "42": 1}
+    assert word_counts([batch_of([pair("?!")])]) == {}
 
 
 def test_lengths_are_counted_by_powers_of_two() -> None:
     """A power belongs to those that it bounds."""
-    assert lengths_of(np.array([0, 1, 2, 3, 4, 5, 1024, 1025])) == {
+    assert length_histogram(np.array([0, 1, 2, 3, 4, 5, 1024, 1025])) == {
         "up to 1": 2, "up to 2": 1, "up to 4": 2, "up to 8": 1, "up to 1,024": 1, "up to 2,048": 1,
     }  # fmt: skip
 
 
 def test_the_distance_is_the_share_that_would_have_to_be_others() -> None:
     """Total variation; equal shares are none, whatever the numbers, and what has moved most is named."""
-    assert drift_of("x", {"a": 10, "b": 30}, {"a": 100, "b": 300}).distance == pytest.approx(0)
-    found = drift_of("x", {"a": 500, "b": 500}, {"a": 200, "b": 700, "c": 100})
+    assert measure_drift("x", {"a": 10, "b": 30}, {"a": 100, "b": 300}).distance == pytest.approx(0)
+    found = measure_drift("x", {"a": 500, "b": 500}, {"a": 200, "b": 700, "c": 100})
     assert found.distance == pytest.approx(0.3)
     assert found.most == ("a", 0.5, 0.2)
     assert found.thousandths == 300
     assert str(found) == "x by 0.30 (above all 'a', from 50.0% to 20.0%)"
-    assert drift_of("x", {"a": 5}, {"b": 5}).distance == 1
+    assert measure_drift("x", {"a": 5}, {"b": 5}).distance == 1
 
 
 def test_what_may_be_chance_is_no_drift() -> None:
     """Of ten rows each share moves; of a thousand it does not."""
-    few = drift_of("x", {"a": 6, "b": 4}, {"a": 3, "b": 7})
+    few = measure_drift("x", {"a": 6, "b": 4}, {"a": 3, "b": 7})
     assert few.distance == pytest.approx(0.3)
     assert few.thousandths == 0
-    assert drift_of("x", {"a": 600, "b": 400}, {"a": 300, "b": 700}).thousandths == 300
+    assert measure_drift("x", {"a": 600, "b": 400}, {"a": 300, "b": 700}).thousandths == 300
 
 
 def test_words_that_are_no_longer_common_are_compared_too() -> None:
@@ -85,40 +85,40 @@ def test_words_that_are_no_longer_common_are_compared_too() -> None:
     before = {"labels": {}, "prompt_chars": {"up to 2": 1}, "completion_chars": {"up to 2": 1},
               "words": {"card": 90, "pin": 10}, "other_words": 0}  # fmt: skip
     now = {**before, "words": {"card": 9000}, "other_words": 1000}
-    assert [found.what for found in drifts(before, now, Counter(card=9000, pin=1000))] == [
+    assert [found.what for found in measure_drifts(before, now, Counter(card=9000, pin=1000))] == [
         "prompt lengths", "completion lengths", "words",
     ]  # fmt: skip
-    assert drifts(before, now, Counter(card=9000, pin=1000))[-1].distance == pytest.approx(0)
-    assert drifts(before, now, Counter(card=9000, fee=1000))[-1].distance == pytest.approx(0.1)
+    assert measure_drifts(before, now, Counter(card=9000, pin=1000))[-1].distance == pytest.approx(0)
+    assert measure_drifts(before, now, Counter(card=9000, fee=1000))[-1].distance == pytest.approx(0.1)
 
 
 def test_rows_like_the_champions_have_not_moved_and_others_have() -> None:
     """Great Expectations holds each distance against the limit."""
     profile, words = profiled(questions(200))
-    still = moved_from(champion(profile), profile, words, changed(max_drift=0.1))
+    still = drift_from_champion(champion(profile), profile, words, changed(max_drift=0.1))
     assert [item.what for item in still.compared] == ["labels", "prompt lengths", "completion lengths", "words"]
     assert still.broken == []
     others = [pair(f"where is my parcel {n}", "lost") for n in range(200)]
-    moved = moved_from(champion(profile), *profiled(others), changed(max_drift=0.1))
+    moved = drift_from_champion(champion(profile), *profiled(others), changed(max_drift=0.1))
     assert {"labels", "words"} <= {item.what for item in moved.broken}
     assert moved.summary()["compared"][0]["broken"] is True
-    assert moved_from(champion(profile), *profiled(others), changed(max_drift=1)).broken == []
+    assert drift_from_champion(champion(profile), *profiled(others), changed(max_drift=1)).broken == []
 
 
 def test_without_a_champion_or_if_nobody_asks_nothing_is_compared() -> None:
     """And the report says so by an empty list."""
     profile, words = profiled(questions(40))
-    assert moved_from(None, profile, words, changed()).summary() == {"action": "off", "compared": []}
-    assert moved_from(champion(profile), profile, words, acting(drift="off")).compared == ()
+    assert drift_from_champion(None, profile, words, changed()).summary() == {"action": "off", "compared": []}
+    assert drift_from_champion(champion(profile), profile, words, acting(drift="off")).compared == ()
 
 
 def test_drift_stops_a_run_only_if_params_say_so() -> None:
     """The line names what has moved."""
-    drift = Drift("labels", 0.5, 0.0, ("lost", 0.1, 0.6))
-    need_nearness(Moved([drift], [drift], "warn"))
-    need_nearness(Moved([drift], [], "error"))
-    with pytest.raises(Problem) as caught:
-        need_nearness(Moved([drift], [drift], "error"))
+    drift = DriftMeasure("labels", 0.5, 0.0, ("lost", 0.1, 0.6))
+    require_no_drift(DriftFindings([drift], [drift], "warn"))
+    require_no_drift(DriftFindings([drift], [], "error"))
+    with pytest.raises(UserError) as caught:
+        require_no_drift(DriftFindings([drift], [drift], "error"))
     assert str(caught.value) == (
         "validate.checks.drift: the training rows are not what the champion learnt from; got labels by 0.50 (above all "
         "'lost', from 10.0% to 60.0%); look whether the source still is what it was, or set it to warn"

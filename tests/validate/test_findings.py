@@ -1,10 +1,10 @@
 import numpy as np
 
-from pipeline.validate.checks import checks_of
-from pipeline.validate.findings import KEPT, Finding, named, reasons_of
+from pipeline.validate.checks import all_checks
+from pipeline.validate.findings import NOT_QUARANTINED, Finding, quarantine_reasons, row_names
 from tests.support.checked_pairs import RULES, columns
 
-FIRST, SECOND, THIRD = checks_of(RULES)[:3]
+FIRST, SECOND, THIRD = all_checks(RULES)[:3]
 
 
 def test_a_pair_goes_by_the_first_finding_that_sets_it_aside() -> None:
@@ -16,12 +16,12 @@ def test_a_pair_goes_by_the_first_finding_that_sets_it_aside() -> None:
         Finding(THIRD, "mask", np.array([4])),
         Finding(THIRD, "error", np.array([5])),
     ]
-    assert reasons_of(findings, 6).tolist() == [KEPT, 1, 1, 2, KEPT, KEPT]
-    assert reasons_of([], 2).tolist() == [KEPT, KEPT]
+    assert quarantine_reasons(findings, 6).tolist() == [NOT_QUARANTINED, 1, 1, 2, NOT_QUARANTINED, NOT_QUARANTINED]
+    assert quarantine_reasons([], 2).tolist() == [NOT_QUARANTINED, NOT_QUARANTINED]
 
 
 def test_rows_are_named_by_file_and_number() -> None:
     """Ten of them; that there are more is said."""
-    assert named(columns(), np.array([1, 4])) == "f row 1, f row 4"
+    assert row_names(columns(), np.array([1, 4])) == "f row 1, f row 4"
     many = columns(rows=np.arange(100, 106))
-    assert named(many, np.array([0] * 11)) == ", ".join(["f row 100"] * 10) + " and others"
+    assert row_names(many, np.array([0] * 11)) == ", ".join(["f row 100"] * 10) + " and others"

@@ -1,7 +1,7 @@
 import numpy as np
 
 from pipeline.validate.columns import TEST, TRAIN, VALIDATION
-from pipeline.validate.label_checks import balance_columns, misspelt, spelling_columns
+from pipeline.validate.label_checks import balance_columns, spelling_columns, spelling_variants
 from tests.support.checked_pairs import ALL, RULES, columns
 
 SIDES = np.array([TRAIN, TRAIN, TEST, TRAIN, TRAIN, VALIDATION])
@@ -34,6 +34,6 @@ def test_free_texts_break_no_rule_for_labels() -> None:
 def test_the_commonest_spelling_of_a_label_is_the_right_one() -> None:
     """Case and blanks apart; among equals the one that sorts first."""
     answers = ["Refund", "refund", "re fund", " refund ", "card", "Card"]
-    assert misspelt(answers, np.array([2, 5, 1, 1, 3, 3])).tolist() == [1, 0, 0, 1, 1, 0]
+    assert spelling_variants(answers, np.array([2, 5, 1, 1, 3, 3])).tolist() == [1, 0, 0, 1, 1, 0]
     told = columns(answers=["Yes", "yes", "no"])
     assert spelling_columns(told, RULES, labels=True)["label_spelling"].tolist() == [0, 0, 1, 0, 1, 0]

@@ -1,8 +1,8 @@
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import Problem
-from pipeline.validate.language_id import strangers
+from pipeline.errors import UserError
+from pipeline.validate.language_id import other_language
 
 TEXTS = pa.array([
     "I am still waiting on my card?",
@@ -20,12 +20,12 @@ TEXTS = pa.array([
 )
 def test_what_is_surely_in_another_language_is_found(languages: tuple[str, ...] | None, found: list[int]) -> None:
     """A text that says too little to be sure of is not."""
-    assert strangers(TEXTS, languages).tolist() == found
+    assert other_language(TEXTS, languages).tolist() == found
 
 
 def test_an_unknown_language_is_named() -> None:
     """With those that are known."""
-    with pytest.raises(Problem) as caught:
-        strangers(TEXTS, ("en", "xx"))
+    with pytest.raises(UserError) as caught:
+        other_language(TEXTS, ("en", "xx"))
     assert str(caught.value).startswith("params.yaml: validate.languages: no such language; expected ace, af, am, ")
     assert str(caught.value).endswith("; got xx")

@@ -1,8 +1,8 @@
 import pyarrow as pa
 import pytest
 
-from pipeline.pairs import PAIRS, Message, Pair
-from pipeline.validate.pii import count_of, masked, masked_pairs
+from pipeline.pairs import PAIRS_SCHEMA, Message, Pair
+from pipeline.validate.pii import count_pii, mask_pairs, mask_text
 
 GOOD_CARD, GOOD_IBAN = "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00"
 
@@ -31,9 +31,9 @@ GOOD_CARD, GOOD_IBAN = "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00"
 )
 def test_what_is_personal_is_masked_and_what_only_looks_like_it_stays(text: str, left: str) -> None:
     """A card and an IBAN need their check digits, a phone number its country's plan; counted is what is masked."""
-    assert masked(text, secrets=False) == left
-    assert count_of(pa.array([text]), secrets=False).tolist() == [left.count("[")]
-    assert masked(text, secrets=True) == text
+    assert mask_text(text, secrets=False) == left
+    assert count_pii(pa.array([text]), secrets=False).tolist() == [left.count("[")]
+    assert mask_text(text, secrets=True) == text
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def test_what_is_personal_is_masked_and_what_only_looks_like_it_stays(text: str,
 def test_keys_and_tokens_are_found(secret: str) -> None:
     """Each kind of key that services hand out is a secret, and nothing personal."""
     text = f"use {secret} here"
-    assert count_of(pa.array([text, "no key"]), secrets=True).tolist() == [1, 0]
-    assert masked(text, secrets=True) == ("use [secret]" if "BEGIN" in secret else "use [secret] here")
-    assert count_of(pa.array([text]), secrets=False).tolist() == [0]
+    assert count_pii(pa.array([text, "no key"]), secrets=True).tolist() == [1, 0]
+    assert mask_text(text, secrets=True) == ("use [secret]" if "BEGIN" in secret else "use [secret] here")
+    assert count_pii(pa.array([text]), secrets=False).tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_keys_and_tokens_are_found(secret: str) -> None:
 )
 def test_nothing_is_left_of_a_secret_that_is_longer(secret: str) -> None:
     """The whole of it is masked, a key's body too."""
-    assert masked(f"use {secret} here", secrets=True) == "use [secret] here"
+    assert mask_text(f"use {secret} here", secrets=True) == "use [secret] here"
 
 
 def test_a_masked_pair_is_another_pair_without_a_trace_of_what_was_masked() -> None:
@@ -87,11 +87,11 @@ def test_a_masked_pair_is_another_pair_without_a_trace_of_what_was_masked() -> N
          "source": pair.source, "row": pair.row, "split": pair.split, "raw": pair.raw}
         for pair in found
     ]  # fmt: skip
-    batch = pa.RecordBatch.from_pylist(rows, schema=PAIRS)
+    batch = pa.RecordBatch.from_pylist(rows, schema=PAIRS_SCHEMA)
     texts = pa.array(["I am ann@mail.example", "nothing"])
-    first, second = masked_pairs(batch, texts, secrets=False).to_pylist()
+    first, second = mask_pairs(batch, texts, secrets=False).to_pylist()
     assert mail not in str(first)
     assert (first["messages"][1]["content"], first["completion"]) == ("I am [e-mail]", "Hello [e-mail]")
     assert first["id"] != found[0].id
     assert second == rows[1]
-    assert masked_pairs(batch, texts, secrets=True) is batch
+    assert mask_pairs(batch, texts, secrets=True) is batch

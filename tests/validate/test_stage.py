@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.dedup.minhash import near_duplicates
-from pipeline.dedup.normalize import folded
-from pipeline.errors import Problem
+from pipeline.dedup.normalize import normalize
+from pipeline.errors import UserError
 from pipeline.files import read_json  # fmt: skip
 from pipeline.pairs import (  # fmt: skip
     SPLITS,
@@ -20,10 +20,10 @@ from pipeline.pairs import (  # fmt: skip
     write_quarantine,
 )
 from pipeline.params import Params, Prompt
-from pipeline.validate.columns import group_of
-from pipeline.validate.findings import KEPT
+from pipeline.validate.columns import split_group
+from pipeline.validate.findings import NOT_QUARANTINED
 from pipeline.validate.stage import run
-from pipeline.validate.stop_conditions import refusal
+from pipeline.validate.stop_conditions import stop_reason
 from tests.support.checked_pairs import LABELS, LIMITS, LONG, Found, acting, changed, pair, questions, sides_of
 
 
@@ -78,7 +78,7 @@ def checked() -> Found:
 def test_a_row_goes_by_the_first_check_that_it_breaks(checked: Found, number: int) -> None:
     """Each row is kept, or set aside with the reason."""
     why, reason = checked.why[number], ROWS[number][2]
-    assert (None if why == KEPT else checked.findings[why].check.reason) == reason
+    assert (None if why == NOT_QUARANTINED else checked.findings[why].check.reason) == reason
 
 
 def test_each_check_counts_every_row_that_breaks_it(checked: Found) -> None:
@@ -99,7 +99,7 @@ def test_each_check_counts_every_row_that_breaks_it(checked: Found) -> None:
 @pytest.mark.parametrize("pairs", [questions(40), questions(40, split="train") + questions(9, split="test", start=50)])
 def test_clean_rows_are_all_kept(pairs: list[Pair]) -> None:
     """Nothing is set aside for no reason, and the pairs keep their order."""
-    assert (Found(pairs).why == KEPT).all()
+    assert (Found(pairs).why == NOT_QUARANTINED).all()
 
 
 def test_one_prompt_with_two_completions_is_reported_and_kept() -> None:
@@ -133,7 +133,7 @@ def test_rows_of_one_prompt_are_on_one_side() -> None:
     sides = sides_of(pairs)
     found: dict[str, set[str]] = {}
     for row in pairs:
-        found.setdefault(group_of(row.prompt), set()).add(sides[row.id])
+        found.setdefault(split_group(row.prompt), set()).add(sides[row.id])
     assert len(found) == 200
     assert {len(names) for names in found.values()} == {1}
 
@@ -253,9 +253,9 @@ def test_a_prompt_of_a_training_file_is_never_tested_on() -> None:
     pairs = [*questions(100, split="train"), *(pair(f"Question {n}", "maybe") for n in range(50, 150))]
     found = Found(pairs)
     good = [
-        (group_of(row.prompt), side)
+        (split_group(row.prompt), side)
         for row, side, why in zip(pairs, found.sides, found.why, strict=True)
-        if why == KEPT
+        if why == NOT_QUARANTINED
     ]
     trained, tested = ({group for group, side in good if SPLITS[side] == name} for name in ("train", "test"))
     assert tested
@@ -277,16 +277,20 @@ def test_what_becomes_of_a_row_is_said_in_params(action: str) -> None:
     assert found.bad == ([("control_characters", b"odd \x07")] if action == "quarantine" else [])
     reasons = {item.check.reason for item in found.findings if len(item.places)}
     assert reasons == (set() if action == "off" else {"control_characters"})
-    assert refusal(found.judged, 0.5, labels=False) is None
+    assert stop_reason(found.judged, 0.5, labels=False) is None
 
 
 def test_a_training_row_near_a_drawn_one_is_set_aside() -> None:
     """Whichever side each is drawn for by itself, no two rows that are nearly the same end on both sides."""
     pairs = [pair(f"{LONG[: 40 + n]}{mark}", "yes", row=n) for n in range(50) for mark in ("", " now", " soon")]
     found = Found(pairs, changed(near_duplicate_similarity=0.8))
-    kept = [(row.prompt, side) for row, side, why in zip(pairs, found.sides, found.why, strict=True) if why == KEPT]
-    kept = list({folded(prompt): (prompt, side) for prompt, side in kept}.values())
-    near = near_duplicates([folded(prompt) for prompt, _ in kept], 0.8)
+    kept = [
+        (row.prompt, side)
+        for row, side, why in zip(pairs, found.sides, found.why, strict=True)
+        if why == NOT_QUARANTINED
+    ]
+    kept = list({normalize(prompt): (prompt, side) for prompt, side in kept}.values())
+    near = near_duplicates([normalize(prompt) for prompt, _ in kept], 0.8)
     sides = [SPLITS[side] for _, side in kept]
     assert len(near.first) > 10
     assert all(
@@ -371,7 +375,7 @@ def test_a_run_that_stops_leaves_what_was_there(
 ) -> None:
     """Rows that ingest could not read count towards the limit too; what is left says why, and is no output."""
     data = ingested(pairs, unread)
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         run(LABELS, LIMITS, data)
     assert str(caught.value).startswith(opening)
     assert {path.name for path in (data / "validate").iterdir()} == {"refused"}
@@ -382,7 +386,7 @@ def test_a_run_that_stops_leaves_what_was_there(
 def test_what_was_refused_goes_when_it_is_mended(ingested: Callable[..., Path]) -> None:
     """A run that goes through leaves its outputs alone."""
     data = ingested(questions(20), BROKEN)
-    with pytest.raises(Problem):
+    with pytest.raises(UserError):
         run(LABELS, LIMITS, data)
     run(LABELS, changed(max_quarantined_share=0.5), data)
     assert not (data / "validate" / "refused").exists()

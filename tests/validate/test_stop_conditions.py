@@ -3,9 +3,16 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from pipeline.pairs import Pair
-from pipeline.validate.stop_conditions import labels_of, need_difference, need_rows, refusal, refuse, too_many
+from pipeline.validate.stop_conditions import (
+    require_distinct,
+    require_rows,
+    stop_on_errors,
+    stop_on_quarantined,
+    stop_reason,
+    training_label_set,
+)
 from tests.support.checked_pairs import LONG, Found, acting, changed, pair, questions
 
 NO_TRAIN = (
@@ -29,15 +36,15 @@ NO_TRAIN = (
 def test_an_empty_side_stops_the_run(pairs: list[Pair], values: dict[str, Any], line: str) -> None:
     """Without a row to train on or to test on there is nothing to do, and the error says what to change."""
     found = Found(pairs, changed(**values))
-    with pytest.raises(Problem) as caught:
-        need_rows(found.judged)
+    with pytest.raises(UserError) as caught:
+        require_rows(found.judged)
     assert str(caught.value) == line
 
 
 def test_an_empty_validation_side_is_allowed() -> None:
     """Who asks for no validation rows gets none."""
     found = Found(questions(100), changed(validation_share=0.0))
-    need_rows(found.judged)
+    require_rows(found.judged)
     assert "validation" not in found.kept.values()
 
 
@@ -45,15 +52,15 @@ def test_the_labels_are_those_of_the_training_rows() -> None:
     """Labels come sorted and once, and a label that only validation rows have is none."""
     train = [pair("a", "red", split="train"), pair("b", "blue", split="train"), pair("c", "red", split="train")]
     found = Found([*train, pair("d", "green", split="validation"), pair("e", "blue", split="test")])
-    assert labels_of(found.judged) == ["blue", "red"]
+    assert training_label_set(found.judged) == ["blue", "red"]
 
 
 def test_a_test_label_that_training_lacks_stops_the_run() -> None:
     """A label that could never be answered is named with its rows, the commonest first, five at most."""
     test = [pair(f"{label} {n}", label, split="test") for label in "abcdefg" for n in range(3 if label == "d" else 1)]
     found = Found([*test, pair("x", "a", split="train")])
-    with pytest.raises(Problem) as caught:
-        labels_of(found.judged)
+    with pytest.raises(UserError) as caught:
+        training_label_set(found.judged)
     assert str(caught.value) == (
         "the test split: labels that no training row has: 'd' (3 rows), 'b' (1 rows), 'c' (1 rows), 'e' (1 rows), "
         "'f' (1 rows); add training rows for them, or set prompt.task: text"
@@ -63,8 +70,8 @@ def test_a_test_label_that_training_lacks_stops_the_run() -> None:
 def stopped(pairs: Sequence[Pair], unread: Sequence[str], limit: float) -> str:
     """The error of a run with these rows and this limit; empty if it goes on."""
     try:
-        too_many(Found(pairs, unread=unread).judged, limit)
-    except Problem as problem:
+        stop_on_quarantined(Found(pairs, unread=unread).judged, limit)
+    except UserError as problem:
         return str(problem)
     return ""
 
@@ -74,8 +81,8 @@ def test_too_many_bad_rows_stop_the_run_with_counted_reasons() -> None:
     pairs = [*questions(36), pair("", row=40), pair("", "no", row=41), pair("question 3", "no", row=42)]
     assert stopped(pairs, ["not_json"], 0.05) == (
         "validate.max_quarantined_share: 3 of 40 rows are bad: 2 empty_prompt, 1 not_json; expected at most 2 (0.05 of "
-        "them); got all.jsonl row 40, all.jsonl row 41; look at them with `tunesmith data`, mend them, or raise the "
-        "limit"
+        "them); got all.jsonl row 40, all.jsonl row 41; look at them with `tunesmith check-data`, mend them, or raise "
+        "the limit"
     )
 
 
@@ -96,8 +103,8 @@ def test_a_check_that_must_hold_stops_the_run() -> None:
     """The error names the check, the rows, what to do, and what else does not hold."""
     pairs = [*questions(20), pair("again", "Yes", row=21), pair("and \x07", "yes ", row=22)]
     found = Found(pairs, acting(control_characters="error"), labels=True)
-    with pytest.raises(Problem) as caught:
-        refuse(found.judged)
+    with pytest.raises(UserError) as caught:
+        stop_on_errors(found.judged)
     assert str(caught.value) == (
         "validate.checks.control_characters: 1 rows break it; expected no control or replacement characters; got "
         "all.jsonl row 22; also label_spelling: 2 rows; export the text again as UTF-8, without terminal codes, or set "
@@ -109,8 +116,8 @@ def test_prompts_that_share_an_instruction_are_not_taken_for_copies() -> None:
     """Where a fifth of all rows would be left out as near-duplicates, the run stops and says what to do."""
     pairs = [pair(f"{LONG} {n}", row=n) for n in range(60)]
     found = Found(pairs, changed(near_duplicate_similarity=0.8))
-    with pytest.raises(Problem) as caught:
-        need_difference(found.judged)
+    with pytest.raises(UserError) as caught:
+        require_distinct(found.judged)
     assert str(caught.value).startswith("validate.near_duplicate_similarity: ")
     assert str(caught.value).endswith(
         " rows are nearly the same as a held-out one; expected at most 20%; raise it; or, if the prompts share an "
@@ -120,6 +127,6 @@ def test_prompts_that_share_an_instruction_are_not_taken_for_copies() -> None:
 
 def test_nothing_is_refused_without_a_reason() -> None:
     """Good pairs go on; of several reasons the first is told."""
-    assert refusal(Found(questions(40)).judged, 0.0, labels=True) is None
+    assert stop_reason(Found(questions(40)).judged, 0.0, labels=True) is None
     bad = Found([*questions(40), pair("", "new")], acting(empty_prompt="error"), labels=True)
-    assert str(refusal(bad.judged, 0.0, labels=True)).startswith("validate.checks.empty_prompt: 1 rows break it;")
+    assert str(stop_reason(bad.judged, 0.0, labels=True)).startswith("validate.checks.empty_prompt: 1 rows break it;")

@@ -16,30 +16,30 @@ from typing import Any
 import pytest
 
 from flows.vcs.dvc import (
-    Journal,
-    Outcome,
+    RunJournal,
     StageFailed,
-    bring_up_to_date,
-    dvc,
-    reasons,
-    stages,
-    status,
-    track_raw,
-    words_of,
+    StageOutcome,
+    failure_reason,
+    reproduce_stage,
+    run_dvc,
+    stage_names,
+    stale_reasons,
+    stale_stages,
+    track_raw_data,
 )
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from tests.support.repositories import PROJECT, apart, make_checkout
 
 STAGE = """
 import os, signal, sys
 from pathlib import Path
 from pipeline import runner
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 
 def run(params, data):
     text = Path("in.txt").read_text()
     if text == "problem":
-        raise Problem("in.txt", "says nothing", do="write into it")
+        raise UserError("in.txt", "says nothing", do="write into it")
     if text == "crash":
         raise ValueError("a bug")
     if text == "mute":
@@ -66,15 +66,15 @@ stages:
 RUNNER = """
 import sys
 from pathlib import Path
-from flows.vcs.dvc import Journal, bring_up_to_date
+from flows.vcs.dvc import RunJournal, reproduce_stage
 def show(chunk):
     sys.stdout.buffer.write(chunk)
     sys.stdout.flush()
 here = Path.cwd()
-bring_up_to_date(here, "shout", Journal(here / "journal.jsonl"), show, force=False, live=here / "live.jsonl")
+reproduce_stage(here, "shout", RunJournal(here / "journal.jsonl"), show, force=False, live=here / "live.jsonl")
 """
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux kills a child with its parent")
-Bring = Callable[..., Outcome]
+Bring = Callable[..., StageOutcome]
 
 
 @dataclass(frozen=True)
@@ -116,16 +116,16 @@ def seen() -> list[bytes]:
     return []
 
 
-def bring_in(root: Path, show: Callable[[bytes], None], *, force: bool = False) -> Outcome:
-    journal = Journal(root / "journal.jsonl")
-    return bring_up_to_date(root, "shout", journal, show, force=force, live=root / "live.jsonl")
+def bring_in(root: Path, show: Callable[[bytes], None], *, force: bool = False) -> StageOutcome:
+    journal = RunJournal(root / "journal.jsonl")
+    return reproduce_stage(root, "shout", journal, show, force=force, live=root / "live.jsonl")
 
 
 @pytest.fixture
 def bring(toy: Path, seen: list[bytes]) -> Bring:
     """Write in.txt, if its text is given, and bring the stage up to date."""
 
-    def up(text: str | None = None, *, force: bool = False) -> Outcome:
+    def up(text: str | None = None, *, force: bool = False) -> StageOutcome:
         if text is not None:
             (toy / "in.txt").write_text(text, encoding="utf-8")
         return bring_in(toy, seen.append, force=force)
@@ -142,7 +142,7 @@ def hanging(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
     )  # fmt: skip
     assert runner.stdout
     assert any(line == b"hanging\n" for line in runner.stdout)
-    of_stage = [entry["pid"] for entry in Journal(toy / "journal.jsonl").entries() if entry["event"] == "start"][-1]
+    of_stage = [entry["pid"] for entry in RunJournal(toy / "journal.jsonl").entries() if entry["event"] == "start"][-1]
     pids = {"runner": runner.pid, "dvc": os.getpgid(of_stage), "stage": of_stage}
     found = Hanging(runner, {name: os.pidfd_open(pid) for name, pid in pids.items()})
     yield found
@@ -158,7 +158,7 @@ def test_a_stage_ran_or_is_fresh_or_came_from_the_cache(toy: Path, bring: Bring,
     told = [(bring(text), (toy / "out.txt").read_text(encoding="utf-8")) for text in (None, "two", "one")]
     assert told == [("fresh", "ONE"), ("ran", "TWO"), ("cached", "ONE")]
     assert b"".join(seen).count(b"shouted") == 1
-    assert [entry["event"] for entry in Journal(toy / "journal.jsonl").entries()] == ["start", "end"] * 2
+    assert [entry["event"] for entry in RunJournal(toy / "journal.jsonl").entries()] == ["start", "end"] * 2
 
 
 def test_a_forced_stage_runs_although_it_is_fresh(toy: Path, bring: Bring, seen: list[bytes]) -> None:
@@ -173,7 +173,7 @@ def test_a_forced_stage_runs_although_it_is_fresh(toy: Path, bring: Bring, seen:
 def test_only_the_stage_that_was_named_ran(toy: Path) -> None:
     """A stage behind it is left for its own turn, stale."""
     assert not (toy / "last.txt").exists()
-    assert list(status(toy)) == ["after"]
+    assert list(stale_stages(toy)) == ["after"]
 
 
 def test_a_failed_stage_says_why_in_its_own_words(bring: Bring) -> None:
@@ -205,7 +205,7 @@ def test_a_stage_that_ends_without_a_word_is_told_by_its_exit(bring: Bring) -> N
 )  # fmt: skip
 def test_what_ended_a_stage_is_named(output: bytes, code: int, words: str) -> None:
     """DVC killed or its stage, through a shell or not; and an exit code that is no signal's is not taken for one."""
-    assert words_of([], output, code) == words
+    assert failure_reason([], output, code) == words
 
 
 @LINUX
@@ -231,13 +231,13 @@ def test_a_killed_stage_is_told_by_its_end_and_not_by_its_last_line(hanging: Han
 
 def test_stages_come_in_the_order_of_dvc_yaml(toy: Path) -> None:
     """The order is the file's."""
-    assert stages(toy) == ["shout", "after"]
+    assert stage_names(toy) == ["shout", "after"]
 
 
 def test_status_says_which_stage_is_stale_and_why(toy: Path) -> None:
     """A changed file is named for the stage that depends on it, and for no other."""
     (toy / "in.txt").write_text("changed", encoding="utf-8")
-    found = status(toy)
+    found = stale_stages(toy)
     assert found["shout"] == ["in.txt modified"]
     assert set(found) == {"shout", "after"}
     assert not [why for why in found["after"] if "in.txt" in why]
@@ -258,7 +258,7 @@ def test_status_says_which_stage_is_stale_and_why(toy: Path) -> None:
 )
 def test_dvcs_account_is_put_into_words(changes: list[Any], words: list[str]) -> None:
     """Each change is named by what changed, and how."""
-    assert reasons(changes) == words
+    assert stale_reasons(changes) == words
 
 
 def test_changed_raw_data_is_taken_in(toy: Path) -> None:
@@ -266,20 +266,20 @@ def test_changed_raw_data_is_taken_in(toy: Path) -> None:
     raw = toy / "data" / "raw"
     raw.mkdir(parents=True)
     (raw / "rows.jsonl").write_text("{}\n", encoding="utf-8")
-    assert not track_raw(toy)
-    dvc(toy, "add", "--quiet", "data/raw")
+    assert not track_raw_data(toy)
+    run_dvc(toy, "add", "--quiet", "data/raw")
     before = (toy / "data/raw.dvc").read_text(encoding="utf-8")
-    assert not track_raw(toy)
+    assert not track_raw_data(toy)
     (raw / "more.jsonl").write_text("{}\n", encoding="utf-8")
-    assert track_raw(toy)
+    assert track_raw_data(toy)
     assert (toy / "data/raw.dvc").read_text(encoding="utf-8") != before
-    assert "data/raw.dvc" not in status(toy)
+    assert "data/raw.dvc" not in stale_stages(toy)
 
 
 def test_dvcs_own_error_is_the_problem(toy: Path) -> None:
     """A failing command of DVC is told in DVC's words, after its name."""
-    with pytest.raises(Problem) as failed:
-        dvc(toy, "add", "nowhere.txt")
+    with pytest.raises(UserError) as failed:
+        run_dvc(toy, "add", "nowhere.txt")
     assert str(failed.value) == (
         f"dvc add: output 'nowhere.txt' does not exist: [Errno 2] No such file or directory: '{toy / 'nowhere.txt'}'"
     )

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.vcs.lock import described, only_run
-from pipeline.errors import Problem
+from flows.vcs.lock import checkout_lock, holder_text
+from pipeline.errors import UserError
 
 HOLDER = """
 import sys
 from pathlib import Path
-from flows.vcs.lock import only_run
-with only_run(Path(sys.argv[1]), "tunesmith run"):
+from flows.vcs.lock import checkout_lock
+with checkout_lock(Path(sys.argv[1]), "tunesmith run"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -37,8 +37,8 @@ def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
 
 def test_a_second_run_is_refused_and_told_who_runs(holder: "subprocess.Popen[str]", tmp_path: Path) -> None:
     """It does not wait; it says what holds the checkout, in which process and since when."""
-    since = described(tmp_path / ".tunesmith" / "run.json").rpartition(" ")[2].rstrip(")")
-    with pytest.raises(Problem) as refused, only_run(tmp_path, "tunesmith sync"):
+    since = holder_text(tmp_path / ".tunesmith" / "run.json").rpartition(" ")[2].rstrip(")")
+    with pytest.raises(UserError) as refused, checkout_lock(tmp_path, "tunesmith sync"):
         pass
     assert str(refused.value) == (
         f"{tmp_path}: busy: `tunesmith run` is going on (process {holder.pid}, since {since}); "
@@ -55,16 +55,16 @@ def test_the_checkout_is_free_when_its_holder_is_gone(
     if end == "is killed":
         holder.kill()
     holder.communicate()
-    with only_run(tmp_path, "tunesmith sync"):
+    with checkout_lock(tmp_path, "tunesmith sync"):
         held = json.loads((tmp_path / ".tunesmith" / "run.json").read_text(encoding="utf-8"))
     assert (held["what"], held["pid"]) == ("tunesmith sync", os.getpid())
 
 
 def test_an_error_lets_go_of_the_checkout(tmp_path: Path) -> None:
     """A run that fails does not lock out the next one of the same process, even while its error is still looked at."""
-    with pytest.raises(ValueError, match="failed") as kept, only_run(tmp_path, "first"):
+    with pytest.raises(ValueError, match="failed") as kept, checkout_lock(tmp_path, "first"):
         raise ValueError("failed")
-    with only_run(tmp_path, "second"):
+    with checkout_lock(tmp_path, "second"):
         assert kept.value
 
 
@@ -72,7 +72,7 @@ def test_two_checkouts_do_not_wait_for_each_other(holder: "subprocess.Popen[str]
     """The lock is the checkout's, not the user's."""
     other = tmp_path / "other"
     other.mkdir()
-    with only_run(other, "tunesmith run"):
+    with checkout_lock(other, "tunesmith run"):
         assert holder.poll() is None
 
 
@@ -81,4 +81,4 @@ def test_a_holder_that_has_not_written_yet_is_some_other_run(tmp_path: Path, tex
     """Without a whole record, the message says what is known."""
     if text is not None:
         (tmp_path / "run.json").write_text(text, encoding="utf-8")
-    assert described(tmp_path / "run.json") == "another run is going on"
+    assert holder_text(tmp_path / "run.json") == "another run is going on"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.vcs.output_filter import Screen
+from flows.vcs.output_filter import OutputFilter
 
 STAGE_OUTPUT = b"""Running stage 'tokenize':
 > python -m pipeline.tokenize
@@ -28,7 +28,7 @@ def shown(*chunks: bytes) -> tuple[bytes, list[str]]:
     """What is written and what is logged when these pieces come."""
     written: list[bytes] = []
     logged: list[str] = []
-    screen = Screen(written.append, logged.append)
+    screen = OutputFilter(written.append, logged.append)
     for chunk in chunks:
         screen(chunk)
     return b"".join(written), logged
@@ -70,7 +70,7 @@ def test_a_bar_is_passed_on_at_once_and_logged_only_when_it_is_done() -> None:
     """Each state of a bar reaches the screen as it comes; of all of them only the last is a line of the log."""
     written: list[bytes] = []
     logged: list[str] = []
-    screen = Screen(written.append, logged.append)
+    screen = OutputFilter(written.append, logged.append)
     seen = []
     for state in (b"\r 0%", b"\r 50%", b"\r 100%"):
         screen(state)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.vcs.dvc import dvc, status
-from flows.vcs.lock import only_run
-from flows.vcs.recovery import LOCKS, mend, mend_if_free
-from pipeline.errors import Problem
+from flows.vcs.dvc import run_dvc, stale_stages
+from flows.vcs.lock import checkout_lock
+from flows.vcs.recovery import DVC_RWLOCK, recover_files, recover_if_free
+from pipeline.errors import UserError
 from tests.support.repositories import git, living_in, make_checkout
 
 pytestmark = pytest.mark.slow  # DVC is asked as a process of its own, again and again
@@ -44,8 +44,8 @@ def after_a_run(place: Path) -> Path:
     root = make_checkout(place / "project", FILES)
     (root / "data/raw").mkdir(parents=True)
     (root / "data/raw/a").write_text("of a\n", encoding="utf-8")
-    dvc(root, "add", "--quiet", "data/raw")
-    dvc(root, "repro", "--quiet")
+    run_dvc(root, "add", "--quiet", "data/raw")
+    run_dvc(root, "repro", "--quiet")
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "-m", "a run")
     return root
@@ -53,11 +53,11 @@ def after_a_run(place: Path) -> Path:
 
 def test_dvc_goes_on_after_a_kill_that_cut_its_locks_off(project: Path) -> None:
     """It refuses by itself, whatever it is asked, until somebody removes the file."""
-    (project / LOCKS).write_text("", encoding="utf-8")
-    with pytest.raises(Problem, match="RWLock"):
-        status(project)
-    mend(project)
-    assert status(project) == {}
+    (project / DVC_RWLOCK).write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="RWLock"):
+        stale_stages(project)
+    recover_files(project)
+    assert stale_stages(project) == {}
 
 
 @pytest.mark.parametrize("name", ["dvc.lock", "data/raw.dvc"])
@@ -68,28 +68,28 @@ def test_a_record_that_was_cut_off_anywhere_is_whole_again(project: Path, name: 
     assert git(project, "show", f"HEAD:{name}").encode() != kept
     for end in range(len(kept) - 1):
         path.write_bytes(kept)
-        mend(project)
+        recover_files(project)
         path.write_bytes(kept[:end])
-        mend(project)
+        recover_files(project)
         if path.read_bytes() != kept:
             assert path.read_bytes() == kept[:end]
-            assert set(status(project)) <= {"one", "data/raw.dvc"}
+            assert set(stale_stages(project)) <= {"one", "data/raw.dvc"}
 
 
 def test_stages_that_the_copy_does_not_name_come_from_the_cache(project: Path) -> None:
     """Nothing is run again for a lock file that lost them."""
     lock = project / "dvc.lock"
     whole = lock.read_bytes()
-    mend(project)
+    recover_files(project)
     (project / "data/raw/a").write_text("newer\n", encoding="utf-8")
-    dvc(project, "add", "--quiet", "data/raw")
-    dvc(project, "repro", "--quiet")
+    run_dvc(project, "add", "--quiet", "data/raw")
+    run_dvc(project, "repro", "--quiet")
     newer = lock.read_bytes()
     lock.write_bytes(newer[: len(newer) // 2])
-    mend(project)
+    recover_files(project)
     assert lock.read_bytes() == whole
-    assert "one" in status(project)
-    dvc(project, "repro", "--quiet")
+    assert "one" in stale_stages(project)
+    run_dvc(project, "repro", "--quiet")
     assert lock.read_bytes() == newer
     assert (project / "ran.log").read_text(encoding="utf-8") == "ran\nran\n"
 
@@ -99,11 +99,11 @@ def test_what_cannot_be_made_whole_is_told(project: Path) -> None:
     git(project, "rm", "--quiet", "--cached", "dvc.lock")
     git(project, "commit", "--quiet", "-m", "without")
     (project / "dvc.lock").write_text("schema: '2.0'\nsta", encoding="utf-8")
-    with pytest.raises(Problem) as told:
-        mend(project)
+    with pytest.raises(UserError) as told:
+        recover_files(project)
     assert str(told.value).startswith("dvc.lock: is cut off: DVC was killed while it wrote it; remove it; ")
     (project / "dvc.lock").unlink()
-    mend(project)
+    recover_files(project)
 
 
 def test_a_merge_conflict_is_for_a_person_to_settle(project: Path) -> None:
@@ -116,8 +116,8 @@ def test_a_merge_conflict_is_for_a_person_to_settle(project: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         git(project, "merge", "other")
     found = (project / "dvc.lock").read_bytes()
-    with pytest.raises(Problem) as told:
-        mend(project)
+    with pytest.raises(UserError) as told:
+        recover_files(project)
     assert str(told.value) == "dvc.lock: holds a merge conflict; settle it, and `git add dvc.lock`"
     assert (project / "dvc.lock").read_bytes() == found
 
@@ -126,8 +126,8 @@ def test_nobody_mends_what_a_run_is_writing(project: Path) -> None:
     """A command that only looks leaves the files to the run that goes on."""
     lock = project / "dvc.lock"
     lock.write_text("", encoding="utf-8")
-    with only_run(project, "tunesmith run"):
-        mend_if_free(project)
+    with checkout_lock(project, "tunesmith run"):
+        recover_if_free(project)
         assert lock.read_bytes() == b""
-    mend_if_free(project)
+    recover_if_free(project)
     assert lock.read_bytes() != b""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.vcs.dvc import dvc
-from flows.vcs.git import head
-from flows.vcs.remote import fetch_states, push_state, upload
-from flows.vcs.snapshot import snapshot
+from flows.vcs.dvc import run_dvc
+from flows.vcs.git import head_commit
+from flows.vcs.remote import fetch_states, push_data, push_state
+from flows.vcs.snapshot import write_snapshot
 from tests.support.repositories import git, living_in, make_checkout
 
 pytestmark = pytest.mark.slow  # DVC is asked as a process of its own, again and again
@@ -44,9 +44,9 @@ def after_a_run(place: Path) -> Path:
     (root / "data/raw").mkdir(parents=True)
     for name in "ab":
         (root / "data/raw" / name).write_text(f"of {name}\n", encoding="utf-8")
-    dvc(root, "add", "--quiet", "data/raw")
-    dvc(root, "repro", "--quiet")
-    dvc(root, "remote", "add", "--quiet", "--default", "beside", "../store")
+    run_dvc(root, "add", "--quiet", "data/raw")
+    run_dvc(root, "repro", "--quiet")
+    run_dvc(root, "remote", "add", "--quiet", "--default", "beside", "../store")
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "-m", "a run")
     return root
@@ -57,27 +57,27 @@ def test_data_are_pushed_and_what_is_lost_there_later_is_told(project: Path) -> 
 
     DVC's own push then says that everything is up to date.
     """
-    commit = head(project)
+    commit = head_commit(project)
     shutil.rmtree(project / "data/raw")
-    assert upload(project, commit) == "complete"
+    assert push_data(project, commit) == "complete"
     (lost,) = [
         path for path in (project.parent / "store").rglob("*") if path.is_file() and path.read_text() == "of b\n"
     ]
     lost.unlink()
-    assert upload(project, commit) == "missing 1: data/raw/b"
+    assert push_data(project, commit) == "missing 1: data/raw/b"
     assert git(project, "worktree", "list").count("\n") == 0
 
 
 def test_without_a_remote_nothing_is_pushed(project: Path) -> None:
     """And that is what is recorded."""
     (project / ".dvc/config").write_text("", encoding="utf-8")
-    assert upload(project, head(project)) == "none"
+    assert push_data(project, head_commit(project)) == "none"
 
 
 def test_a_remote_that_does_not_answer_ends_no_run(project: Path) -> None:
     """The reason is recorded in its place."""
     (project.parent / "store").write_text("no folder", encoding="utf-8")
-    assert upload(project, head(project)).startswith("not pushed: dvc push: ")
+    assert push_data(project, head_commit(project)).startswith("not pushed: dvc push: ")
 
 
 def test_the_state_of_a_run_goes_to_gits_remote_and_comes_into_a_clone(project: Path) -> None:
@@ -87,7 +87,7 @@ def test_the_state_of_a_run_goes_to_gits_remote_and_comes_into_a_clone(project: 
     git(project, "remote", "add", "hub", "../hub")
     git(project, "push", "--quiet", "hub", "main")
     (project / "params.yaml").write_text("{a: 1}\n", encoding="utf-8")
-    state = snapshot(project, "r1").commit
+    state = write_snapshot(project, "r1").commit
     assert push_state(project, "r1") == "pushed to hub"
     assert push_state(project, "r0") == "none"
     git(place, "clone", "--quiet", "--no-local", "--branch", "main", "hub", "clone")
@@ -103,10 +103,10 @@ def test_what_nobody_gave_to_git_is_not_pushed(project: Path) -> None:
     git(project.parent, "init", "--quiet", "--bare", "hub")
     git(project, "remote", "add", "origin", "../hub")
     (project / "data/promotions.jsonl").write_text("", encoding="utf-8")
-    snapshot(project, "r1")
+    write_snapshot(project, "r1")
     assert push_state(project, "r1") == "pushed to origin"
     (project / "notes.txt").write_text("password\n", encoding="utf-8")
-    snapshot(project, "r2")
+    write_snapshot(project, "r2")
     told = "not pushed: holds files that git does not track: notes.txt; add or ignore them"
     assert push_state(project, "r2") == told
     assert "r2" not in git(project.parent / "hub", "for-each-ref")
@@ -115,7 +115,7 @@ def test_what_nobody_gave_to_git_is_not_pushed(project: Path) -> None:
 def test_a_state_stays_here_where_nobody_keeps_the_data(project: Path) -> None:
     """Or where git has no remote, or several of which none is known to be meant; one that is gone ends no run."""
     (project / "params.yaml").write_text("{a: 1}\n", encoding="utf-8")
-    snapshot(project, "r1")
+    write_snapshot(project, "r1")
     nobody = "not pushed: git has no remote, or several and none that is called origin"
     assert push_state(project, "r1") == nobody
     for name in ("one", "other"):

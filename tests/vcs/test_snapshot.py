@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.vcs.dvc import dvc, status
-from flows.vcs.dvc_lock import inputs, md5_of, outputs, verify
-from flows.vcs.git import head
-from flows.vcs.snapshot import LARGE_BYTES, Snapshot, changed, snapshot
-from pipeline.errors import Problem
+from flows.vcs.dvc import run_dvc, stale_stages
+from flows.vcs.dvc_lock import dvc_md5, locked_inputs, locked_outputs, verify_outputs
+from flows.vcs.git import head_commit
+from flows.vcs.snapshot import LARGE_BYTES, Snapshot, changed_paths, write_snapshot
+from pipeline.errors import UserError
 from tests.support.repositories import apart, git, make_checkout
 
 FILES = {
@@ -47,7 +47,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name, value in apart(place).items():
             patch.setenv(name, value)
         root = make_checkout(place / "project", {"in.txt": "what was there\n", "dvc.yaml": DVC_YAML})
-        dvc(root, "repro", "--quiet")
+        run_dvc(root, "repro", "--quiet")
         yield root  # in its own environment: DVC's memory of sizes and times is there
 
 
@@ -58,7 +58,7 @@ def put_back(locked: Path) -> Iterator[Path]:
     for name in ("one.txt", "out"):
         path = locked / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    dvc(locked, "checkout", "--quiet")
+    run_dvc(locked, "checkout", "--quiet")
 
 
 def disturb(root: Path) -> None:
@@ -87,7 +87,7 @@ def state(root: Path) -> tuple[str, str, str, dict[str, bytes]]:
 def test_a_snapshot_holds_the_exact_tree(repository: Path) -> None:
     """Its commit holds changed, staged and new files as they lie there, and neither removed nor ignored ones."""
     disturb(repository)
-    kept = snapshot(repository, "r1")
+    kept = write_snapshot(repository, "r1")
     assert in_commit(repository, kept.commit) == {
         ".gitignore": FILES[".gitignore"].rstrip("\n"),
         "kept.txt": "kept",
@@ -96,21 +96,21 @@ def test_a_snapshot_holds_the_exact_tree(repository: Path) -> None:
         "nöw here.txt": "new",
         "dvc.lock": "old",
     }
-    assert kept == Snapshot(head(repository), clean=False, commit=kept.commit)
+    assert kept == Snapshot(head_commit(repository), clean=False, commit=kept.commit)
 
 
 def test_a_snapshot_touches_nothing(repository: Path) -> None:
     """Branch, HEAD, index and files are afterwards what they were."""
     disturb(repository)
     before = state(repository)
-    snapshot(repository, "r1")
+    write_snapshot(repository, "r1")
     assert state(repository) == before
 
 
 def test_a_snapshot_is_found_by_the_name_of_its_run(repository: Path) -> None:
     """Its ref keeps it from being collected; its parent is the commit that was checked out."""
     disturb(repository)
-    kept = snapshot(repository, "r1")
+    kept = write_snapshot(repository, "r1")
     git(repository, "gc", "--quiet", "--prune=now")
     assert git(repository, "rev-parse", "refs/tunesmith/runs/r1") == kept.commit
     assert git(repository, "rev-parse", f"{kept.commit}^") == kept.head == git(repository, "rev-parse", "HEAD")
@@ -119,7 +119,9 @@ def test_a_snapshot_is_found_by_the_name_of_its_run(repository: Path) -> None:
 
 def test_a_clean_tree_is_its_commit(repository: Path) -> None:
     """Nothing differs, so nothing new is made."""
-    assert snapshot(repository, "r1") == Snapshot(head(repository), clean=True, commit=head(repository))
+    assert write_snapshot(repository, "r1") == Snapshot(
+        head_commit(repository), clean=True, commit=head_commit(repository)
+    )
     assert git(repository, "for-each-ref", "refs/tunesmith") == ""
 
 
@@ -128,7 +130,7 @@ def test_what_a_run_writes_itself_leaves_the_tree_clean_and_is_kept(repository: 
     """dvc.lock, and the champion that git ignores, are part of the state, but no change of the user's."""
     (repository / name).parent.mkdir(parents=True, exist_ok=True)
     (repository / name).write_text("of this run\n", encoding="utf-8")
-    kept = snapshot(repository, "r1")
+    kept = write_snapshot(repository, "r1")
     assert kept.clean
     assert kept.commit != kept.head
     assert in_commit(repository, kept.commit)[name] == "of this run"
@@ -138,8 +140,8 @@ def test_a_large_new_file_is_refused(repository: Path) -> None:
     """What is too large to be meant for git is named, and nothing is kept."""
     with (repository / "big.bin").open("wb") as file:
         file.truncate(LARGE_BYTES + (1 << 20))
-    with pytest.raises(Problem) as refused:
-        snapshot(repository, "r1")
+    with pytest.raises(UserError) as refused:
+        write_snapshot(repository, "r1")
     assert str(refused.value) == (
         "big.bin: a new file of 21 MiB; put it in .gitignore, or under data/raw for DVC"
     )  # fmt: skip
@@ -152,14 +154,14 @@ def test_every_differing_file_is_named_but_the_lock(repository: Path) -> None:
     (repository / "folder").mkdir()
     (repository / "folder" / "ä.txt").write_text("new\n", encoding="utf-8")
     git(repository, "mv", "kept.txt", "moved.txt")
-    assert set(changed(repository)) == {"folder/ä.txt", "kept.txt", "moved.txt"}
+    assert set(changed_paths(repository)) == {"folder/ä.txt", "kept.txt", "moved.txt"}
 
 
 def test_without_a_commit_there_is_nothing_to_keep_a_run_with(tmp_path: Path) -> None:
     """The user is told to make one."""
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
-    with pytest.raises(Problem) as refused:
-        head(tmp_path)
+    with pytest.raises(UserError) as refused:
+        head_commit(tmp_path)
     assert str(refused.value) == (
         f"{tmp_path}: has no git commit; `git init` and make a first commit; each run is kept as one"
     )
@@ -167,15 +169,15 @@ def test_without_a_commit_there_is_nothing_to_keep_a_run_with(tmp_path: Path) ->
 
 def test_the_lock_file_is_read_as_paths_and_digests(locked: Path) -> None:
     """Outputs by stage, inputs of one; without a lock file there are no outputs."""
-    assert {stage: set(outs) for stage, outs in outputs(locked).items()} == {"fold": {"out", "one.txt"}}
-    assert inputs(locked, "fold") == {"in.txt": md5_of(locked / "in.txt")}
-    assert outputs(locked / "out") == {}
+    assert {stage: set(outs) for stage, outs in locked_outputs(locked).items()} == {"fold": {"out", "one.txt"}}
+    assert locked_inputs(locked, "fold") == {"in.txt": dvc_md5(locked / "in.txt")}
+    assert locked_outputs(locked / "out") == {}
 
 
 def test_files_and_folders_are_hashed_as_dvc_does(locked: Path) -> None:
     """Our digest of each output, folders with folders and odd names too, is the one that DVC wrote down."""
-    written = outputs(locked)["fold"]
-    assert {name: md5_of(locked / name) for name in written} == written
+    written = locked_outputs(locked)["fold"]
+    assert {name: dvc_md5(locked / name) for name in written} == written
     assert written["out"].endswith(".dir")
 
 
@@ -186,9 +188,9 @@ def test_verify_finds_a_changed_byte_that_dvc_does_not(put_back: Path, name: str
     good, times = path.read_bytes(), path.stat()
     path.write_bytes(good.replace(b"what", b"that"))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert status(locked) == {}
-    with pytest.raises(Problem) as found:
-        verify(locked, ["fold"])
+    assert stale_stages(locked) == {}
+    with pytest.raises(UserError) as found:
+        verify_outputs(locked, ["fold"])
     assert str(found.value) == (
         f"{output}: not the bytes that dvc.lock names; remove them and .dvc/cache's copies, "
         "and run the stage with --force"
@@ -199,11 +201,11 @@ def test_verify_finds_what_is_gone_and_names_all_of_it(put_back: Path) -> None:
     """Every wrong output is in the one message, and only those of the stages asked for."""
     (put_back / "one.txt").unlink()
     (put_back / "out" / "a.txt").unlink()
-    with pytest.raises(Problem, match=r"^(one\.txt, out|out, one\.txt): not the bytes"):
-        verify(put_back, ["fold"])
-    verify(put_back, ["another"])
+    with pytest.raises(UserError, match=r"^(one\.txt, out|out, one\.txt): not the bytes"):
+        verify_outputs(put_back, ["fold"])
+    verify_outputs(put_back, ["another"])
 
 
 def test_verify_is_content_with_what_dvc_wrote_down(locked: Path) -> None:
     """Untouched outputs pass."""
-    verify(locked, ["fold"])
+    verify_outputs(locked, ["fold"])

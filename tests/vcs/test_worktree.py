@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from flows.vcs.dvc import dvc, status
-from flows.vcs.dvc_lock import md5_of
-from flows.vcs.snapshot import snapshot
+from flows.vcs.dvc import run_dvc, stale_stages
+from flows.vcs.dvc_lock import dvc_md5
+from flows.vcs.snapshot import write_snapshot
 from flows.vcs.worktree import (
     add_worktree,
-    bring_data,
     data_status,
     default_remote,
-    local_config,
+    fetch_worktree_data,
     remove_worktree,
-    tracked,
+    tracked_outputs,
+    write_local_config,
 )
-from pipeline.errors import Problem
+from pipeline.errors import UserError
 from tests.support.repositories import apart, git, make_checkout
 
 pytestmark = pytest.mark.slow  # each project is made by real stages of DVC, which takes half a minute
@@ -50,16 +50,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "data/champion/adapter").mkdir()
         (root / "data/champion/adapter/weights").write_text("heavy\n", encoding="utf-8")
         (root / "data/champion/champion.json").write_text("{}\n", encoding="utf-8")
-        dvc(root, "add", "--quiet", "data/raw")
-        dvc(root, "repro", "--quiet")
-        dvc(root, "remote", "add", "--quiet", "--default", "beside", "../store")
+        run_dvc(root, "add", "--quiet", "data/raw")
+        run_dvc(root, "repro", "--quiet")
+        run_dvc(root, "remote", "add", "--quiet", "--default", "beside", "../store")
         git(root, "add", "--all")
         git(root, "commit", "--quiet", "-m", "a run")
         shutil.copytree(
             root / "data/champion/adapter", root / "earlier"
         )  # what an earlier run left, so that DVC has it
-        dvc(root, "add", "--quiet", "earlier")
-        dvc(root, "push", "--quiet")
+        run_dvc(root, "add", "--quiet", "earlier")
+        run_dvc(root, "push", "--quiet")
         git(root, "reset", "--quiet", "--hard")
         git(root, "clean", "--quiet", "--force", "-d", "-x", "earlier", "earlier.dvc")
     return root
@@ -75,7 +75,7 @@ def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def laid_out(root: Path) -> Path:
-    return add_worktree(root, snapshot(root, "r1").commit, "past")
+    return add_worktree(root, write_snapshot(root, "r1").commit, "past")
 
 
 def objects(place: Path, text: str) -> list[Path]:
@@ -86,14 +86,14 @@ def objects(place: Path, text: str) -> list[Path]:
 def test_a_state_comes_back_whole(project: Path) -> None:
     """Files, data, outputs, and the champion that was met, with the very digest that the run recorded."""
     tree = laid_out(project)
-    bring_data(tree)
+    fetch_worktree_data(tree)
     assert {name: (tree / "data/raw" / name).read_text(encoding="utf-8") for name in RAW} == RAW
     assert (tree / "data/champion/adapter/weights").read_text(encoding="utf-8") == "heavy\n"
-    assert dict(tracked(tree)) == {
-        name: md5_of(project / name) for name in ("data/raw", "data/champion/adapter", "out.txt")
+    assert dict(tracked_outputs(tree)) == {
+        name: dvc_md5(project / name) for name in ("data/raw", "data/champion/adapter", "out.txt")
     }
-    assert md5_of(tree / "data/champion") == md5_of(project / "data/champion")
-    assert status(tree) == {}
+    assert dvc_md5(tree / "data/champion") == dvc_md5(project / "data/champion")
+    assert stale_stages(tree) == {}
 
 
 def test_what_stages_write_is_left_out_where_only_their_sources_are_wanted(project: Path) -> None:
@@ -102,7 +102,7 @@ def test_what_stages_write_is_left_out_where_only_their_sources_are_wanted(proje
         for path in objects(place, "heavy\n"):
             path.unlink()
     tree = laid_out(project)
-    bring_data(tree, "data/raw.dvc")
+    fetch_worktree_data(tree, "data/raw.dvc")
     assert {name: (tree / "data/raw" / name).read_text(encoding="utf-8") for name in RAW} == RAW
     assert not (tree / "out.txt").exists()
     assert not (tree / "data/champion/adapter").exists()
@@ -110,11 +110,11 @@ def test_what_stages_write_is_left_out_where_only_their_sources_are_wanted(proje
 
 def test_the_checkout_stays_as_it_is(project: Path) -> None:
     """Branch, index and files, while the worktree is there and when it is gone; DVC does not look into it."""
-    before = git(project, "status", "--porcelain", "--branch"), git(project, "rev-parse", "HEAD"), status(project)
+    before = git(project, "status", "--porcelain", "--branch"), git(project, "rev-parse", "HEAD"), stale_stages(project)
     tree = laid_out(project)
     (tree / "data/champion/README.md").write_text("otherwise\n", encoding="utf-8")
     assert (git(project, "status", "--porcelain", "--branch"), git(project, "rev-parse", "HEAD")) == before[:2]
-    assert status(project) == before[2]
+    assert stale_stages(project) == before[2]
     remove_worktree(project, "past")
     assert not tree.exists()
     assert "past" not in git(project, "worktree", "list")
@@ -135,7 +135,7 @@ def test_what_the_cache_lacks_comes_from_the_remote(project: Path) -> None:
         for path in objects(project / ".dvc/cache", text):
             path.unlink()
     tree = laid_out(project)
-    bring_data(tree)
+    fetch_worktree_data(tree)
     assert {name: (tree / "data/raw" / name).read_text(encoding="utf-8") for name in RAW} == RAW
 
 
@@ -149,8 +149,8 @@ def test_an_object_that_is_nowhere_is_named(project: Path, places: str, *, remot
             path.unlink()
     if not remote:
         (project / ".dvc/config").write_text("", encoding="utf-8")
-    with pytest.raises(Problem) as told:
-        bring_data(laid_out(project))
+    with pytest.raises(UserError) as told:
+        fetch_worktree_data(laid_out(project))
     assert str(told.value) == (
         f"data/raw/b: neither in DVC's cache nor in {places}; push them from where the run was made: `dvc push`"
     )
@@ -161,8 +161,8 @@ def test_a_damaged_object_of_the_cache_is_found(project: Path) -> None:
     (kept,) = objects(project / ".dvc/cache", RAW["b"])
     kept.chmod(0o644)
     kept.write_text("of c\n", encoding="utf-8")
-    with pytest.raises(Problem) as told:
-        bring_data(laid_out(project))
+    with pytest.raises(UserError) as told:
+        fetch_worktree_data(laid_out(project))
     assert str(told.value) == (
         "data/raw: not the bytes that were recorded; DVC's copy of them is damaged: remove it from the cache, "
         "and have it pulled again"
@@ -172,7 +172,7 @@ def test_a_damaged_object_of_the_cache_is_found(project: Path) -> None:
 def test_every_object_that_the_remote_lacks_is_listed(project: Path) -> None:
     """Also a file of a folder, which DVC, having seen the folder there, takes for present."""
     tree = laid_out(project)
-    bring_data(tree)
+    fetch_worktree_data(tree)
     assert "not_in_remote" not in data_status(tree, "--not-in-remote")
     (kept,) = objects(project.parent / "store", RAW["b"])
     kept.unlink()
@@ -195,7 +195,7 @@ def test_settings_are_written_as_dvc_reads_them(project: Path) -> None:
         "remote.other.url": "/elsewhere",
     }
     (project / ".dvc/config").write_text("", encoding="utf-8")
-    (project / ".dvc/config.local").write_text(local_config(found, project / "the cache"), encoding="utf-8")
+    (project / ".dvc/config.local").write_text(write_local_config(found, project / "the cache"), encoding="utf-8")
     told = subprocess.run(
         [sys.executable, "-m", "dvc", "config", "--list"], cwd=project, check=True, capture_output=True, text=True
     ).stdout.splitlines()

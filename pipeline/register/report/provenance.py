@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Recorded:
+class TracedValue:
     """A value in a recorded file.
 
     Args:
@@ -20,16 +20,16 @@ class Recorded:
     value: Any
     pointer: str = ""
 
-    def __getitem__(self, key: str | int) -> "Recorded":
+    def __getitem__(self, key: str | int) -> "TracedValue":
         """Go to a member of an object or an item of a list.
 
         Raises:
             KeyError, IndexError: If there is none.
         """
         step = str(key).replace("~", "~0").replace("/", "~1")
-        return Recorded(self.file, self.value[key], f"{self.pointer}/{step}")
+        return TracedValue(self.file, self.value[key], f"{self.pointer}/{step}")
 
-    def __iter__(self) -> Iterator["Recorded"]:
+    def __iter__(self) -> Iterator["TracedValue"]:
         """Give the items of a list, or the members of an object, in their order."""
         keys = self.value if isinstance(self.value, dict) else range(len(self.value))
         return (self[key] for key in keys)
@@ -53,14 +53,14 @@ class Recorded:
         return f"<span {self.source}>{escape(format(self.value, form))}</span>"
 
 
-def interval(metric: Recorded, form: str = ".3f", *, low: str = "low", high: str = "high") -> str:
+def interval_text(metric: TracedValue, form: str = ".3f", *, low: str = "low", high: str = "high") -> str:
     """Write both ends of an interval."""
     return f"{metric[low].shown(form)} to {metric[high].shown(form)}"
 
 
-def triple(metric: Recorded) -> str:
+def metric_cell(metric: TracedValue) -> str:
     """Write a metric as a cell: its value, and in small its interval and of how many rows it is."""
     return (
         f"<td class='n'>{metric['value'].shown('.3f')}"
-        f"<br><small>{interval(metric)}, n {metric['n'].shown(',')}</small></td>"
+        f"<br><small>{interval_text(metric)}, n {metric['n'].shown(',')}</small></td>"
     )
