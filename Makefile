@@ -5,7 +5,7 @@ SET ?= triage
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: setup demo test test-slow check bench ui clean
+.PHONY: setup demo test test-slow check map bench ui clean
 
 setup: .venv/ready ## virtual environment with the pinned packages
 
@@ -30,6 +30,9 @@ check: setup ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+map: ## what lies where, in numbers; beside a commit: make map REV=fd25e76
+	@$(BIN)/python -m bench.structure $(REV)
 
 bench: setup ## performance claims, as ratios against a peer in one run; one alone: make bench CLAIM=train-short
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'

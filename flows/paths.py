@@ -64,9 +64,14 @@ def state_dir(folder: Path) -> Path:
 
 def write_json_atomic(path: Path, values: object) -> None:
     """Write plain values as JSON, whole or not at all, and down to the disk before this returns."""
+    write_text_atomic(path, json.dumps(values, indent=1))
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write a text, whole or not at all, and down to the disk before this returns."""
     part = path.with_name(f"{path.name}.part")
     with part.open("w", encoding="utf-8") as out:
-        json.dump(values, out, indent=1)
+        out.write(text)
         out.flush()
         os.fsync(out.fileno())
     part.rename(path)

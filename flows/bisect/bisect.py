@@ -133,7 +133,7 @@ def run_bisect(root: Path, good: str, bad: str, metric: str, limit: float | None
     with locked_and_recovered(root, "tunesmith bisect"):
         steps, commits = steps_between(root, good, bad)
         if limit is not None and not math.isfinite(limit):
-            raise UserError("--limit", "is no number that a metric can have", got=f"{limit:g}", do="name one")
+            raise UserError("--threshold", "is no number that a metric can have", got=f"{limit:g}", do="name one")
         course = BisectSession(root, metric, steps, say, limit)
         say(
             f"commits that change what the model depends on: {len(steps) - 1} of {commits}; "

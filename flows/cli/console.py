@@ -1,18 +1,22 @@
 """What the command prints: errors in a line, of a run a short table, and where to look next."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from pipeline.champion import Champion
 from pipeline.errors import UserError
 from pipeline.files import read_json
+
+if TYPE_CHECKING:  # MLflow takes seconds to import
+    from flows.tracking.overview import VersionSummary
 
 VERDICT_MARKUP = {
     "promote": "[green]promoted[/]: it is the champion now",
@@ -32,7 +36,7 @@ P = ParamSpec("P")
 
 
 def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Show a Problem as one line and exit with 1, Ctrl-C with 130; leave every other exception alone."""
+    """Show a UserError as one line and exit with 1, Ctrl-C with 130; leave every other exception alone."""
 
     @wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -58,6 +62,44 @@ def freshness(reasons: Sequence[str], *, ran: bool) -> str:
     return f"[yellow]stale[/]  {', '.join(reasons[:SHOWN_REASONS])}{more}"
 
 
+def status_lines(
+    stages: Sequence[str], stale: Mapping[str, list[str]], ran: Iterable[str], champion: Champion | None
+) -> Iterator[str]:
+    """Say which stages are fresh, which other files that DVC keeps have changed, and who is champion."""
+    for stage in stages:
+        yield f"{stage:<10} {freshness(stale.get(stage, []), ran=stage in ran)}"
+    for other in [name for name in stale if name not in stages]:
+        yield f"{other:<10} [yellow]changed[/]  {'; '.join(stale[other])}"
+    named = "none yet" if champion is None else f"{champion.release['name']}, adapter {champion.digest[:12]}"
+    yield f"champion   {named}"
+
+
+def status_values(stages: Sequence[str], stale: Mapping[str, list[str]], champion: Champion | None) -> dict[str, Any]:
+    """The same as plain values: for each stage why it is stale, an empty list if it is fresh."""
+    return {
+        "stages": {stage: stale.get(stage, []) for stage in stages},
+        "other": {name: why for name, why in stale.items() if name not in stages},
+        "champion": None if champion is None else {"name": champion.release["name"], "adapter": champion.digest},
+    }
+
+
+def plain_table(*titles: str) -> Table:
+    """Make an empty table without lines; the columns whose title ends in > stand to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title.removesuffix(">"), justify="right" if title.endswith(">") else "left")
+    return table
+
+
+def versions_table(found: "Sequence[VersionSummary]") -> Table:
+    """Make the table of the versions of a model."""
+    table = plain_table("version>", "aliases", "metric", "value>", "verdict", "made", "run")
+    for one in found:
+        value = "-" if one.value is None else f"{one.value:.3f}"
+        table.add_row(one.version, ", ".join(one.aliases), one.metric, value, one.verdict, one.created, one.run[:8])
+    return table
+
+
 def print_results(root: Path) -> None:
     """Print the held-out results, the verdict and its reasons."""
     release = read_json(root / "data/register/release.json")
@@ -78,15 +120,7 @@ def arms_table(metrics: dict[str, Any]) -> Table:
     Of baselines that are neither the base model nor a champion, only the gate's. All there is, each house rule and each
     label too, is on the model card and in `data/evaluate/`.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (
-        ("arm", "left"),
-        ("metric", "left"),
-        ("value", "right"),
-        ("95 % interval", "left"),
-        ("n", "right"),
-    ):
-        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    table = plain_table("arm", "metric", "value>", "95 % interval", "n>")
     for arm, measures in metrics["arms"].items():
         for measure in shown_metrics(measures, metrics["metric"], whole=arm in DETAILED_ARMS):
             found = measures[measure]
@@ -102,12 +136,7 @@ def arms_table(metrics: dict[str, Any]) -> Table:
 
 def baselines_table(worth: dict[str, Any]) -> Table:
     """Make the table of the baselines, the best first, with how much more the fine-tuned model has and what is sure."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (
-        ("baseline", "left"), (worth["metric"], "right"), ("fine-tuned has more", "left"), ("p, corrected", "left"),
-        ("it is", "left"),
-    ):  # fmt: skip
-        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    table = plain_table("baseline", f"{worth['metric']}>", "fine-tuned has more", "p, corrected", "it is")
     for line in worth["table"]:
         if line["difference"] is None:
             table.add_row(line["arm"], f"{line['value']:.3f}")
@@ -141,5 +170,5 @@ def next_steps(root: Path, version: str | None, *, champion: bool) -> None:
     if champion:
         console.print(f"           {command + ' predict TEXT':<30} ask the champion")
     else:
-        make = f"{command} promote {version or 'VERSION'} --why TEXT"
+        make = f"{command} promote {version or 'VERSION'} -m TEXT"
         console.print(f"           {make:<30} make it champion all the same")

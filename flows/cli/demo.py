@@ -17,7 +17,7 @@ PARAMS_SUFFIX = ".params.yaml"
 demo_app = typer.Typer(rich_markup_mode="rich")
 
 
-@demo_app.command()
+@demo_app.command(rich_help_panel="Start")
 @plain_errors
 def use_demo(
     name: Annotated[str, typer.Argument(metavar="SET", help="triage, replies or decisions: see data/demo/README.md.")],

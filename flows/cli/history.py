@@ -1,6 +1,8 @@
 """Commands on what was: what changed since, who was champion, what made what."""
 
+import json
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -8,11 +10,12 @@ import typer
 from flows import paths
 from flows.cli import console
 from flows.cli.console import plain_errors
+from flows.cli.models import JSON
 
 history_app = typer.Typer(rich_markup_mode="rich")
 
 
-@history_app.command()
+@history_app.command(rich_help_panel="Data")
 @plain_errors
 def diff(
     rev: Annotated[
@@ -23,6 +26,7 @@ def diff(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="A comment for a pull request: model, accepted tokens, pairs.")
     ] = False,
+    as_json: JSON = False,
 ) -> None:
     """Say what changed in the pairs, row by row, and what it calls for by the rules in params.yaml.
 
@@ -45,11 +49,15 @@ def diff(
     if markdown:
         sys.stdout.write(review_changes(root, rev))
         return
-    for line in data_diff_lines(*compare_pairs(root, rev)):
+    against, compared = compare_pairs(root, rev)
+    if as_json:
+        typer.echo(json.dumps({"against": asdict(against), **compared}, indent=1, default=str))
+        return
+    for line in data_diff_lines(against, compared):
         console.console.print(line, markup=False)
 
 
-@history_app.command()
+@history_app.command(rich_help_panel="History")
 @plain_errors
 def bisect(
     good: Annotated[str, typer.Option(metavar="REV", help="A commit where the number is good.")],
@@ -57,7 +65,9 @@ def bisect(
     metric: Annotated[
         str, typer.Option(help="As evaluate names it, or f1, precision or recall of a label: f1[LABEL].")
     ],
-    limit: Annotated[float | None, typer.Option(help="Bad is below it; else halfway between good and bad.")] = None,
+    limit: Annotated[
+        float | None, typer.Option("--threshold", help="Bad is below it; else halfway between good and bad.")
+    ] = None,
 ) -> None:
     r"""Find the commit that made a number of the model worse, and say what it changed, row by row.
 
@@ -73,7 +83,7 @@ def bisect(
     find(paths.project_root(), good, bad, metric, limit, lambda line: console.console.print(line, markup=False))
 
 
-@history_app.command()
+@history_app.command(rich_help_panel="Start")
 @plain_errors
 def pull() -> None:
     """Bring into a clone what DVC keeps of this commit: sources, what the stages left, and the champion.
@@ -90,44 +100,7 @@ def pull() -> None:
         console.console.print(line, markup=False)
 
 
-@history_app.command()
-@plain_errors
-def promote(
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number in MLflow.")],
-    why: Annotated[str, typer.Option(help="The reason; it is kept for good.")],
-) -> None:
-    """Make a version the champion, whatever the gate said of it.
-
-    Who, when and why is kept in data/promotions.jsonl, for git, and shown at the version in MLflow.
-
-    [dim]Example:[/]
-
-        tunesmith promote 3 --why "fewer wrong refunds in the pilot"
-    """
-    from flows.tracking.promote import promote_version as make_champion
-
-    for line in make_champion(paths.project_root(), version, why):
-        console.console.print(line, markup=False)
-
-
-@history_app.command()
-@plain_errors
-def rollback(
-    why: Annotated[str, typer.Option(help="The reason; it is kept for good.")] = "rolled back by hand",
-) -> None:
-    """Make the champion before the present one the champion again; once more goes back further.
-
-    [dim]Example:[/]
-
-        tunesmith rollback
-    """
-    from flows.tracking.promote import rollback_champion as go_back
-
-    for line in go_back(paths.project_root(), why):
-        console.console.print(line, markup=False)
-
-
-@history_app.command()
+@history_app.command(rich_help_panel="History")
 @plain_errors
 def lineage(
     name: Annotated[
@@ -136,6 +109,7 @@ def lineage(
     ] = None,
     *,
     verify: Annotated[bool, typer.Option("--verify", help="Compute everything again, and name what is wrong.")] = False,
+    as_json: JSON = False,
 ) -> None:
     """Show what made what, from the source files to the alias: every chain of which ID names a part, or all.
 
@@ -155,8 +129,10 @@ def lineage(
 
     root = paths.project_root()
     found = build_chains(root) if name is None else find_chains(root, name)
-    for chain in found:
-        for line in [*chain_lines(chain), ""]:
+    if as_json:
+        typer.echo(json.dumps([asdict(chain) for chain in found], indent=1, default=str))
+    else:
+        for line in (line for chain in found for line in [*chain_lines(chain), ""]):
             console.console.print(line, markup=False)
     if verify:
         wrong = find_faults(root, found)

@@ -29,7 +29,7 @@ LABELS_SHOWN = 5
 learning_curve_app = typer.Typer(rich_markup_mode="rich")
 
 
-@learning_curve_app.command()
+@learning_curve_app.command(rich_help_panel="Data")
 @plain_errors
 def learning_curve(
     shares: Annotated[
@@ -111,10 +111,7 @@ def train_subsets(root: Path, shares: list[float], say: Callable[[bytes], None])
 
 def curve_table(found: dict[str, Any]) -> Table:
     """Make the table of the shares, and of what twice the rows would have."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("training rows", justify="right")
-    table.add_column(found["metric"], justify="right")
-    table.add_column("95 % interval")
+    table = console.plain_table("training rows>", f"{found['metric']}>", "95 % interval")
     for one in [*found["shares"], *([found["twice"]] if found["twice"] else [])]:
         rows = f"{one['rows']:,}" if "share" in one else f"expected of {one['rows']:,}"
         table.add_row(rows, f"{one['value']:.3f}", f"{one['low']:.3f} to {one['high']:.3f}")

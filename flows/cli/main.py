@@ -1,14 +1,17 @@
 """The `tunesmith` command: each command in a few lines, the work elsewhere."""
 
+import json
+import os
 import subprocess
 import sys
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows import paths
-from flows.cli import console, demo, history, learning_curve, service
+from flows.cli import console, demo, history, learning_curve, models, service
 from flows.cli.console import plain_errors
 from flows.vcs import dvc_lock, git
 from pipeline.errors import UserError
@@ -16,7 +19,6 @@ from pipeline.params import load_params
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Every fine-tuned model out of one versioned pipeline: run it, look at it, rebuild it.",
@@ -25,14 +27,42 @@ app = typer.Typer(
 app.add_typer(history.history_app)
 app.add_typer(service.service_app)
 app.add_typer(demo.demo_app)
+app.add_typer(models.models_app)
 app.add_typer(learning_curve.learning_curve_app)
 
 
-@app.command()
+def show_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        typer.echo(f"tunesmith {installed_version('tunesmith')}")
+        raise typer.Exit
+
+
+@app.callback()
+def choose_folder(
+    folder: Annotated[
+        Path | None, typer.Option("-C", metavar="DIR", file_okay=False, exists=True, help="Run as if started in DIR.")
+    ] = None,
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Every fine-tuned model out of one versioned pipeline: run it, look at it, rebuild it."""
+    if folder is not None:
+        os.chdir(folder)
+        paths.configure_tools()
+
+
+@app.command(rich_help_panel="Run")
 @plain_errors
 def run(
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
     force: Annotated[str | None, typer.Option(metavar="STAGE", help="Run this stage even if it is fresh.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-S", metavar="SECTION.KEY=VALUE", help="Write this into params.yaml first; repeatable."),
+    ] = None,
 ) -> None:
     """Bring every stale stage up to date, and record the result.
 
@@ -45,11 +75,16 @@ def run(
         tunesmith run --until validate  only look at the data
 
         tunesmith run --force finetune  train again with the same data and params
+
+        tunesmith run --set finetune.epochs=5  change params.yaml, show the difference, and run
     """
     from flows.champion import store
+    from flows.run.overrides import override_params
     from flows.run.run import run_project as run_stale
 
     root = paths.project_root()
+    for line in override_params(root / "params.yaml", overrides or []):
+        console.console.print(line, markup=False)
     plan, report = run_stale(root, until, force, console.console.print)
     if report is None:
         console.console.print(f"nothing to do: all {len(plan.stages)} stages are fresh, no stage was run")
@@ -67,7 +102,7 @@ def run(
         console.next_steps(root, made, champion=store.current_champion(root, plan.params.register.name) is not None)
 
 
-@app.command()
+@app.command(rich_help_panel="Data")
 @plain_errors
 def check_data() -> None:
     """Show what the checks found in the data: counts, rows, and how to mend them; also after a run that stopped there.
@@ -82,7 +117,7 @@ def check_data() -> None:
         console.console.print(line, markup=False)
 
 
-@app.command()
+@app.command(rich_help_panel="Run")
 @plain_errors
 def estimate() -> None:
     """Say what a run will cost: tokens, steps, time, memory and disk, measured on a few steps that are not kept.
@@ -109,14 +144,20 @@ def estimate() -> None:
     raise typer.Exit(done.returncode)
 
 
-@app.command()
+@app.command(rich_help_panel="Run")
 @plain_errors
-def status() -> None:
+def status(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if any stage is stale.")] = False,
+    as_json: models.JSON = False,
+) -> None:
     """Show each stage, fresh or stale and why, and who the champion is.
 
-    [dim]Example:[/]
+    [dim]Examples:[/]
 
         tunesmith status
+
+        tunesmith status --check  for CI: exit code 1 if something is stale
     """
     from flows.champion import store
     from flows.vcs import dvc
@@ -126,17 +167,17 @@ def status() -> None:
     recover_if_free(root)
     params, _ = load_params(root / "params.yaml"), git.head_commit(root)
     stale, ran = dvc.stale_stages(root), dvc_lock.locked_outputs(root)
-    for stage in dvc.stage_names(root):
-        why = stale.pop(stage, [])
-        console.console.print(f"{stage:<10} {console.freshness(why, ran=stage in ran)}")
-    for other, why in stale.items():
-        console.console.print(f"{other:<10} [yellow]changed[/]  {'; '.join(why)}")
-    held = store.current_champion(root, params.register.name)
-    named = "none yet" if held is None else f"{held.release['name']}, adapter {held.digest[:12]}"
-    console.console.print(f"champion   {named}")
+    stages = dvc.stage_names(root)
+    champion = store.current_champion(root, params.register.name)
+    if as_json:
+        typer.echo(json.dumps(console.status_values(stages, stale, champion), indent=1))
+    else:
+        for line in console.status_lines(stages, stale, ran, champion):
+            console.console.print(line)
+    raise typer.Exit(1 if check and stale else 0)
 
 
-@app.command()
+@app.command(rich_help_panel="History")
 @plain_errors
 def reproduce(
     what: Annotated[
@@ -167,7 +208,7 @@ def reproduce(
     raise typer.Exit(1 if outcome.result == "differs" else 0)
 
 
-@app.command()
+@app.command(rich_help_panel="Services")
 @plain_errors
 def sync() -> None:
     """Make MLflow agree with the files: what it has lost is rebuilt.
@@ -182,7 +223,7 @@ def sync() -> None:
         console.console.print(line, markup=False)
 
 
-@app.command()
+@app.command(rich_help_panel="Start")
 @plain_errors
 def new(
     folder: Annotated[Path, typer.Argument(help="The new project; must not exist yet.")],
@@ -220,7 +261,7 @@ def new(
         console.console.print(line, markup=False)
 
 
-@app.command()
+@app.command(rich_help_panel="Data")
 @plain_errors
 def accept_tokens() -> None:
     """Keep the tokens that a few training pairs have now, and say what that changes.
@@ -235,29 +276,4 @@ def accept_tokens() -> None:
 
     command = [sys.executable, "-m", "pipeline.tokenize.golden_tokens"]
     done = subprocess.run(command, cwd=paths.project_root(), env=child_environment(), check=False)
-    raise typer.Exit(done.returncode)
-
-
-@app.command()
-@plain_errors
-def predict(
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="One or more messages.")],
-) -> None:
-    """Answer with the champion, a line for each text.
-
-    [dim]Example:[/]
-
-        tunesmith predict "where is my parcel?"
-    """
-    from flows.champion import store
-    from flows.vcs.subprocesses import child_environment
-
-    root = paths.project_root()
-    name = load_params(root / "params.yaml").register.name
-    if store.current_champion(root, name) is None:
-        raise UserError(
-            name, "has no champion yet", do="`tunesmith run` makes one, if the gate lets it; `tunesmith promote` does"
-        )
-    command = [sys.executable, "-m", "pipeline.predict", str(store.champion_folder(root, name)), *texts]
-    done = subprocess.run(command, cwd=root, env=child_environment(), check=False)
     raise typer.Exit(done.returncode)

@@ -11,7 +11,7 @@ from flows.cli.console import plain_errors
 service_app = typer.Typer(rich_markup_mode="rich")
 
 
-@service_app.command()
+@service_app.command(rich_help_panel="Services")
 @plain_errors
 def up() -> None:
     """Start this project's Prefect server and MLflow pages in the background, on this machine alone.
@@ -32,7 +32,7 @@ def up() -> None:
         console.console.print(f"{server.name:<8} {server.address}")
 
 
-@service_app.command()
+@service_app.command(rich_help_panel="Services")
 @plain_errors
 def down() -> None:
     """Stop what `tunesmith up` started.
@@ -49,7 +49,7 @@ def down() -> None:
     )
 
 
-@service_app.command()
+@service_app.command(rich_help_panel="Run")
 @plain_errors
 def watch(
     quiet: Annotated[

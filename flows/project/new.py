@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from flows.paths import PROMOTIONS
+from flows.project.params_file import editable_yaml
 from flows.vcs.dvc import StageFailed, run_dvc
 from flows.vcs.git import SNAPSHOT_AUTHOR, run_git
 from flows.vcs.subprocesses import child_environment
@@ -160,10 +159,7 @@ def is_template_data(name: str) -> bool:
 
 def fill_params(path: Path, given: UserData, name: str, task: Task) -> None:
     """Point params.yaml at the user's files, its comments kept."""
-    yaml = YAML()
-    yaml.width = 120
-    yaml.indent(mapping=2, sequence=4, offset=2)  # as the template is written
-    yaml.representer.add_representer(type(None), represent_null)
+    yaml = editable_yaml()
     values = yaml.load(path.read_text(encoding="utf-8"))
     values["prompt"]["task"] = task
     values["prompt"]["system"] = "Sort the message into its category." if task == "labels" else ""
@@ -192,11 +188,6 @@ def source_entry(given: UserData, file: Path) -> dict[str, Any]:
         "completion_column": given.completion_column,
         "per_label": None,
     }
-
-
-def represent_null(representer: Any, _none: None) -> Any:
-    """Write `null`, as params.yaml has it, and not nothing."""
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def guess_task(completions: list[str]) -> Task:

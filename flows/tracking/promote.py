@@ -18,7 +18,7 @@ def promote_version(root: Path, number: str, why: str) -> list[str]:
         UserError: Without a reason, for an unknown version, for the champion itself, or if its weights are others.
     """
     if not why.strip():
-        raise UserError("--why", "is empty", expected="a reason", do="say in a few words why; it is kept for good")
+        raise UserError("-m", "is empty", expected="a reason", do="say in a few words why; it is kept for good")
     name = load_params(root / "params.yaml").register.name
     with checkout_lock(root, "tunesmith promote"):
         return change_champion(root, version_by_number(root, name, number), how="promote", why=why.strip())
@@ -37,7 +37,7 @@ def rollback_champion(root: Path, why: str) -> list[str]:
             raise UserError(
                 name,
                 "has no champion before the present one to roll back to",
-                do="`tunesmith promote VERSION --why TEXT` makes any version the champion",
+                do="`tunesmith promote VERSION -m TEXT` makes any version the champion",
             )
         version = find_version(root, name, reigns[-2])
         if version is None:

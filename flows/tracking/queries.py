@@ -16,12 +16,13 @@ PAGE_SIZE = 1000
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """A run: its id, how it ended, and its tags."""
+    """A run: its id, how it ended, its tags, and the last value of each metric."""
 
     id: str
     name: str
     status: str
     tags: Mapping[str, str]
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class TrackedVersion:
     run: str
     tags: Mapping[str, str]
     aliases: tuple[str, ...]
+    created_ms: int
+    """Milliseconds since 1970, UTC."""
 
 
 def list_runs(root: Path, name: str) -> Iterator[TrackedRun]:
@@ -40,7 +43,7 @@ def list_runs(root: Path, name: str) -> Iterator[TrackedRun]:
     while token != "":
         page = mlflow_client(root).search_runs([experiment_id(root, name)], max_results=PAGE_SIZE, page_token=token)
         for run in page:
-            yield TrackedRun(run.info.run_id, run.info.run_name, run.info.status, run.data.tags)
+            yield TrackedRun(run.info.run_id, run.info.run_name, run.info.status, run.data.tags, run.data.metrics)
         token = page.token or ""
 
 
@@ -58,6 +61,7 @@ def list_versions(root: Path, name: str) -> list[TrackedVersion]:
             run=version.run_id or "",
             tags=version.tags,
             aliases=tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))),
+            created_ms=int(version.creation_timestamp),
         )
         for version in mlflow_client(root).search_model_versions(f"name = '{name}'", max_results=PAGE_SIZE)
     ]

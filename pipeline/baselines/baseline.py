@@ -1,6 +1,5 @@
 """The one shape of all baselines: learn from training rows, choose on validation rows, answer questions."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,8 +12,6 @@ from pipeline.metrics.rules import LoadedRule
 from pipeline.metrics.scoring import score_predictions
 from pipeline.pairs import Message, Pair
 from pipeline.params import Task
-
-WORD_PATTERN = re.compile(r"\w+")
 
 PromptMessages = tuple[Message, ...]
 """A prompt. A baseline is never handed the completion of a row that it is to answer."""
@@ -52,11 +49,6 @@ def prompt_messages(pair: Pair) -> PromptMessages:
 def prompt_text(question: PromptMessages) -> str:
     """Give a question in one text."""
     return "\n".join(message.content for message in question)
-
-
-def lowercase_words(text: str) -> list[str]:
-    """Give the words of a text, without case."""
-    return WORD_PATTERN.findall(text.casefold())
 
 
 def mean_score(wanted: BaselineTask, rows: Sequence[Pair], got: Sequence[str]) -> float:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from bm25s import BM25
 
-from pipeline.baselines.baseline import BaselineReport, PromptMessages, lowercase_words, prompt_text
+from pipeline.baselines.baseline import BaselineReport, PromptMessages, prompt_text
 from pipeline.baselines.nearest_neighbour import top_indices
+from pipeline.metrics.text import lowercase_words
 from pipeline.pairs import Pair
 
 

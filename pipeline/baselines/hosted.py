@@ -109,5 +109,5 @@ class HostedModel:
             raise self._problem("did not answer with JSON", got=answered.text[:200]) from error
 
     def _problem(self, what: str, *, got: str) -> UserError:
-        do = f"check baselines.hosted and {API_KEY_VARIABLE}, or take endpoint out of baselines.enabled"
+        do = f"check baselines.hosted and {API_KEY_VARIABLE}, or take hosted out of baselines.enabled"
         return UserError(self.endpoint.url, what, got=got, do=do)

@@ -90,7 +90,7 @@ def read_documents(source: Path) -> list[Path]:
             "holds no texts",
             expected=f"files that end in {' or '.join(DOCUMENT_SUFFIXES)}; {FOLDER_NOTE} is not read",
             got=str(source),
-            do="put some there, or take knowledge out of baselines.enabled",
+            do="put some there, or take rag out of baselines.enabled",
         )
     return texts
 

@@ -34,8 +34,8 @@ class SentenceEmbeddings:
             raise UserError(
                 "params.yaml: baselines.sentence_model",
                 "the package sentence-transformers is not installed",
-                do="pip install --constraint constraints.txt --editable '.[sentences]', or take sentences out of "
-                "baselines.enabled",
+                do="pip install --constraint constraints.txt --editable '.[sentences]', or take "
+                "sentence_embedding out of baselines.enabled",
             )
         if not (folder / "modules.json").is_file():
             raise UserError(

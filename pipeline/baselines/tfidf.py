@@ -8,7 +8,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion
 from threadpoolctl import threadpool_limits
 
-from pipeline.baselines.baseline import BaselineReport, PromptMessages, lowercase_words, prompt_text
+from pipeline.baselines.baseline import BaselineReport, PromptMessages, prompt_text
+from pipeline.metrics.text import lowercase_words
 
 Matrix = Any
 """Of NumPy, or sparse: a row for each question."""

@@ -26,7 +26,7 @@ def collate(rows: Sequence[Encoded], prefix: int, *, every_logit: bool = False) 
     Returns:
         `input_ids`, `attention_mask` and `position_ids` of shape (rows, longest suffix), and `labels` of shape
         (rows, longest end + 1), which belong to the last columns, an end being what a row has from its first supervised
-        token on; `IGNORED` where nothing is supervised.
+        token on; `IGNORE_INDEX` where nothing is supervised.
     """
     suffixes = [row.input_ids[prefix:] for row in rows]
     width = max(map(len, suffixes))
@@ -132,7 +132,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, items: Tensor | int | None, s
 
     Args:
         logits: Shape (..., words of the vocabulary).
-        targets: Shape (...): the token that each place predicts; `IGNORED` where nothing is supervised.
+        targets: Shape (...): the token that each place predicts; `IGNORE_INDEX` where nothing is supervised.
         items: Supervised tokens of the whole optimizer step.
         smoothing: Share of the wanted probability that is spread over the whole vocabulary.
     """

@@ -50,7 +50,7 @@ class PackedLoss(PairLoss):
         labels: Tensor,
         num_items_in_batch: Tensor | int | None = None,
     ) -> dict[str, Tensor]:
-        """Compute the cross-entropy of the supervised tokens, as `PairLoss` does, of what `pack` returns.
+        """Compute the cross-entropy of the supervised tokens, as `PairLoss` does, of what `pack_rows` returns.
 
         Raises:
             UserError: If tokens of the model saw each other past its attention.

@@ -67,7 +67,7 @@ def micro_batches(
     gradients of the passes add up to that of the batch, however it is cut, and however it is shared among processes.
 
     Returns:
-        A function from rows to `micro_batches`, batches of *loss*, and `labels`: supervised tokens, for the Trainer to
+        A function from rows to `passes`, micro-batches of *loss*, and `labels`: supervised tokens, for the Trainer to
         count behind a first that it leaves out.
     """
     shared = int(loss.prefix.shape[1])

@@ -10,7 +10,12 @@ from pipeline.arrays import Floats
 from pipeline.metrics.metric import Metric
 from pipeline.stats.bootstrap import SHOWN_CONFIDENCE, bootstrap_draws, percentile_interval
 
-TOKEN_PATTERN = re.compile(r"\w+")
+WORD_PATTERN = re.compile(r"\w+")
+
+
+def lowercase_words(text: str) -> list[str]:
+    """The words of a text, case-folded."""
+    return WORD_PATTERN.findall(text.casefold())
 
 
 def exact_match_scores(expected: Sequence[str], got: Sequence[str]) -> Floats:
@@ -40,7 +45,7 @@ def rouge_l_scores(expected: Sequence[str], got: Sequence[str]) -> Floats:
 
 def rouge_l(want: str, answer: str) -> float:
     """ROUGE-L of one answer."""
-    wanted, said = TOKEN_PATTERN.findall(want.casefold()), TOKEN_PATTERN.findall(answer.casefold())
+    wanted, said = lowercase_words(want), lowercase_words(answer)
     if not wanted or not said:
         return float(want == answer)
     return 2 * lcs_length(wanted, said) / (len(wanted) + len(said))

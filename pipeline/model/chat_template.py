@@ -173,7 +173,7 @@ class PromptEncoder:
             raise UserError(
                 "tokenize.train_on",
                 "the tokenizer of model.source cannot say which characters a token stands for",
-                do="set it to last, or choose a model with a fast tokenizer",
+                do="set it to completion, or choose a model with a fast tokenizer",
             )
         told = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         ends = list(accumulate((end for _, end in told), max))
@@ -200,7 +200,7 @@ class PromptEncoder:
             f"the chat template of model.source writes the answer {said[:40]!r} otherwise once more was said",
             expected=repr(asked[-20:] + said[:40]),
             got=repr(text[max(0, len(asked) - 20) : len(asked) + 40]),
-            do="set it to last",
+            do="set it to completion",
         )
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:

@@ -82,7 +82,7 @@ def pack_rows(rows: Sequence[Encoded], prefix: Sequence[int], *, every_logit: bo
     Returns:
         `input_ids` and `position_ids` of shape (1, tokens); `lengths` of shape (rows,), the tokens of each row behind
         the prefix; `predicts` of shape (supervised,), the places whose logits are wanted; `labels` of shape
-        (1 + supervised,), the tokens wanted there behind a first that is `IGNORED`: the Trainer does not count it.
+        (1 + supervised,), the tokens wanted there behind a first that is `IGNORE_INDEX`: the Trainer does not count it.
     """
     shared = len(prefix)
     ids, positions = list(prefix), list(range(shared))

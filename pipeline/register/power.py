@@ -15,7 +15,7 @@ TARGET_POWER = 0.8
 """How often a difference has to be shown if it is there."""
 MAX_PLANNED_ROWS = 1_000_000
 """Beyond so many rows nobody is told a number."""
-NORMAL_STEPS = 16
+BISECTION_STEPS = 16
 
 
 def power_of(found: Comparison, n: int, difference: float, *, margin: float, confidence: float) -> float:
@@ -76,7 +76,7 @@ def minimum_detectable(found: Comparison, *, margin: float, confidence: float) -
     if not shown(1.0):
         return None
     low, high = margin, 1.0
-    for _ in range(NORMAL_STEPS):
+    for _ in range(BISECTION_STEPS):
         middle = (low + high) / 2
         low, high = (low, middle) if shown(middle) else (middle, high)
     return high

@@ -1,6 +1,6 @@
 """Bootstrap: percentile intervals of a statistic over resampled rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -25,9 +25,14 @@ def bootstrap_draws(statistic: Statistic, n: int, resamples: int, seed: int) -> 
     Draws are computed many at once, as many as `BOOTSTRAP_NUMBERS` numbers hold; how many changes no draw.
     """
     random = np.random.default_rng(seed)
-    many = max(1, BOOTSTRAP_NUMBERS // n)
-    parts = [min(many, resamples - start) for start in range(0, resamples, many)]
-    return np.concatenate([statistic(random.integers(0, n, (part, n))) for part in parts])
+    return np.concatenate([statistic(random.integers(0, n, (part, n))) for part in draw_batches(resamples, n)])
+
+
+def draw_batches(draws: int, n: int) -> Iterator[int]:
+    """Cut a number of draws of n rows into sizes that fit into `BOOTSTRAP_NUMBERS` numbers."""
+    size = max(1, BOOTSTRAP_NUMBERS // n)
+    for start in range(0, draws, size):
+        yield min(size, draws - start)
 
 
 def percentile_interval(draws: Floats, confidence: float) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Two arms on the same rows: how much better one is, how sure that is, and what may be said of many at once."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self
 
@@ -8,10 +8,8 @@ import numpy as np
 from scipy.special import ndtr
 
 from pipeline.arrays import Floats, Indices
+from pipeline.stats.bootstrap import draw_batches, percentile_interval
 from pipeline.stats.paired_proportions import mcnemar_p_value, tango_interval, tango_score, z_value
-
-DRAWN_NUMBERS = 2**20
-"""Numbers drawn at once: bounds the memory, not the result of a draw of rows."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def exact_difference(better: int, worse: int, n: int, terms: ComparisonSettings)
 def bootstrap_difference(differences: Floats, terms: ComparisonSettings) -> dict[str, float]:
     """What rows with degrees show: a percentile bootstrap of their mean (Efron 1979)."""
     draws = bootstrap_means(differences, terms.resamples, terms.seed)
-    low, high = interval(draws, terms.confidence)
+    low, high = percentile_interval(draws, terms.confidence)
     seen = float(differences.mean())
     tail = (1 + (draws >= terms.equivalent).sum()) / (1 + len(draws))
     return {"low": min(low, seen), "high": max(high, seen), "p_value": bootstrap_p_value(draws), "p_alike": float(tail)}
@@ -137,13 +135,6 @@ def standard_deviation(differences: Floats) -> float:
     return float(np.sqrt(square - mean**2))
 
 
-def draw_batches(draws: int, n: int) -> Iterator[int]:
-    """Cut a number of draws of n rows into sizes that fit in memory."""
-    size = max(1, DRAWN_NUMBERS // n)
-    for start in range(0, draws, size):
-        yield min(size, draws - start)
-
-
 def compare_statistics(
     metric: str,
     first: Callable[[Indices], Floats],
@@ -164,18 +155,11 @@ def compare_statistics(
     rows = (random.integers(0, n, (size, n)) for size in draw_batches(terms.resamples, n))
     draws = np.concatenate([first(some) - second(some) for some in rows])
     seen = float((first(np.arange(n)[None]) - second(np.arange(n)[None]))[0])
-    low, high = interval(draws, terms.confidence)
+    low, high = percentile_interval(draws, terms.confidence)
     if low == high:  # no draw moves it: as wide as where no row differs
         reach = z_value(terms.confidence) ** 2
         low, high = max(-1.0, low - reach / (n + reach)), min(1.0, high + reach / (n + reach))
     return PairedDifference(metric, seen, n, min(low, seen), max(high, seen), bootstrap_p_value(draws))
-
-
-def interval(draws: Floats, confidence: float) -> tuple[float, float]:
-    """Percentile interval of bootstrap draws."""
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def bootstrap_p_value(draws: Floats) -> float:

@@ -303,7 +303,7 @@ def test_a_folder_without_texts_is_refused(tmp_path: Path, speaker: BaselineLang
         RetrievalAugmented(speaker, SYSTEM, folder, many=1).fit([], [])
     assert str(caught.value) == (
         "params.yaml: baselines.rag_folder: holds no texts; expected files that end in .md or .txt; README.md is not read; "  # noqa: E501
-        f"got {folder}; put some there, or take knowledge out of baselines.enabled"
+        f"got {folder}; put some there, or take rag out of baselines.enabled"
     )
 
 
@@ -336,7 +336,7 @@ def test_a_sentence_model_needs_its_package_and_its_folder(tmp_path: Path, monke
         SentenceEmbeddings(tmp_path)
     assert str(caught.value) == (
         "params.yaml: baselines.sentence_model: the package sentence-transformers is not installed; pip install "
-        "--constraint constraints.txt --editable '.[sentences]', or take sentences out of baselines.enabled"
+        "--constraint constraints.txt --editable '.[sentences]', or take sentence_embedding out of baselines.enabled"
     )
     monkeypatch.setattr("pipeline.baselines.sentence_embeddings.SENTENCE_PACKAGE", "json")
     with pytest.raises(UserError) as caught:

@@ -152,7 +152,7 @@ def test_faults_without_end_end_the_run(serve: Callable[..., Server]) -> None:
     assert len(server.bodies) == 2
     assert str(caught.value) == (
         f"http://127.0.0.1:{server.server_port}/v1: could not be reached in 2 tries; got HTTP 503; check "
-        "baselines.hosted and TUNESMITH_ENDPOINT_KEY, or take endpoint out of baselines.enabled"
+        "baselines.hosted and TUNESMITH_ENDPOINT_KEY, or take hosted out of baselines.enabled"
     )
 
 

@@ -76,4 +76,4 @@ def test_the_version_that_was_made_is_the_one_to_promote(tmp_path: Path) -> None
     """Not the first of all."""
     with printed_on.capture() as printed:
         next_steps(tmp_path, "7", champion=False)
-    assert "tunesmith promote 7 --why TEXT" in printed.get()
+    assert "tunesmith promote 7 -m TEXT" in printed.get()

@@ -1,5 +1,6 @@
 """Laws of the `tunesmith` command: one line for a mistake, no traceback, and nothing imported that is not needed."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -78,6 +79,17 @@ def test_status_tells_each_stage_and_the_champion(inside: Path) -> None:
     assert (lines["ingest"], lines["champion"]) == ("fresh", "none yet")
     assert lines["register"] == "stale  not run here yet"
     assert git(inside, "status", "--porcelain", "--untracked-files=no") == ""
+
+
+@pytest.mark.usefixtures("inside")
+def test_status_tells_programs_too() -> None:
+    """As JSON the same; with --check a stale stage is an exit code of 1."""
+    code, said, _ = called("status", "--json", "--check")
+    told = json.loads(said)
+    assert code == 1
+    assert told["stages"]["ingest"] == []
+    assert told["stages"]["register"]
+    assert told["champion"] is None
 
 
 def test_status_says_in_a_few_words_what_changed(inside: Path) -> None:

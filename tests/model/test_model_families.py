@@ -286,13 +286,13 @@ OTHERWISE = "tokenize.train_on: the chat template of model.source writes the ans
             THINKING,
             "<think>sky</think>blue",
             OTHERWISE.format("'<think>sky</think>blue'") + r"; expected 'im_start|>assistant\n<think>sky</think>blue'; "
-            r"got 'im_start|>assistant\nblue<|im_end|>\n<|im_start|>user\nwhat col'; set it to last",
+            r"got 'im_start|>assistant\nblue<|im_end|>\n<|im_start|>user\nwhat col'; set it to completion",
         ),
         (
             MOVED,
             "blue",
             OTHERWISE.format("'blue'") + r"; expected 'im_start|>assistant\nblue'; "
-            r"got 'ant\nblue<|im_end|>\n<|im_start|>user\nName the colour.what col'; set it to last",
+            r"got 'ant\nblue<|im_end|>\n<|im_start|>user\nName the colour.what col'; set it to completion",
         ),
     ],
     ids=["thoughts are taken out", "the system message moves on"],
@@ -313,7 +313,7 @@ def test_a_tokenizer_that_does_not_know_its_characters_is_refused() -> None:
         PromptEncoder(slow, "").encode(talk("blue"), "red", every_turn=True)
     assert str(caught.value) == (
         "tokenize.train_on: the tokenizer of model.source cannot say which characters a token stands for; "
-        "set it to last, or choose a model with a fast tokenizer"
+        "set it to completion, or choose a model with a fast tokenizer"
     )
     renderer = PromptEncoder(slow, "")
     row = renderer.encode(talk("blue"), "red")

@@ -63,7 +63,8 @@ BROUGHT = {
 THE_TOOL_THAT_REPEATS_STAGES = "learning_curve"
 """A learning curve trains and answers by the code of the stages: by any other it would measure something else."""
 FROM_PIPELINE = {
-    "params", "errors", "process", "pairs", "files", "champion", "hashing", "holdout.prompts", "holdout.scored_prompts",
+    "params", "arms", "errors", "process", "pairs", "files", "champion", "hashing",
+    "holdout.prompts", "holdout.scored_prompts",
     "holdout.reuse",
 }  # fmt: skip
 

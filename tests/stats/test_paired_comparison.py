@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import norm
 
 from pipeline.metrics.classification import macro_f1_statistic
+from pipeline.stats.bootstrap import percentile_interval
 from pipeline.stats.paired_comparison import (
     Comparison,
     bootstrap_means,
@@ -15,7 +16,6 @@ from pipeline.stats.paired_comparison import (
     compare_scores,
     compare_statistics,
     holm_corrected,
-    interval,
     standard_deviation,
 )
 from pipeline.stats.paired_proportions import mcnemar_p_value, tango_interval
@@ -107,7 +107,7 @@ def test_the_interval_of_scores_with_degrees_covers_what_it_promises(shape: str,
         return np.where(random.random(size) < 0.1, random.beta(2, 2, size), random.normal(0, 0.05, size))
 
     truth = drawn(2_000_000).mean()
-    ends = [interval(bootstrap_means(drawn(n), 600, seed), 0.95) for seed in range(300)]
+    ends = [percentile_interval(bootstrap_means(drawn(n), 600, seed), 0.95) for seed in range(300)]
     covered = np.mean([low <= truth <= high for low, high in ends])
     assert 0.91 <= covered <= 0.99
 
@@ -116,8 +116,8 @@ def test_without_the_rows_that_were_not_seen_a_bootstrap_covers_too_seldom() -> 
     """Why half a row stands on either side: of 20 rows of which one in 20 differs, most samples show next to none."""
     random = np.random.default_rng(5)
     samples = [np.where(random.random(20) < 0.05, random.normal(0.1, 0.3, 20), 0.0) for _ in range(300)]
-    plain = [interval(one[random.integers(0, 20, (600, 20))].mean(axis=1), 0.95) for one in samples]
-    ours = [interval(bootstrap_means(one, 600, 1), 0.95) for one in samples]
+    plain = [percentile_interval(one[random.integers(0, 20, (600, 20))].mean(axis=1), 0.95) for one in samples]
+    ours = [percentile_interval(bootstrap_means(one, 600, 1), 0.95) for one in samples]
     covers = [np.mean([low <= 0.005 <= high for low, high in ends]) for ends in (plain, ours)]
     assert covers[0] < 0.6
     assert covers[1] > 0.9
@@ -126,7 +126,7 @@ def test_without_the_rows_that_were_not_seen_a_bootstrap_covers_too_seldom() -> 
 def test_a_mean_of_many_good_rows_has_the_normal_interval() -> None:
     """Where all rows differ and there are many, the rows that were not seen change next to nothing."""
     differences = np.random.default_rng(3).normal(0.02, 0.2, 2000)
-    low, high = interval(bootstrap_means(differences, 2000, 1), 0.95)
+    low, high = percentile_interval(bootstrap_means(differences, 2000, 1), 0.95)
     error = 1.96 * differences.std() / math.sqrt(2000)
     assert (low, high) == pytest.approx((differences.mean() - error, differences.mean() + error), abs=error / 8)
     assert standard_deviation(differences) == pytest.approx(differences.std(), rel=0.02)
@@ -207,5 +207,5 @@ def test_memory_bounds_the_portions_and_not_the_result(monkeypatch: pytest.Monke
     """Drawn in many portions, the draws are the same numbers."""
     differences = np.random.default_rng(1).normal(size=30)
     whole = bootstrap_means(differences, 100, 1)
-    monkeypatch.setattr("pipeline.stats.paired_comparison.DRAWN_NUMBERS", 90)
+    monkeypatch.setattr("pipeline.stats.bootstrap.BOOTSTRAP_NUMBERS", 90)
     assert bootstrap_means(differences, 100, 1).tolist() == whole.tolist()

@@ -134,7 +134,7 @@ def test_a_rollback_goes_back_step_by_step_and_no_further(registry: Registry) ->
         rollback_champion(registry.root, "once more")
     assert str(caught.value) == (
         f"{NAME}: has no champion before the present one to roll back to; "
-        "`tunesmith promote VERSION --why TEXT` makes any version the champion"
+        "`tunesmith promote VERSION -m TEXT` makes any version the champion"
     )
 
 
@@ -144,7 +144,7 @@ def test_a_rollback_goes_back_step_by_step_and_no_further(registry: Registry) ->
         ("9", "better",
          f"version 9 of {NAME}: no such version; expected 1, 2, 3; `tunesmith up` shows them all"),
         ("1", "better", f"version 1 of {NAME}: is the champion already; `tunesmith status` shows it"),
-        ("2", " ", "--why: is empty; expected a reason; say in a few words why; it is kept for good"),
+        ("2", " ", "-m: is empty; expected a reason; say in a few words why; it is kept for good"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_told_and_moves_nothing(registry: Registry, number: str, why: str, error: str) -> None:
