@@ -29,7 +29,7 @@ def main(run: Callable[[Params, Path], None]) -> None:
     die_with_parent()
     die_with_run()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for chatty in ("bm25s", "httpx", "great_expectations", "matplotlib"):
+    for chatty in ("bm25s", "httpx", "httpx2", "openai", "great_expectations", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     started = time.monotonic()
     journal(event="start", pid=os.getpid())

@@ -32,15 +32,14 @@ def checkout_lock(root: Path, what: str, name: str = "run") -> Iterator[None]:
     holder = state_dir(root) / f"{name}.json"
     lock = FileLock(state_dir(root) / f"{name}.lock")
     try:
-        lock.acquire(timeout=LOCK_WAIT_SECONDS)
+        acquired = lock.acquire(timeout=LOCK_WAIT_SECONDS)
     except Timeout as error:
         raise UserError(
             str(root), f"busy: {holder_text(holder)}", do="wait for it to end, or stop it; nothing was changed"
         ) from error
-    with lock:
+    with acquired:
         holder.write_text(json.dumps({"what": what, "pid": os.getpid(), "since": time.time()}), encoding="utf-8")
         yield
-    lock.release()
 
 
 def is_free(root: Path) -> bool:

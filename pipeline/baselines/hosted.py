@@ -1,12 +1,11 @@
 """A hosted model behind an OpenAI-compatible API. What it answers tomorrow nobody promises: the report says so."""
 
 import os
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
+from openai import APIConnectionError, APIStatusError, Omit, OpenAI
 
 from pipeline.baselines.baseline import BaselineReport, BaselineTask, PromptMessages
 from pipeline.baselines.few_shot_prompt import without_system_message
@@ -17,10 +16,9 @@ from pipeline.params import HostedEndpoint
 
 API_KEY_VARIABLE = "TUNESMITH_ENDPOINT_KEY"
 """Environment: the key; none is sent if it is not set."""
-RETRIED_STATUSES = (429, 502, 503, 504)
-"""Answers of a server, or of what stands before it, that say no more than: later."""
-FIRST_RETRY_SECONDS = 1.0
-"""Before the second try; doubled before each further one."""
+RETRIED_STATUSES = (408, 409, 429)
+"""Refusals that the client tries again, besides all faults of a server, from SERVER_ERROR on."""
+SERVER_ERROR = 500
 LABEL_INSTRUCTION = "Answer with one of these labels and nothing else: "
 ANSWER_MARKUP = " \t\n.\"'`*"
 
@@ -53,22 +51,23 @@ class HostedModel:
         Raises:
             UserError: If the endpoint cannot be reached, refuses, or answers otherwise than the protocol says.
         """
-        key = os.environ.get(API_KEY_VARIABLE, "")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        with (
-            httpx.Client(headers=headers, timeout=self.endpoint.timeout_seconds) as client,
-            ThreadPoolExecutor(self.endpoint.parallel) as pool,
-        ):
+        with self._client() as client, ThreadPoolExecutor(self.endpoint.parallel) as pool:
             return list(pool.map(lambda question: self._given(client, question), questions))
 
-    def _given(self, client: httpx.Client, question: PromptMessages) -> BaselinePrediction:
-        body = {
-            "model": self.endpoint.model,
-            "messages": self._turns(question),
-            "temperature": 0,
-            "max_tokens": self.max_new_tokens,
-        }
-        said = self._posted(client, body)
+    def _client(self) -> OpenAI:
+        """Connect: busy servers, timeouts and broken connections are tried again, as `Retry-After` says if it is sent.
+
+        Without a key no `Authorization` is sent, and no setting of OpenAI's own in the environment counts.
+        """
+        return OpenAI(
+            base_url=self.endpoint.url,
+            api_key=os.environ.get(API_KEY_VARIABLE) or "none",
+            timeout=self.endpoint.timeout_seconds,
+            max_retries=self.endpoint.tries - 1,
+        )
+
+    def _given(self, client: OpenAI, question: PromptMessages) -> BaselinePrediction:
+        said = self._completed(client, self._turns(question))
         try:
             text, usage = said["choices"][0]["message"]["content"] or "", said.get("usage") or {}
         except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -84,29 +83,34 @@ class HostedModel:
         turns = [{"role": message.role, "content": message.content} for message in without_system_message(question)]
         return [*([{"role": "system", "content": system}] if system else []), *turns]
 
-    def _posted(self, client: httpx.Client, body: dict[str, Any]) -> Any:
-        """Send a request; again after a network fault, and where the server says that it is busy."""
-        url, wrong = f"{self.endpoint.url.rstrip('/')}/chat/completions", ""
-        for number in range(self.endpoint.tries):
-            if number:
-                time.sleep(FIRST_RETRY_SECONDS * 2 ** (number - 1))
-            try:
-                answered = client.post(url, json=body)
-            except httpx.TransportError as error:
-                wrong = f"{type(error).__name__}: {error}"
-                continue
-            if answered.status_code not in RETRIED_STATUSES:
-                return self._read(answered)
-            wrong = f"HTTP {answered.status_code}"
-        raise self._problem(f"could not be reached in {self.endpoint.tries} tries", got=wrong)
-
-    def _read(self, answered: httpx.Response) -> Any:
-        if answered.status_code != httpx.codes.OK:
-            raise self._problem("refused the request", got=f"HTTP {answered.status_code}: {answered.text[:200]}")
+    def _completed(self, client: OpenAI, turns: list[Any]) -> Any:
+        """Send a request and give the JSON of its answer, whatever is in it."""
+        left_out = ["OpenAI-Organization", "OpenAI-Project"]
+        if not os.environ.get(API_KEY_VARIABLE):
+            left_out.append("Authorization")
         try:
-            return answered.json()
+            answered = client.chat.completions.with_raw_response.create(
+                model=self.endpoint.model,
+                messages=turns,
+                temperature=0,
+                max_tokens=self.max_new_tokens,
+                extra_headers=dict.fromkeys(left_out, Omit()),
+            )
+        except APIConnectionError as error:
+            cause = error.__cause__ or error
+            raise self._unreachable(f"{type(cause).__name__}: {cause}") from error
+        except APIStatusError as error:
+            if error.status_code in RETRIED_STATUSES or error.status_code >= SERVER_ERROR:
+                raise self._unreachable(f"HTTP {error.status_code}") from error
+            got = f"HTTP {error.status_code}: {error.response.text[:200]}"
+            raise self._problem("refused the request", got=got) from error
+        try:
+            return answered.http_response.json()
         except ValueError as error:
-            raise self._problem("did not answer with JSON", got=answered.text[:200]) from error
+            raise self._problem("did not answer with JSON", got=answered.http_response.text[:200]) from error
+
+    def _unreachable(self, got: str) -> UserError:
+        return self._problem(f"could not be reached in {self.endpoint.tries} tries", got=got)
 
     def _problem(self, what: str, *, got: str) -> UserError:
         do = f"check baselines.hosted and {API_KEY_VARIABLE}, or take hosted out of baselines.enabled"

@@ -7,6 +7,7 @@ of it the same other label the most. It is for people to look at: nothing is cha
 """
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def stratified_group_folds(train: Sequence[Pair], seed: int) -> list[Fold]:
     """
     labels = [pair.completion for pair in train]
     groups = [normalize(pair.prompt) for pair in train]
-    if len(set(labels)) < 2 or len(set(groups)) < CV_FOLDS or max(map(labels.count, set(labels))) < CV_FOLDS:
+    rows_of_label = Counter(labels)
+    if len(rows_of_label) < 2 or len(set(groups)) < CV_FOLDS or max(rows_of_label.values()) < CV_FOLDS:
         return []
     cut = StratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=seed)
     with warnings.catch_warnings():

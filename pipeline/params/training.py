@@ -9,7 +9,7 @@ from pipeline.params.section import Fraction, Positive, Section, Seed, require_c
 
 Adapter = Literal["lora", "rslora", "dora", "qlora", "full"]
 
-HUB_ADDRESS = re.compile(r"^hf://[^/@]+/[^/@]+@(?P<revision>.+)$")
+HUB_ADDRESS = re.compile(r"^hf://(?P<model>[^/@]+/[^/@]+)@(?P<revision>.+)$")
 
 
 class Model(Section):

@@ -5,6 +5,9 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from pipeline.arms import FINETUNED
+from pipeline.params import HUB_ADDRESS
+
 VERDICT_WORDS = {
     "promote": "promoted: it became the champion",
     "keep": "not promoted: recorded as challenger only",
@@ -41,10 +44,8 @@ def model_card(release: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
     kind, verdict = training["kind"], VERDICT_WORDS[release["verdict"]]
     return f"""---
-library_name: {"transformers" if kind == "full" else "peft"}
-base_model: {release["model"]["source"]}
-tags: [{kind}, tunesmith]
-{model_index(release)}---
+{card_metadata(release)}
+---
 # {release["name"]}
 
 {ADAPTER_WORDS[kind]} `{release["model"]["source"]}`, made by tunesmith. Verdict: **{verdict}**.
@@ -86,9 +87,26 @@ On average this was their decision {held_out["decisions"]:.1f}, of at most {held
 """
 
 
-def model_index(release: dict[str, Any]) -> str:
-    """Write the results of the fine-tuned model as the Hub reads them, `model-index`, in YAML."""
-    measured = [
+def card_metadata(release: dict[str, Any]) -> str:
+    """Write what the Hub reads of a card, in YAML: library, base model, tags, and results (`model-index`).
+
+    The base model is named only where it is one of the Hub: another source is no id that the Hub knows.
+    """
+    kind, hub = release["training"]["kind"], HUB_ADDRESS.match(release["model"]["source"])
+    measured = held_out_results(release)
+    named = {"model_name": release["name"], "eval_results": measured} if measured else {}
+    data = ModelCardData(
+        library_name="transformers" if kind == "full" else "peft",
+        base_model=hub["model"] if hub else None,
+        tags=[kind, "tunesmith"],
+        **named,
+    )
+    return data.to_yaml()
+
+
+def held_out_results(release: dict[str, Any]) -> list[EvalResult]:
+    """List the results of the fine-tuned model on the held-out rows, house rules one by one left out."""
+    return [
         EvalResult(
             task_type="text-generation",
             dataset_type=release["name"],
@@ -97,13 +115,9 @@ def model_index(release: dict[str, Any]) -> str:
             metric_type=measure,
             metric_value=round(found["value"], 6),
         )
-        for measure, found in release["metrics"]["arms"].get("fine-tuned", {}).items()
+        for measure, found in release["metrics"]["arms"].get(FINETUNED, {}).items()
         if not measure.startswith("rule:")
     ]
-    if not measured:
-        return ""
-    told = ModelCardData(model_name=release["name"], eval_results=measured).to_yaml()
-    return f"{told}\n"
 
 
 def baseline_cells(line: dict[str, Any]) -> list[str]:

@@ -75,7 +75,7 @@ class Comparison(PairedDifference):
 def compare_scores(metric: str, first: Floats, second: Floats, terms: ComparisonSettings) -> Comparison:
     """Compare two arms by the scores of the same rows, each from 0 to 1."""
     differences = first - second
-    binary = set(np.unique(first)) | set(np.unique(second)) <= {0.0, 1.0}
+    binary = (set(np.unique(first)) | set(np.unique(second))) <= {0.0, 1.0}
     better, worse, n = int((differences > 0).sum()), int((differences < 0).sum()), len(differences)
     found = exact_difference(better, worse, n, terms) if binary else bootstrap_difference(differences, terms)
     return Comparison(

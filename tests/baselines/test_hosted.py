@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from pipeline.baselines import hosted as endpoint
 from pipeline.baselines import stage as baselines
 from pipeline.baselines.baseline import BaselineTask, PromptMessages
 from pipeline.baselines.hosted import API_KEY_VARIABLE, HostedModel
@@ -48,7 +47,9 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             number = len(self.server.bodies)
             self.server.bodies.append(body)
-            self.server.heads.append({"path": self.path, **dict(self.headers.items())})
+            self.server.heads.append(
+                {"path": self.path, **{name.title(): value for name, value in self.headers.items()}}
+            )
         status, text = self.server.answer(number, body)
         if status:  # else the connection is closed without a word
             self.send_response(status)
@@ -68,7 +69,7 @@ def completed(text: str | None, usage: dict[str, int] | None = None) -> Answered
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
     """Start servers, and stop them afterwards."""
-    monkeypatch.setattr(endpoint, "FIRST_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
     monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
     started: list[Server] = []
 
@@ -136,7 +137,7 @@ def test_labels_are_told_and_what_is_none_stays_as_it_is(serve: Callable[..., Se
     assert system == "Be brief.\n\nAnswer with one of these labels and nothing else: blue, Green"
 
 
-@pytest.mark.parametrize("fault", [(0, ""), (503, "busy"), (429, "slow down")])
+@pytest.mark.parametrize("fault", [(0, ""), (500, "oops"), (503, "busy"), (408, "late"), (429, "slow down")])
 def test_a_network_fault_is_tried_again(serve: Callable[..., Server], fault: Answered) -> None:
     """A connection that breaks, or a server that is busy, is asked again."""
     server = serve(lambda number, _: fault if number < 2 else completed("at last"))

@@ -33,6 +33,7 @@ ONE_ROOM: dict[str, str | tuple[str, ...]] = {
     "great_expectations": "pipeline/validate/expectations.py",
     "bm25s": "pipeline/baselines/bm25.py",
     "ftfy": "pipeline/validate/columns.py",
+    "openai": "pipeline/baselines/hosted.py",
     "peft": "pipeline/model/adapters.py",
     "phonenumbers": "pipeline/validate/pii.py",
     "rensa": "pipeline/dedup/minhash.py",
@@ -53,7 +54,7 @@ ONE_ROOM: dict[str, str | tuple[str, ...]] = {
 }
 BROUGHT = {
     "numpy": "torch, pandas and scipy are built on it, and speak it with us",
-    "httpx": "huggingface_hub raises its errors, and the baseline behind an endpoint asks by it",
+    "httpx": "huggingface_hub raises its errors",
     "huggingface_hub": "transformers loads every model through it",
     "referencing": "jsonschema is told through it to fetch nothing",
     "jinja2": "transformers renders every chat template with it",
