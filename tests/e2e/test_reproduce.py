@@ -105,17 +105,22 @@ def test_a_model_is_made_again_from_the_name_of_its_version(checkout: Checkout, 
 def test_a_line_of_code_that_changed_is_named(checkout: Checkout, mlflow: MlflowClient) -> None:
     """The answers are the same, and what is made of them is not."""
     commit = state_of(mlflow, "1")
-    code = git(checkout.root, "show", f"{commit}:pipeline/metrics.py")
+    code = git(checkout.root, "show", f"{commit}:pipeline/stats/bootstrap.py")
     done = checkout.tunesmith(
         "reproduce",
-        planted(checkout, commit, "pipeline/metrics.py", code.replace("CONFIDENCE = 0.95", "CONFIDENCE = 0.9") + "\n"),
+        planted(
+            checkout,
+            commit,
+            "pipeline/stats/bootstrap.py",
+            code.replace("SHOWN_CONFIDENCE = 0.95", "SHOWN_CONFIDENCE = 0.9") + "\n",
+        ),
     )
     assert done.returncode == 1, done.stderr
     assert ladder(done.stdout) == dict.fromkeys(RUNGS, "same") | {
         "metrics": "differs",
         "verdict": ladder(done.stdout)["verdict"],
     }
-    assert "differs at metrics; likely cause:\n  code pipeline/metrics.py: " in done.stdout
+    assert "differs at metrics; likely cause:\n  code pipeline/stats/bootstrap.py: " in done.stdout
 
 
 def test_a_byte_of_the_data_that_changed_is_named(checkout: Checkout, mlflow: MlflowClient) -> None:

@@ -32,7 +32,8 @@ import json, os, sys
 from collections import Counter
 from pathlib import Path
 import pyarrow as pa, pyarrow.parquet as pq
-from pipeline.pairs import Message, Pair, read_pairs, write_json, write_pairs
+from pipeline.files import write_json
+from pipeline.pairs import Message, Pair, read_pairs, write_pairs
 
 LABELS = {"money": "refund", "parcel": "delivery", "login": "account", "hello": "other"}
 
