@@ -77,7 +77,7 @@ class BisectSession:
         """Say whether a step is bad; None if it cannot be evaluated.
 
         Raises:
-            Unmeasured: If no step has had such a number yet: then the name is wrong, not the commit.
+            UnmeasurableError: If no step has had such a number yet: then the name is wrong, not the commit.
         """
         try:
             self.look(place)

@@ -29,7 +29,7 @@ class UnmeasurableError(UserError):
     """An evaluation that came to its end, and has no such number."""
 
     def __init__(self, problem: UserError) -> None:
-        Exception.__init__(self, problem.what if problem.where == "measure" else str(problem))
+        Exception.__init__(self, problem.what if problem.where == "metric_lookup" else str(problem))
         self.where = problem.where
         self.what = problem.what
 
@@ -47,7 +47,7 @@ def evaluate_step(root: Path, step: CommitStep, metric: str) -> tuple[Measuremen
     """Give the number of a step's model, by the cheapest way there is, and keep it for the next time.
 
     Raises:
-        Unmeasured: If its evaluation has no such number.
+        UnmeasurableError: If its evaluation has no such number.
         UserError: If a stage fails, or data cannot be had.
     """
     if (known := remembered_metric(root, step, metric)) is not None:
@@ -117,7 +117,7 @@ def compute_metric(root: Path, metrics: Path, answers: Path, metric: str, output
     """Let the pipeline compute a number of an evaluation.
 
     Raises:
-        Unmeasured: If it has no such number.
+        UnmeasurableError: If it has no such number.
     """
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
         out = Path(place) / "measured.json"

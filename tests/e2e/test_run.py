@@ -221,12 +221,12 @@ def test_a_run_leaves_nothing_in_the_tree_but_the_lock_file(first: Left) -> None
 def test_a_run_ends_with_the_results_and_where_to_look(first: Left) -> None:
     """The table of arms, the verdict, and the run and version that MLflow has."""
     said = first.done.stdout
-    assert re.search(r"^base +accuracy +0\.\d{3} ", said, re.MULTILINE)
+    assert re.search(r"^zero_shot +accuracy +0\.\d{3} ", said, re.MULTILINE)
     assert re.search(r"^fine-tuned +accuracy +\d\.\d{3} ", said, re.MULTILINE)
     assert f"7 of 7 stages run; MLflow run {first.run.info.run_id[:8]}, {NAME} version 1" in said
     assert "verdict    promoted" in said
     assert f"worth it?  {first.release['worth']['text']}" in said
-    assert re.search(r"^ {11}base +0\.\d{3} +\+0\.\d{3} \(.*beaten", said, re.MULTILINE)
+    assert re.search(r"^ {11}zero_shot +0\.\d{3} +\+0\.\d{3} \(.*beaten", said, re.MULTILINE)
 
 
 def test_a_run_is_recorded_as_finished_with_its_curves(first: Left) -> None:
@@ -237,7 +237,7 @@ def test_a_run_is_recorded_as_finished_with_its_curves(first: Left) -> None:
         wanted = [(point["step"], point[name]) for point in first.history if name in point]
         assert wanted
         assert [(point.step, point.value) for point in sent] == wanted
-    assert {"base/accuracy", "fine-tuned/accuracy", "fine-tuned/macro_f1"} < set(first.run.data.metrics)
+    assert {"zero_shot/accuracy", "fine-tuned/accuracy", "fine-tuned/macro_f1"} < set(first.run.data.metrics)
 
 
 def test_a_run_says_what_made_the_model(first: Left, checkout: Checkout) -> None:
