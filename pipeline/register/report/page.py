@@ -59,7 +59,7 @@ def report_page(files: ReportFiles) -> str:
         *fields_report(details, baseline),
         *disagreements_report(recorded["evaluate/predictions.parquet"], release["worth"]["metric"].value, baseline),
         *forgetting_report(recorded["evaluate/forgetting.json"]),
-        *curve_report(recorded.get("curve/curve.json"), release),
+        *curve_report(recorded.get("learning_curve/curve.json"), release),
         *label_errors_report(recorded["baselines/label_errors.parquet"]),
         *cost_report(recorded["register/cost.json"], metrics, release["worth"]["metric"].value),
         "<h2>All that was measured</h2>",
