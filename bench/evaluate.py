@@ -7,7 +7,8 @@ import torch
 
 from bench.banking77 import messages, rows, systems
 from bench.claims import Claim, in_turn
-from pipeline.generation.generate import GenerationConfig, LabelTrie, answer_prompts, generate_with_transformers
+from pipeline.generation.generate import GenerationConfig, answer_prompts, generate_with_transformers
+from pipeline.generation.label_trie import LabelTrie
 from pipeline.model.adapters import load_base, seed_everything
 from pipeline.model.base_model import fetch_base_model
 from pipeline.model.chat_template import PromptEncoder, load_tokenizer

@@ -13,7 +13,7 @@ import sys
 import tarfile
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +41,12 @@ class Structure:
     function_lengths: list[int]
 
 
+Modules = Mapping[str, ast.Module]
+"""Modules by their dotted names; a package itself carries its own name."""
+
+
 def parse_modules(root: Path, folder: str) -> dict[str, ast.Module]:
-    """Parse every module of a package, by its dotted name; a package itself carries its own name."""
+    """Parse every module of a package."""
     trees = {}
     for path in sorted((root / folder).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
@@ -51,46 +55,15 @@ def parse_modules(root: Path, folder: str) -> dict[str, ast.Module]:
     return trees
 
 
-def imports_of(tree: ast.Module, modules: Mapping[str, ast.Module]) -> set[str]:
-    """Names of the given modules that a module imports, wherever in it."""
+def imported_names(tree: ast.Module) -> set[str]:
+    """Full names of all that a module imports, wherever in it: `from a import b` gives `a` and `a.b`."""
     named: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             named |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             named |= {alias.name for alias in node.names}
-    return named & set(modules)
-
-
-def stray_modules(root: Path) -> dict[str, list[str]]:
-    """List, by stage, the modules of pipeline/ that only this stage reaches and that lie outside its package."""
-    modules = parse_modules(root, "pipeline")
-    graph = {name: imports_of(tree, modules) for name, tree in modules.items()}
-    stages = list(read_yaml(root / "dvc.yaml")["stages"])
-    homes = {stage: {name for name in modules if re.match(rf"pipeline\.{stage}(\.|$)", name)} for stage in stages}
-    reached = {stage: reach(graph, home) for stage, home in homes.items()}
-    above = [imports_of(tree, modules) for tree in parse_modules(root, "flows").values()]
-    others = {
-        stage: set().union(*(reached[other] for other in stages if other != stage), *tools(graph, homes), *above)
-        for stage in stages
-    }
-    packages = {name for name in modules if any(other.startswith(f"{name}.") for other in modules)}
-    return {
-        stage: sorted(
-            name
-            for name in reached[stage] - homes[stage] - others[stage] - packages
-            if name.split(".")[1:2] and name.split(".")[1] not in FRAME
-        )
-        for stage in stages
-    }
-
-
-def tools(graph: Mapping[str, set[str]], homes: Mapping[str, set[str]]) -> Iterator[set[str]]:
-    """Give, for each module that no stage reaches, what it imports itself."""
-    of_stages = set().union(*(reach(graph, home) for home in homes.values()))
-    for name, imported in graph.items():
-        if name not in of_stages:
-            yield imported
+    return named
 
 
 def reach(graph: Mapping[str, set[str]], start: set[str]) -> set[str]:
@@ -101,6 +74,22 @@ def reach(graph: Mapping[str, set[str]], start: set[str]) -> set[str]:
         seen.add(name)
         waiting |= graph[name] - seen
     return seen
+
+
+def stray_modules(pipeline: Modules, flows: Modules, stages: Sequence[str]) -> dict[str, list[str]]:
+    """List, by stage, the modules of pipeline/ that only this stage reaches and that lie outside its package."""
+    graph = {name: imported_names(tree) & set(pipeline) for name, tree in pipeline.items()}
+    homes = {stage: {name for name in pipeline if re.match(rf"pipeline\.{stage}(\.|$)", name)} for stage in stages}
+    reached = {stage: reach(graph, home) for stage, home in homes.items()}
+    of_stages = set().union(*reached.values())
+    above = [imported for name, imported in graph.items() if name not in of_stages]  # of tools, which no stage reaches
+    used = set().union(*above, *(imported_names(tree) for tree in flows.values()))
+    packages = {name for name in pipeline if any(other.startswith(f"{name}.") for other in pipeline)}
+    shared = {stage: used.union(packages, *(reached[other] for other in stages if other != stage)) for stage in stages}
+    return {
+        stage: sorted(name for name in reached[stage] - homes[stage] - shared[stage] if name.split(".")[1] not in FRAME)
+        for stage in stages
+    }
 
 
 def defined_in(tree: ast.Module) -> Iterator[str]:
@@ -114,57 +103,49 @@ def defined_in(tree: ast.Module) -> Iterator[str]:
             yield node.target.id
 
 
-def repeated_names(root: Path) -> dict[str, list[str]]:
-    """List the top-level names that more than one module of pipeline/ and flows/ defines, with those modules."""
+def repeated_names(modules: Modules) -> dict[str, list[str]]:
+    """List the top-level names that more than one module defines, with those modules."""
     homes = defaultdict(list)
-    for folder in ("pipeline", "flows"):
-        for module, tree in parse_modules(root, folder).items():
-            for name in sorted(set(defined_in(tree)) - DEFINED_OFTEN):
-                homes[name].append(module)
-    return {name: modules for name, modules in sorted(homes.items()) if len(modules) > 1 and name[:2] != "__"}
+    for module, tree in modules.items():
+        for name in sorted(set(defined_in(tree)) - DEFINED_OFTEN):
+            homes[name].append(module)
+    return {name: defining for name, defining in sorted(homes.items()) if len(defining) > 1 and name[:2] != "__"}
 
 
-def html_lines(root: Path) -> int:
-    """Count the lines of code that string literals with HTML or SVG tags cover, in pipeline/ and flows/."""
-    count = 0
-    for folder in ("pipeline", "flows"):
-        for tree in parse_modules(root, folder).values():
-            lines: set[int] = set()
-            for node in ast.walk(tree):
-                texts = [node] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
-                for text in texts:
-                    if TAG.search(str(text.value)):
-                        lines |= set(range(text.lineno, (text.end_lineno or text.lineno) + 1))
-            count += len(lines)
-    return count
+def html_lines(modules: Modules) -> int:
+    """Count the lines of code that string literals with HTML or SVG tags cover."""
+    return sum(len(set(tagged_lines(tree))) for tree in modules.values())
 
 
-def function_lengths(root: Path) -> list[int]:
-    """Lines of each function of pipeline/ and flows/, without its decorators."""
+def tagged_lines(tree: ast.Module) -> Iterator[int]:
+    """The numbers of these lines in a module, some more than once."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and TAG.search(node.value):
+            yield from range(node.lineno, (node.end_lineno or node.lineno) + 1)
+
+
+def function_lengths(modules: Modules) -> list[int]:
+    """Lines of each function, without its decorators."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return [
-        (node.end_lineno or node.lineno) - node.lineno + 1
-        for folder in ("pipeline", "flows")
-        for tree in parse_modules(root, folder).values()
-        for node in ast.walk(tree)
-        if isinstance(node, kinds)
-    ]
+    nodes = (node for tree in modules.values() for node in ast.walk(tree) if isinstance(node, kinds))
+    return [(node.end_lineno or node.lineno) - node.lineno + 1 for node in nodes]
 
 
 def measure_structure(root: Path) -> Structure:
     """Measure a checkout."""
     dvc = read_yaml(root / "dvc.yaml")["stages"]
-    deps = [dep for stage in dvc.values() for dep in stage["deps"]]
+    pipeline, flows = (parse_modules(root, folder) for folder in ("pipeline", "flows"))
+    modules = {**pipeline, **flows}
     return Structure(
         {
             folder: len([p for p in (root / folder).glob("*.py") if p.stem[:2] != "__"])
             for folder in ("pipeline", "flows")
         },
-        stray_modules(root),
-        sum(dep.startswith("pipeline/") for dep in deps),
-        repeated_names(root),
-        html_lines(root),
-        function_lengths(root),
+        stray_modules(pipeline, flows, list(dvc)),
+        sum(dep.startswith("pipeline/") for stage in dvc.values() for dep in stage["deps"]),
+        repeated_names(modules),
+        html_lines(modules),
+        function_lengths(modules),
     )
 
 
@@ -193,13 +174,15 @@ def main(revs: list[str]) -> None:
     for rev in revs:
         with tempfile.TemporaryDirectory() as folder:
             unpack_commit(rev, Path(folder))
-            print(f"{rev}:")  # noqa: T201
-            print(*(f"  {line}" for line in lines_of(measure_structure(Path(folder)))), sep="\n")  # noqa: T201
-    found = measure_structure(Path())
-    print("working tree:")  # noqa: T201
-    print(*(f"  {line}" for line in lines_of(found)), sep="\n")  # noqa: T201
+            show(rev, measure_structure(Path(folder)))
+    show("working tree", found := measure_structure(Path()))
     for name, modules in found.repeated_names.items():
-        print(f"    {name}: {', '.join(modules)}")  # noqa: T201
+        sys.stdout.write(f"    {name}: {', '.join(modules)}\n")
+
+
+def show(title: str, found: Structure) -> None:
+    """Print the numbers under a title."""
+    sys.stdout.write("\n  ".join([f"{title}:", *lines_of(found)]) + "\n")
 
 
 if __name__ == "__main__":

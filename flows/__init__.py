@@ -1,6 +1,6 @@
 """The running of the pipeline: knows Prefect, DVC and MLflow, and computes nothing itself.
 
-Importing this package first of all settles where those tools keep their things (see place): they read it when they
+Importing this package first of all settles where those tools keep their things (see paths): they read it when they
 are imported.
 """
 

@@ -10,6 +10,7 @@ STATE_FOLDER = ".tunesmith"
 RUNS_FOLDER = "runs"
 """Below it: a folder for each run."""
 
+PARAMS_YAML, DVC_YAML, DVC_LOCK = "params.yaml", "dvc.yaml", "dvc.lock"
 PROMOTIONS = "data/promotions.jsonl"
 """The log of promotions, kept in git."""
 BYTECODE_FOLDER = "__pycache__"
@@ -99,9 +100,26 @@ def configure_tools() -> None:
     """Tell the tools where to keep their things and to keep quiet; what the user has set stays."""
     for name, value in TOOL_SETTINGS.items():
         os.environ.setdefault(name, value)
+    for name, value in tool_folders().items():
+        os.environ.setdefault(name, value)
+
+
+def tool_folders() -> dict[str, str]:
+    """Where tools keep their things for the project that we stand in; nothing outside one.
+
+    Outside a project only commands run that need none of these tools.
+    """
     try:
         place = state_dir(project_root())
     except UserError:
-        return  # outside a project, only commands run that need none of these tools
-    os.environ.setdefault("PREFECT_HOME", str(place / "prefect"))
-    os.environ.setdefault("DVC_SITE_CACHE_DIR", str(place / "dvc"))
+        return {}
+    return {"PREFECT_HOME": str(place / "prefect"), "DVC_SITE_CACHE_DIR": str(place / "dvc")}
+
+
+def change_folder(folder: Path) -> None:
+    """Go on as if started in another folder: what was set for the project here is set for the one there."""
+    for name, value in tool_folders().items():
+        if os.environ.get(name) == value:
+            del os.environ[name]
+    os.chdir(folder)
+    configure_tools()

@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.arms import FINETUNED
 from pipeline.arrays import Floats, Indices
 from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
 from pipeline.metrics.metric import Metric, bootstrap_metric, proportion
 
-MEASURED_ARM = "fine-tuned"
 F1_RESAMPLES, F1_SEED = 2000, 0
 """Of the interval of F1, which is only shown: the same for every commit, whatever its params say."""
 LABEL_METRIC = re.compile(r"(f1|precision|recall)\[(.+)\]", re.DOTALL)
@@ -38,11 +38,11 @@ def lookup_metric(metrics: Mapping[str, Any], answers: Mapping[str, Sequence[str
     Raises:
         UserError: If there is no such measure or label, or no row that the number could be of; it lists what there is.
     """
-    known = metrics["arms"][MEASURED_ARM]
+    known = metrics["arms"][FINETUNED]
     if name in known:
         return Metric(**known[name])
     asked = LABEL_METRIC.fullmatch(name)
-    expected, got = answers["expected"], answers[MEASURED_ARM]
+    expected, got = answers["expected"], answers[FINETUNED]
     labels = sorted({*expected, *got}) if metrics["task"] == "labels" else []
     if asked is None or not labels:
         more = ", or f1[LABEL], precision[LABEL], recall[LABEL]" if labels else ""
@@ -91,7 +91,7 @@ def row_set_digest(ids: Sequence[str]) -> str:
 
 def main(metrics: str, answers: str, name: str, out: str) -> None:
     """Write a number, of how many test rows the evaluation was, and which they were."""
-    table = pq.read_table(answers, columns=["id", "expected", MEASURED_ARM]).to_pydict()
+    table = pq.read_table(answers, columns=["id", "expected", FINETUNED]).to_pydict()
     try:
         found = lookup_metric(read_json(Path(metrics)), table, name)
     except UserError as problem:

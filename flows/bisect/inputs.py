@@ -9,17 +9,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from flows.paths import DVC_LOCK, DVC_YAML, PARAMS_YAML
 from flows.reproduce.differences import flatten_values, short_value
 from flows.vcs.dvc_lock import dvc_folder_md5
 from flows.vcs.git import run_git
 from flows.vcs.input_guard import PARAM_REFERENCE, lookup_param
 from flows.vcs.snapshot import CHAMPION_PATH
-from flows.vcs.states import DVC_LOCK, PREDICTIONS_PATH
+from flows.vcs.states import PREDICTIONS_PATH
 from pipeline.errors import UserError
 from pipeline.params import read_yaml
 
 LAST_STAGE = "evaluate"
-PARAMS_YAML, DVC_YAML = "params.yaml", "dvc.yaml"
 METRICS_FILE = "data/evaluate/metrics.json"
 WITHOUT_CHAMPION = {str(CHAMPION_PATH): None}
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.bisect.inputs import DVC_YAML, CommitInputs, read_inputs, with_recorded_outcome
+from flows.bisect.inputs import CommitInputs, read_inputs, with_recorded_outcome
+from flows.paths import DVC_YAML
 from flows.vcs.git import run_git
 from flows.vcs.snapshot import RUN_REFS, WRITTEN_BY_RUNS
 from flows.vcs.states import resolve_commit

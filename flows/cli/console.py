@@ -4,13 +4,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from pipeline.arms import BASE, CHAMPION, FINETUNED
 from pipeline.champion import Champion
 from pipeline.errors import UserError
 from pipeline.files import read_json
@@ -27,10 +28,13 @@ VERDICT_MARKUP = {
 SHOWN_REASONS = 4
 INDENT = " " * 11
 """Before what belongs to a word at the left."""
-DETAILED_ARMS = ("zero_shot", "fine-tuned", "champion")
+DETAILED_ARMS = (BASE, FINETUNED, CHAMPION)
 """Arms of which more than the gate's measure is shown."""
 
 console = Console(highlight=False, soft_wrap=True)
+
+JSON = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+"""The option of commands that show things."""
 
 P = ParamSpec("P")
 

@@ -9,8 +9,7 @@ import typer
 
 from flows import paths
 from flows.cli import console
-from flows.cli.console import plain_errors
-from flows.cli.models import JSON
+from flows.cli.console import JSON, plain_errors
 
 history_app = typer.Typer(rich_markup_mode="rich")
 

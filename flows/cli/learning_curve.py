@@ -14,11 +14,12 @@ from flows.cli.console import plain_errors
 from flows.vcs import dvc, output_filter, subprocesses
 from flows.vcs.lock import checkout_lock
 from flows.vcs.recovery import recover_files
+from pipeline.artifacts import LEARNING_CURVE
 from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.params import load_params
 
-CURVE_PATH = Path("data", "learning_curve", "curve.json")
+CURVE_PATH = Path("data", LEARNING_CURVE)
 CURVE_WORK_FOLDER = "learning_curve"
 """In the private folder: what was trained, to go on from."""
 MAY_BE_STALE = ("register",)

@@ -1,7 +1,6 @@
 """The `tunesmith` command: each command in a few lines, the work elsewhere."""
 
 import json
-import os
 import subprocess
 import sys
 from importlib.metadata import version as installed_version
@@ -12,7 +11,7 @@ import typer
 
 from flows import paths
 from flows.cli import console, demo, history, learning_curve, models, service
-from flows.cli.console import plain_errors
+from flows.cli.console import JSON, plain_errors
 from flows.vcs import dvc_lock, git
 from pipeline.errors import UserError
 from pipeline.params import load_params
@@ -50,8 +49,7 @@ def choose_folder(
 ) -> None:
     """Every fine-tuned model out of one versioned pipeline: run it, look at it, rebuild it."""
     if folder is not None:
-        os.chdir(folder)
-        paths.configure_tools()
+        paths.change_folder(folder)
 
 
 @app.command(rich_help_panel="Run")
@@ -149,7 +147,7 @@ def estimate() -> None:
 def status(
     *,
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 if any stage is stale.")] = False,
-    as_json: models.JSON = False,
+    as_json: JSON = False,
 ) -> None:
     """Show each stage, fresh or stale and why, and who the champion is.
 

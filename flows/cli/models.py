@@ -13,14 +13,12 @@ import typer
 
 from flows import paths
 from flows.cli import console
-from flows.cli.console import plain_errors
+from flows.cli.console import JSON, plain_errors
 from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.params import load_params
 
 models_app = typer.Typer(rich_markup_mode="rich")
-
-JSON = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
 @models_app.command(rich_help_panel="Models")
@@ -100,13 +98,13 @@ def release_to_show(root: Path, rev: str | None) -> Mapping[str, Any]:
         UserError: If there is none.
     """
     from flows.review.pull_request import release_at
-    from flows.vcs.states import resolve_commit
+    from flows.vcs.states import RELEASE_PATH, resolve_commit
 
-    here = root / "data/register/release.json"
+    here = root / RELEASE_PATH
     if rev is not None:
         return release_at(root, resolve_commit(root, rev))
     if not here.exists():
-        raise UserError("data/register/release.json", "no such file", do="`tunesmith run` measures a model")
+        raise UserError(RELEASE_PATH, "no such file", do="`tunesmith run` measures a model")
     release: Mapping[str, Any] = read_json(here)
     return release
 

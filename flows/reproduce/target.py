@@ -8,6 +8,7 @@ from flows.champion import promotion_log
 from flows.champion.origin import origin_state as origin_of
 from flows.paths import PROMOTIONS
 from flows.tracking.queries import VersionOrigin, origin_by_alias, origin_by_commit, origin_by_version, origins_by_run
+from flows.tracking.versions import CHAMPION_NAME
 from flows.vcs.git import run_git
 from pipeline.errors import UserError
 from pipeline.params import load_params
@@ -16,7 +17,6 @@ RUN_ID = re.compile(r"[0-9a-f]{4,32}")
 VERSION_NUMBER = re.compile(r"\d{1,6}")
 """Longer ones are taken for the beginning of a commit or of a run."""
 EXPECTED_TARGET = "a commit, a run of MLflow or the beginning of its id, or a version: 3, NAME/3 or NAME@champion"
-CHAMPION_ALIAS = "champion"
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ def find_champion_commit(root: Path, what: str) -> str | None:
         UserError: If nobody was ever champion, or the state that made it is not here.
     """
     name, alias = split_alias(root, what)
-    if alias != CHAMPION_ALIAS or name != load_params(root / "params.yaml").register.name:
+    if alias != CHAMPION_NAME or name != load_params(root / "params.yaml").register.name:
         return None
     told = promotion_log.read_promotions(root, name)
     if not told:
         raise UserError(
-            f"{name}@{CHAMPION_ALIAS}",
+            f"{name}@{CHAMPION_NAME}",
             "nobody was ever promoted",
             expected=f"a line of {name} in {PROMOTIONS}",
             do="`tunesmith run` makes the first champion; commit that file and dvc.lock",

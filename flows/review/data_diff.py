@@ -82,7 +82,7 @@ def compare_pairs(root: Path, revision: str | None = None, *, fresh: bool = Fals
 
     Args:
         root: The checkout.
-        revision: What to compare with (see base).
+        revision: What to compare with (see `find_diff_base`).
         fresh: Whether ingest is known to be fresh; else DVC is asked.
 
     Returns:

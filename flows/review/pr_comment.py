@@ -7,6 +7,7 @@ from typing import Any
 
 from flows.review.data_diff import ACTION_SENTENCES, KIND_WORDS
 from flows.review.markdown import MAX_TEXT_LENGTH, details_block, inline_code, markdown_table
+from pipeline.arms import FINETUNED
 from pipeline.errors import UserError
 
 COMMENT_MARKER = "<!-- tunesmith diff -->"
@@ -17,7 +18,6 @@ ROWS_PER_KIND = (10, 3, 0)
 """Rows of a kind that are shown: the most with which the comment is not too long."""
 NAMES_SHOWN = 20
 """Labels, and reasons, that are named."""
-MODEL_HEADING = "fine-tuned"
 VERDICT_LABELS = {"promote": "promoted", "keep": "not promoted", "unchanged": "unchanged: the champion already"}
 
 DiffResult = Mapping[str, Any]
@@ -93,7 +93,7 @@ def model_section(before: ProjectSide, after: ProjectSide) -> Iterator[str]:
 
 def metrics_table(then: DiffResult | None, now: DiffResult | None) -> Iterator[list[str]]:
     """Lay out the measures: value, interval and n of both sides, and how far the value moved."""
-    sides = [release["metrics"]["arms"][MODEL_HEADING] if release else {} for release in (then, now)]
+    sides = [release["metrics"]["arms"][FINETUNED] if release else {} for release in (then, now)]
     for name in dict.fromkeys([*sides[0], *sides[1]]):
         old, new = (side.get(name) for side in sides)
         yield [

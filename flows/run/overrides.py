@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 from flows.paths import write_text_atomic
 from flows.project.params_file import editable_yaml
 from pipeline.errors import UserError
-from pipeline.params import parse_params
+from pipeline.params import parse_params, read_yaml
 
 
 def override_params(path: Path, settings: Sequence[str]) -> Iterator[str]:
@@ -21,10 +21,12 @@ def override_params(path: Path, settings: Sequence[str]) -> Iterator[str]:
     Values are YAML 1.2: `5`, `1e-3`, `true`, `null`, `[tfidf, majority]`, or text.
 
     Raises:
-        UserError: If a setting names no value of params.yaml, or the result is not valid; nothing is written then.
+        UserError: If params.yaml cannot be read, a setting names no value of it, or the result is not valid; nothing is
+            written then.
     """
     if not settings:
         return
+    read_yaml(path)  # refuses what is missing or no YAML, in one line
     before = path.read_text(encoding="utf-8")
     yaml = editable_yaml()
     values = yaml.load(before)

@@ -30,7 +30,7 @@ from flows.tracking.outbox import is_marked_recorded
 from flows.vcs.dvc import stage_names, stale_stages
 from flows.vcs.lock import checkout_lock, is_free
 from flows.vcs.output_filter import PrintLine
-from flows.vcs.states import PAIRS_PATH, iterate_states
+from flows.vcs.states import PAIRS_PATH, RELEASE_PATH, iterate_states
 from flows.vcs.subprocesses import child_environment, run_streaming
 from pipeline.errors import UserError
 from pipeline.files import read_json
@@ -38,7 +38,6 @@ from pipeline.hashing import file_sha256
 from pipeline.params import load_params
 
 SETTLE_SECONDS = 2.0
-WATCHED_RELEASE = "data/register/release.json"
 
 
 @dataclass(frozen=True)
@@ -159,14 +158,14 @@ def run_in_subprocess(root: Path, *options: str) -> tuple[bool, str]:
     after = release_and_promotions(root)
     if after[0] == before[0]:
         return False, "the run made no other model"
-    reasons = "; ".join(read_json(root / WATCHED_RELEASE)["reasons"])
+    reasons = "; ".join(read_json(root / RELEASE_PATH)["reasons"])
     return False, f"the run ended, {'promoted' if after[1] != before[1] else 'not promoted'}: {reasons}"
 
 
 def release_and_promotions(root: Path) -> tuple[bytes, bytes]:
     """Give the release of the files, and who was ever promoted."""
     release, promotions = (
-        (path.read_bytes() if path.exists() else b"") for path in (root / WATCHED_RELEASE, root / PROMOTIONS)
+        (path.read_bytes() if path.exists() else b"") for path in (root / RELEASE_PATH, root / PROMOTIONS)
     )
     return release, promotions
 

@@ -6,12 +6,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from flows.paths import BYTECODE_FOLDER, state_dir, write_json_atomic
+from flows.paths import BYTECODE_FOLDER, PARAMS_YAML, state_dir, write_json_atomic
 from pipeline.errors import UserError
 from pipeline.hashing import file_sha256
 from pipeline.params import load_params
 
-WATCHED_PARAMS = "params.yaml"
 WATCHED_RULES = "rules"
 WATCH_STATE_FILE = "watch.json"
 
@@ -83,9 +82,9 @@ def write_state(root: Path, state: WatchState) -> WatchState:
 def watched_files(root: Path) -> list[Path]:
     """List params.yaml, every file of the folders that it names, and the house rules; while it is wrong, itself."""
     try:
-        params = load_params(root / WATCHED_PARAMS)
+        params = load_params(root / PARAMS_YAML)
     except UserError:  # the run that is begun for it says what is wrong
-        return [root / WATCHED_PARAMS]
+        return [root / PARAMS_YAML]
     places = [
         root / name
         for name in (params.ingest.folder, params.baselines.rag_folder, params.evaluate.forgetting_probe, WATCHED_RULES)
@@ -96,7 +95,7 @@ def watched_files(root: Path) -> list[Path]:
         for path in (place, *place.rglob("*"))
         if path.is_file() and BYTECODE_FOLDER not in path.parts
     }
-    return [root / WATCHED_PARAMS, *sorted(files)]
+    return [root / PARAMS_YAML, *sorted(files)]
 
 
 def file_stamps(root: Path) -> FileStamps:

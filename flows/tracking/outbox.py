@@ -26,7 +26,7 @@ class RunRecord:
         tags: What is noted of it.
         state: The state that it was kept as; None if it failed before.
         release: SHA-256 of the release that it made; None if it did not go that far.
-        change: How its pairs differ from those of the past (see told_change); None if that is not known.
+        change: How its pairs differ from those of the past (see `diff_to_values`); None if that is not known.
     """
 
     run: str

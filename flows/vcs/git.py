@@ -14,7 +14,6 @@ SNAPSHOT_AUTHOR = {
 }
 
 NO_HOOKS = f"core.hooksPath={os.devnull}"
-
 """A setting for git: what people hook to their own commits and branches is not meant for ours."""
 
 

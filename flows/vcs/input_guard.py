@@ -9,14 +9,13 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows.paths import BYTECODE_FOLDER
+from flows.paths import BYTECODE_FOLDER, DVC_LOCK, DVC_YAML, PARAMS_YAML
 from flows.vcs.dvc import StageFailed, track_raw_data
 from flows.vcs.snapshot import CHAMPION_PATH, WRITTEN_BY_RUNS, TreeState, begin_snapshot
 from flows.vcs.states import dvc_cache
 from pipeline.hashing import file_sha256
 from pipeline.params import read_yaml
 
-PARAMS_FILE, STAGES_FILE, LOCK_FILE = "params.yaml", "dvc.yaml", "dvc.lock"
 PARAM_REFERENCE = re.compile(r"\$\{([^}]+)\}")
 """A value of params in the name of a dependency."""
 
@@ -46,7 +45,7 @@ def guard_inputs(root: Path) -> GuardedState:
 
 def read_input_state(root: Path) -> InputState:
     """Look at everything that the stages read."""
-    params = read_yaml(root / PARAMS_FILE)
+    params = read_yaml(root / PARAMS_YAML)
     return InputState(
         {path: digest for dep in source_paths(root, params) for path, digest in file_digests_of(root, dep)}, params
     )
@@ -54,7 +53,7 @@ def read_input_state(root: Path) -> InputState:
 
 def source_paths(root: Path, params: Mapping[str, Any]) -> Iterator[str]:
     """List what stages depend on and neither they nor the run write, with values of params in its names."""
-    told = read_yaml(root / STAGES_FILE)["stages"].values()
+    told = read_yaml(root / DVC_YAML)["stages"].values()
     written = {
         entry_path(out) for stage in told for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])
     }
@@ -89,14 +88,14 @@ def file_digests_of(root: Path, dep: str) -> Iterator[tuple[str, str]]:
 
 def changed_inputs(root: Path, met: InputState, stage: str) -> list[str]:
     """List what a stage reads, by what DVC noted of it, that is otherwise than the run met it: files, and params."""
-    entry = read_yaml(root / LOCK_FILE)["stages"][stage]
+    entry = read_yaml(root / DVC_LOCK)["stages"][stage]
     read = {dep["path"] for dep in entry.get("deps", [])} & set(source_paths(root, met.params))
     then = {path: digest for path, digest in met.files.items() if lies_within(path, read)}
     now = {path: digest for dep in read for path, digest in file_digests_of(root, dep)}
-    noted = entry.get("params", {}).get(PARAMS_FILE, {})
+    noted = entry.get("params", {}).get(PARAMS_YAML, {})
     return [
         *sorted(path for path in {*then, *now} if then.get(path) != now.get(path)),
-        *(f"{PARAMS_FILE}: {name}" for name, found in noted.items() if found != lookup_param(met.params, name)),
+        *(f"{PARAMS_YAML}: {name}" for name, found in noted.items() if found != lookup_param(met.params, name)),
     ]
 
 
@@ -120,13 +119,13 @@ def lies_within(path: str, deps: set[str]) -> bool:
 def forget_stage(root: Path, stage: str) -> None:
     """Take from DVC what it noted of a stage: from dvc.lock, and from the cache of runs that it would restore."""
     yaml = YAML()
-    lock = yaml.load((root / LOCK_FILE).read_text(encoding="utf-8"))
+    lock = yaml.load((root / DVC_LOCK).read_text(encoding="utf-8"))
     entry = lock["stages"].pop(stage)
     if lock["stages"]:
-        with (root / LOCK_FILE).open("w", encoding="utf-8") as out:
+        with (root / DVC_LOCK).open("w", encoding="utf-8") as out:
             yaml.dump(lock, out)
     else:
-        (root / LOCK_FILE).unlink()
+        (root / DVC_LOCK).unlink()
     noted = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
     for run in (dvc_cache(root) / "runs").glob("*/*/*"):
         known = read_yaml(run)

@@ -22,7 +22,7 @@ COPIES_FOLDER = "whole"
 
 @contextmanager
 def locked_and_recovered(root: Path, what: str) -> Iterator[None]:
-    """Hold the checkout (see only_run), its files made whole first."""
+    """Hold the checkout (see `checkout_lock`), its files made whole first."""
     with checkout_lock(root, what):
         recover_files(root)
         yield

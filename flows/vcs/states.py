@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.paths import state_dir
+from flows.paths import DVC_LOCK, state_dir
 from flows.vcs.dvc import run_dvc
 from flows.vcs.dvc_lock import dvc_md5, locked_inputs, locked_outputs
 from flows.vcs.git import run_git
@@ -22,7 +22,6 @@ ADAPTER_PATH = "data/finetune/adapter"
 PREDICTIONS_PATH = "data/evaluate/predictions.parquet"
 RELEASE_PATH = "data/register/release.json"
 HOLDOUT_USES_PATH = "data/register/holdout_uses.parquet"
-DVC_LOCK = "dvc.lock"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ PUNCTUATION_PATTERN = re.compile(
     rf"""[.,;:!?\u2026"'()\[\]{QUOTATION_MARKS}]+(?=\s|$)"""  # at the end of a word
     rf"""|(?:(?<=\s)|^)[\u00bf\u00a1"'(\[{QUOTATION_MARKS}]+"""  # at its beginning
 )
-
 """Not what stands within a word or a number, and no other sign: 1.5 is not 15, C++ is not C#, -5 is not 5."""
 
 

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 
 mpl.use("Agg")
 
-ARM_COLOURS = {"zero_shot": "#9aa5b1", "fine-tuned": "#2b6cb0", "champion": "#b7791f"}
+from pipeline.arms import BASE, CHAMPION, FINETUNED
+
+ARM_COLOURS = {BASE: "#9aa5b1", FINETUNED: "#2b6cb0", CHAMPION: "#b7791f"}
 BASELINE_COLOUR = "#68857a"
 """Of every other arm: its name stands beside it."""
 PLOT_COLUMNS = 3
@@ -96,8 +98,8 @@ def plot_reliability(tenths: Sequence[dict[str, Any]], path: Path) -> None:
     axes.plot([0, 1], [0, 1], color="black", linewidth=1, alpha=0.4)
     for tenth in tenths:
         right, sure = tenth["right"], tenth["probability"]
-        axes.plot([sure, sure], [right["low"], right["high"]], color=ARM_COLOURS["fine-tuned"], linewidth=3, alpha=0.5)
-        axes.plot(sure, right["value"], "o", color=ARM_COLOURS["fine-tuned"])
+        axes.plot([sure, sure], [right["low"], right["high"]], color=ARM_COLOURS[FINETUNED], linewidth=3, alpha=0.5)
+        axes.plot(sure, right["value"], "o", color=ARM_COLOURS[FINETUNED])
         axes.annotate(
             f"n={right['n']}", (sure, right["low"]), xytext=(4, 2), textcoords="offset points", fontsize=8
         )  # fmt: skip

@@ -115,7 +115,7 @@ def decontaminated_rows(data: Path, test: Sequence[Pair]) -> Bools:
     return np.array([pair.id not in known for pair in test], bool)
 
 
-def test_rows(data: Path) -> tuple[list[Pair], list[list[int]]]:
+def read_test_rows(data: Path) -> tuple[list[Pair], list[list[int]]]:
     """Read the test rows that tokenize kept, with their prompt tokens."""
     by_id = {pair.id: pair for pair in read_pairs(data / "validate" / "test.parquet")}
     tokens = read_tokens(data / "tokenize" / "test.arrow")
@@ -161,7 +161,7 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
         UserError: Before anything is answered, if a house rule or a general text cannot be read, or no label is for
             out of scope.
     """
-    test, prompts = test_rows(data)
+    test, prompts = read_test_rows(data)
     labels, rules = read_json(data / "validate" / "labels.json"), load_rules(evaluate.rules, data.parent / RULES_FOLDER)
     require_label(evaluate.out_of_scope_label, labels)
     general = read_probe(data.parent / evaluate.forgetting_probe)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,70 +11,11 @@ from tqdm import tqdm
 
 from pipeline.errors import UserError
 from pipeline.generation.decoding import DecodingBatch, can_pack
+from pipeline.generation.label_trie import DecodedTokens, LabelTrie
 from pipeline.model.chat_template import PromptEncoder
 from pipeline.model.prefix_cache import common_prefix, compute_prefix
 
 PROBABILITY_DIGITS = 6
-
-PrefixAllowedTokens = Callable[[int, Tensor], list[int]]
-
-
-@dataclass
-class DecodedTokens:
-    """The tokens of an answer, and whether the model would have said the same without being held to the labels."""
-
-    tokens: list[int]
-    free: bool = True
-    probability: float = 1.0
-    """Of a label among all labels: at each fork of the trie, of its way among the ways that there are, multiplied."""
-    way: list[int] = field(default_factory=list)
-    """Those of its tokens that were taken last, at a fork of the trie and behind it."""
-
-
-class LabelTrie:
-    """The label set as token sequences: after any beginning, which tokens may come next.
-
-    Args:
-        labels: Token ids of each label, with its end of turn; none may be the beginning of another.
-    """
-
-    def __init__(self, labels: Sequence[Sequence[int]]) -> None:
-        self.next: dict[tuple[int, ...], list[int]] = {}
-        for label in labels:
-            for end, token in enumerate(label):
-                following = self.next.setdefault(tuple(label[:end]), [])
-                if token not in following:
-                    following.append(token)
-        self.longest = max(map(len, labels))
-
-    def go_on(self, said: Sequence[int], token: int) -> list[int]:
-        """Follow a label from a token on, as long as there is one way to go."""
-        way = [token]
-        while len(following := self.next.get((*said, *way), [])) == 1:
-            way += following
-        return way
-
-    def forks_after(self, said: Sequence[int]) -> bool:
-        """Say whether a beginning is no whole label yet."""
-        return tuple(said) in self.next
-
-    def unread(self, said: DecodedTokens) -> list[int]:
-        """Of the way taken last, what the model must read.
-
-        All of it before a fork. At the end of a label nothing follows its last token, and the others are read only to
-        see whether the model would say them by itself, as long as it may.
-        """
-        if self.forks_after(said.tokens):
-            return said.way
-        return said.way[:-1] if said.free else []
-
-    def allowed(self, prompt_tokens: int, stop: int) -> PrefixAllowedTokens:
-        """Give what transformers' `generate` asks for: tokens that may follow; only *stop* after a whole label."""
-
-        def tokens(_row: int, ids: Tensor) -> list[int]:
-            return self.next.get(tuple(ids[prompt_tokens:].tolist()), [stop])
-
-        return tokens
 
 
 @dataclass(frozen=True)

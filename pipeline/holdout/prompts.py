@@ -6,7 +6,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 PROMPT_BATCH_ROWS = 10_000
-
 """Prompts that are read at once."""
 
 

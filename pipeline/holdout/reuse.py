@@ -5,7 +5,7 @@ much nobody sees from them (Dwork et al., "The reusable holdout", Science 349, 2
 2015: the error grows with the number of questions that are answered). So it is counted, row by row.
 
 A decision is one model that the gate judged, whatever came of it. The same weights count once, however often they are
-judged. A row is the hash of its prompt (see `near.hash_of`): one whose completion was mended is not fresh.
+judged. A row is the hash of its prompt (see `normalize.text_hash`): one whose completion was mended is not fresh.
 """
 
 import hashlib

@@ -27,7 +27,7 @@ FILE_NGRAMS = 2_000_000
 
 @dataclass(frozen=True)
 class ScoredPrompts:
-    """Prompts that were tested: the hash of each (see `near.hash_of`), and its grams."""
+    """Prompts that were tested: the hash of each (see `normalize.text_hash`), and its grams."""
 
     prompts: npt.NDArray[np.uint64]
     grams: NGramSets
@@ -61,7 +61,7 @@ def add_scored_prompts(folder: Path, prompts: Iterable[str]) -> int:
 
     Args:
         folder: Where the files are.
-        prompts: Texts, as `columns.prompts_of` gives them.
+        prompts: Texts, as `columns.prompt_texts` gives them.
     """
     known = set(read_scored_prompts(folder).prompts.tolist())
     fresh = {text_hash(text): text for text in map(normalize, prompts)}

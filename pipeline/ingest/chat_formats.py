@@ -40,7 +40,7 @@ class NotAPair(Exception):
 def read_chat_turns(row: dict[str, Any], source: Source) -> ChatTurns:
     """Find the turns of a row, the answer last, by whichever shape it has.
 
-    Known shapes: columns named in params; OpenAI `messages`; ShareGPT `conversations`; Alpaca `alpaca_prompt`, `input`,
+    Known shapes: columns named in params; OpenAI `messages`; ShareGPT `conversations`; Alpaca `instruction`, `input`,
     `output`; `prompt` and `completion`.
 
     Raises:

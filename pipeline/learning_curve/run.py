@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 import pipeline
 from pipeline.arms import FINETUNED
 from pipeline.arrays import Floats
+from pipeline.artifacts import LEARNING_CURVE
 from pipeline.evaluate.models import TrainedModel, answer_with
-from pipeline.evaluate.stage import test_rows
+from pipeline.evaluate.stage import read_test_rows
 from pipeline.files import read_json, write_json
 from pipeline.finetune import stage as finetune
 from pipeline.generation.generate import Prediction
@@ -36,8 +37,6 @@ from pipeline.model.tokenized import read_ids, read_tokens, write_tokens
 from pipeline.pairs import Pair, read_pairs
 from pipeline.params import Params
 
-LEARNING_CURVE_FILE = Path("learning_curve", "curve.json")
-"""Below `data/`."""
 CURVE_CODE = Path(pipeline.__file__).parent
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ def run(params: Params, data: Path, place: Path, shares: Sequence[float]) -> Non
         place: Where what was trained is kept, to go on from.
         shares: Rising, each above 0 and below 1.
     """
-    test, prompts = test_rows(data)
+    test, prompts = read_test_rows(data)
     labels = {pair.id: pair.completion for pair in read_pairs(data / "validate" / "train.parquet")}
     ids = read_ids(data / "tokenize" / "train.arrow")
     strata = [labels[pair_id] if params.prompt.task == "labels" else "" for pair_id in ids]
@@ -168,6 +167,6 @@ def write_curve(
         **analyze_growth(rows, scores, metric, evaluate.bootstrap_resamples, evaluate.seed),
         "labels": labels_needing_data(strata, [pair.completion for pair in test], [point.got for point in points[-2:]]),
     }
-    write_json(data / LEARNING_CURVE_FILE, found)
+    write_json(data / LEARNING_CURVE, found)
     seconds = [{"share": point.share, "seconds": point.seconds} for point in points]
-    write_json((data / LEARNING_CURVE_FILE).with_name("cost.json"), seconds)
+    write_json((data / LEARNING_CURVE).with_name("cost.json"), seconds)

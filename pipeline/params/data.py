@@ -179,6 +179,7 @@ class Tokenize(Section):
     """How long a rendered pair may be, and what of it is learnt."""
 
     max_seq_length: Positive
+    """Tokens of a rendered pair."""
     max_too_long_share: Fraction
     """Share of the rows of a split that may have more, and are set aside, before the run stops."""
     train_on: Literal["completion", "all_assistant_turns"]

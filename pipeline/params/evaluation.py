@@ -87,6 +87,7 @@ class Evaluate(Section):
     """How the held-out rows are answered and scored."""
 
     batch_size: Positive
+    """Rows answered together."""
     max_new_tokens: Positive
     """Length of a generated text; labels end by themselves."""
     bootstrap_resamples: Annotated[int, Field(ge=100)]

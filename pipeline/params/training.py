@@ -85,6 +85,7 @@ class Finetune(Section):
     """Processes that share the rows of each batch among them, each on a GPU of its own or, without any, on the CPU."""
     lr_scheduler: Literal["linear", "cosine", "constant"]
     warmup_ratio: Fraction
+    """Share of the optimizer steps in which the learning rate rises."""
     weight_decay: Annotated[float, Field(ge=0)]
     max_grad_norm: Annotated[float, Field(gt=0)]
     checkpoint: Literal["best", "last"]

@@ -12,12 +12,11 @@ from pipeline.stats.paired_comparison import Comparison, holm_corrected
 
 ARMS_BY_COST = (
     "majority", "tfidf", "embedding", "sentence_embedding", "zero_shot", "best_prompt", "few_shot", "few_shot_bm25",
-    "few_shot_knn",
-    "rag", FINETUNED, "hosted",
+    "few_shot_knn", "rag", FINETUNED, "hosted",
 )  # fmt: skip
-"""Arms from the cheapest to run and keep to the dearest. From `base` on they host a language model, as the fine-tuned
-one does, with prompts that grow; it has the shortest, but is to be trained, kept and trained again. What is not in the
-list is not taken to be cheaper."""
+"""Arms from the cheapest to run and keep to the dearest. From `zero_shot` on they host a language model, as the
+fine-tuned one does, with prompts that grow; it has the shortest, but is to be trained, kept and trained again. What is
+not in the list is not taken to be cheaper."""
 
 
 def cost_rank(arm: str) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.arms import CHAMPION
+from pipeline.arms import BASE, CHAMPION
 from pipeline.holdout.reuse import HoldoutUse
 from pipeline.params import Register
 from pipeline.register.power import minimum_detectable
@@ -15,7 +15,7 @@ from pipeline.stats.paired_proportions import one_sided_p_value, significantly_b
 
 GateOutcome = Literal["promote", "keep", "unchanged"]
 
-ARM_NAMES = {"zero_shot": "the base model", CHAMPION: "the champion"}
+ARM_NAMES = {BASE: "the base model", CHAMPION: "the champion"}
 """Arms that people call by another name than the table does."""
 HOLDOUT_CHECK = "held-out rows"
 """The check that counts the decisions."""
@@ -59,7 +59,7 @@ def apply_gate(
 
     It has to be surely better than *every* other arm, the champion and each baseline that does without fine-tuning. All
     of them, not the best one: that would be chosen by the rows that it is then compared on. And since all have to be
-    beaten, no p-value is corrected for their number (see `comparisons.corrected`).
+    beaten, no p-value is corrected for their number (see `holm_corrected`).
 
     Args:
         comparisons: The fine-tuned model against each other arm, by the arm's name.

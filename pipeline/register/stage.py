@@ -17,6 +17,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline import runner
+from pipeline.arms import FINETUNED
+from pipeline.artifacts import LEARNING_CURVE
 from pipeline.champion import read_champion
 from pipeline.files import read_json, write_json
 from pipeline.hashing import file_digests, file_sha256, tree_digest, weights_file
@@ -29,14 +31,12 @@ from pipeline.holdout.reuse import (
 )
 from pipeline.pairs import SPLITS
 from pipeline.params import Model, Prices, Prompt, Register
+from pipeline.register.card_sections import card_appendix
 from pipeline.register.costs import arm_costs, cost_sentence, read_usage
 from pipeline.register.gate import apply_gate
-from pipeline.register.model_card import card_appendix, detail_tables, model_card
+from pipeline.register.model_card import detail_tables, model_card
 from pipeline.register.report.page import best_baseline, report_page
 from pipeline.register.verdict import arm_name, decide_verdict
-
-CURVE_FILE = "learning_curve/curve.json"
-"""Below `data/`: what `tunesmith learning-curve` measured, if it did."""
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def read_evidence_files(data: Path) -> dict[str, Any]:
     names = (*evaluated, "baselines/report.json", "baselines/cost.json", "finetune/cost.json", "validate/report.json")
     answers = pq.read_table(data / "evaluate" / "predictions.parquet").to_pylist()
     suspected = pq.read_table(data / "baselines" / "label_errors.parquet").to_pylist()
-    curve = [CURVE_FILE] if (data / CURVE_FILE).exists() else []
+    curve = [LEARNING_CURVE] if (data / LEARNING_CURVE).exists() else []
     return {
         **{name: read_json(data / name) for name in (*names, *curve)},
         "evaluate/predictions.parquet": {row["id"]: row for row in answers},
@@ -113,7 +113,7 @@ def run(model: Model, prompt: Prompt, register: Register, prices: Prices, data: 
     }
     files = read_evidence_files(data) | {"register/release.json": release}
     files["register/cost.json"] = cost = cost_report_of(files, prices, release["worth"])
-    details = files["evaluate/details.json"]["fine-tuned"]
+    details = files["evaluate/details.json"][FINETUNED]
     with runner.atomic_folder(data / "register") as folder:
         write_json(folder / "release.json", release)
         write_json(folder / "cost.json", cost)

@@ -7,15 +7,12 @@ import numpy as np
 from pipeline.arrays import Floats, Indices
 
 Statistic = Callable[[Indices], Floats]
-
 """Gives a number for each draw; NaN where its rows tell nothing."""
 
 SHOWN_CONFIDENCE = 0.95
-
 """Of every interval shown; the gate has its own in params."""
 
 BOOTSTRAP_NUMBERS = 1 << 21
-
 """Numbers that a bootstrap holds at once, 16 MiB of them."""
 
 

@@ -1,6 +1,7 @@
 """Laws of the commands on models: what was measured, and where the report is, for people and for programs."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,20 @@ def test_the_report_is_named_from_anywhere(root: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir("/")
     done = CliRunner().invoke(app, ["-C", str(root), "report"])
     assert done.output == f"{root / 'data/register/report.html'}\n"
+
+
+def test_with_another_folder_the_tools_keep_their_things_there(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was set for the project that we stood in follows; what the user set stays."""
+    here = tmp_path_factory.mktemp("here")
+    for name in ("params.yaml", "dvc.yaml"):
+        (here / name).write_bytes((root / name).read_bytes())
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("PREFECT_HOME", str(here / ".tunesmith/prefect"))
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", "/mine")
+    assert CliRunner().invoke(app, ["-C", str(root), "report"]).exit_code == 0
+    assert (os.environ["PREFECT_HOME"], os.environ["DVC_SITE_CACHE_DIR"]) == (str(root / ".tunesmith/prefect"), "/mine")
 
 
 def test_the_report_is_opened_in_the_browser(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pipeline.arms import FINETUNED
 from pipeline.evaluate.general_knowledge import read_probe
 from pipeline.evaluate.models import TrainedModel, answer_with, forgetting_of, load_arm, trained_models
-from pipeline.evaluate.stage import test_rows as rows_of
+from pipeline.evaluate.stage import read_test_rows as rows_of
 from pipeline.files import read_json
 from pipeline.stats.paired_comparison import ComparisonSettings
 from tests.support.tiny_params import finished

@@ -166,7 +166,7 @@ def test_a_champion_answers_as_it_was_trained_to(params: Params, data: Path, rel
     """The champion is given its own system message and chooses among its own labels."""
     release["prompt"]["system"], release["labels"] = "Another message.", ["red"]
     crown(data, release)
-    test, prompts = evaluate.test_rows(data)
+    test, prompts = evaluate.read_test_rows(data)
     *_, arm = models.trained_models(params.model, params.prompt, ["blue"], test, prompts, data)
     renderer = PromptEncoder(load_tokenizer(Path(params.model.source)), "Another message.")
     assert arm.name == "champion"
@@ -178,7 +178,7 @@ def test_only_the_rows_that_tokenize_kept_are_evaluated(base: Path, done: Path, 
     """A test row set aside as too long is not asked; the others keep their order and their prompt tokens."""
     kept = read_tokens(done / "tokenize" / "test.arrow")[1::2]
     write_tokens(data / "tokenize" / "test.arrow", kept)
-    test, prompts = evaluate.test_rows(data)
+    test, prompts = evaluate.read_test_rows(data)
     assert [pair.id for pair in test] == [pair_id for pair_id, _ in kept]
     renderer = PromptEncoder(load_tokenizer(base), SYSTEM)
     assert prompts == [renderer.prompt(pair.messages) for pair in test]

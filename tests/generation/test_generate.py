@@ -12,13 +12,8 @@ from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedTokenize
 
 from pipeline.errors import UserError
 from pipeline.finetune.loss import PairLoss, collate
-from pipeline.generation.generate import (
-    GenerationConfig,
-    LabelTrie,
-    answer_prompts,
-    decode_text,
-    generate_with_transformers,
-)
+from pipeline.generation.generate import GenerationConfig, answer_prompts, decode_text, generate_with_transformers
+from pipeline.generation.label_trie import LabelTrie
 from pipeline.model.adapters import load_base, seed_everything
 from pipeline.model.chat_template import PromptEncoder
 from pipeline.model.prefix_cache import compute_prefix

@@ -19,6 +19,7 @@ from pipeline.params import Params
 from pipeline.register.report.learning_curve import curve_report
 from pipeline.register.report.provenance import TracedValue
 from tests.support.html_parser import Traced, agrees, recorded
+from tests.support.measured_curve import CURVE
 from tests.support.tiny_params import finished, tiny_params
 from tests.support.tiny_project import Checkout, make_project
 
@@ -125,22 +126,6 @@ def test_what_is_no_share_is_refused(told_of: str) -> None:
     """In one line."""
     with pytest.raises(UserError, match="--shares: is no share of the rows; expected numbers between 0 and 100"):
         parse_shares(told_of)
-
-
-CURVE: dict[str, Any] = {
-    "adapter": "a" * 64, "test": "c" * 64, "metric": "accuracy",
-    "text": "Twice the rows, 200, would bring about +1.5 points.",
-    "shares": [
-        {"share": share, "rows": rows, "steps": 3, "value": value, "low": value - 0.1, "high": value + 0.1, "n": 60}
-        for share, rows, value in ((0.25, 25, 0.31), (0.5, 50, 0.42), (1.0, 100, 0.52))
-    ],
-    "line": [{"rows": rows, "value": 0.3, "low": 0.2, "high": 0.6} for rows in (25.0, 100.0, 200.0)],
-    "labels": [
-        {"label": "a & b", "rows": 12, "before": {"value": 0.25, "n": 4, "low": 0.05, "high": 0.7},
-         "after": {"value": 0.75, "n": 4, "low": 0.3, "high": 0.95}, "gain": 0.5, "p_value": 0.25, "p_corrected": 0.25,
-         "stands_out": False}
-    ],
-}  # fmt: skip
 
 
 def part(found: dict[str, Any] | None, adapter: str = "a" * 64, test: str = "c" * 64, metric: str = "accuracy") -> str:

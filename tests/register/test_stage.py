@@ -17,8 +17,9 @@ from pipeline.hashing import file_digests, tree_digest
 from pipeline.holdout.reuse import HoldoutUse, record_last_use
 from pipeline.params import Params, Register
 from pipeline.register import stage as register
+from pipeline.register.card_sections import card_appendix
 from pipeline.register.gate import apply_gate
-from pipeline.register.model_card import card_appendix, detail_tables, model_card
+from pipeline.register.model_card import detail_tables, model_card
 from pipeline.register.verdict import decide_verdict
 from tests.support.comparisons import metrics, rule, written
 from tests.support.tiny_params import crown, finished

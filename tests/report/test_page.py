@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.artifacts import LEARNING_CURVE
 from pipeline.baselines.label_errors import write_label_errors
 from pipeline.evaluate.stage import measure_arms, write_predictions
 from pipeline.files import write_json
@@ -21,6 +22,7 @@ from pipeline.register.stage import cost_report_of, read_evidence_files
 from pipeline.register.verdict import decide_verdict
 from tests.support.comparisons import FRESH
 from tests.support.html_parser import HOSTILE, OUTER, Traced, agrees, recorded
+from tests.support.measured_curve import CURVE
 from tests.support.tiny_params import tiny_params
 
 NUMBER = re.compile(r"(?<!\w)\d")
@@ -233,6 +235,19 @@ def test_the_commonest_confusions_come_first_and_many_labels_make_no_picture(tmp
     assert counts[:2] == [["3", "label a", "label b"], ["2", "label b", "label c"]]
     assert len(rows) == LISTED_DISAGREEMENTS
     assert "class='wide heat'" not in page
+
+
+def test_a_curve_that_was_measured_is_on_the_page(tmp_path: Path) -> None:
+    """From the file that `tunesmith learning-curve` writes; without one the page has no such part."""
+    data = lay_down(tmp_path, "labels")
+    assert CURVE["text"] not in page_of(data)
+    release = json.loads((data / "register/release.json").read_text(encoding="utf-8"))
+    write_json(
+        data / "register/release.json", release | {"digests": {name: CURVE[name] for name in ("adapter", "test")}}
+    )
+    (data / LEARNING_CURVE).parent.mkdir()
+    write_json(data / LEARNING_CURVE, CURVE)
+    assert CURVE["text"] in page_of(data)
 
 
 def test_a_run_without_baselines_has_a_page(tmp_path: Path) -> None:

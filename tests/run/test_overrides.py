@@ -38,6 +38,13 @@ def test_without_settings_nothing_is_touched(params: Path) -> None:
     assert params.read_bytes() == (PROJECT / "params.yaml").read_bytes()
 
 
+def test_params_that_are_no_yaml_are_told_in_a_line(params: Path) -> None:
+    """As every other command does."""
+    params.write_text("model: [", encoding="utf-8")
+    with pytest.raises(UserError, match=r"^params\.yaml: not YAML: "):
+        list(override_params(params, ["finetune.epochs=5"]))
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

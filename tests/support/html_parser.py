@@ -97,7 +97,6 @@ def agrees(text: str, value: Any) -> bool:
 HOSTILE = """<script>alert("1")</script> & <img src='https://example.org/x.png' onerror=alert(2)> <b>"""
 
 OUTER = {"src", "href", "srcset", "data", "action", "poster", "background", "formaction", "onerror", "onload"}
-
 """Attributes by which a page fetches something or runs something."""
 
 

@@ -207,5 +207,6 @@ def test_verify_finds_what_is_gone_and_names_all_of_it(put_back: Path) -> None:
 
 
 def test_verify_is_content_with_what_dvc_wrote_down(locked: Path) -> None:
-    """Untouched outputs pass."""
+    """Untouched outputs pass, and there are some."""
     verify_outputs(locked, ["fold"])
+    assert locked_outputs(locked)["fold"]

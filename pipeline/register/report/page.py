@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.arms import FINETUNED
+from pipeline.artifacts import LEARNING_CURVE
 from pipeline.html import elements
 from pipeline.register.model_card import VERDICT_WORDS
 from pipeline.register.report import charts, cost, learning_curve
@@ -59,7 +60,7 @@ def report_page(files: ReportFiles) -> str:
         *fields_report(details, baseline),
         *disagreements_report(recorded["evaluate/predictions.parquet"], release["worth"]["metric"].value, baseline),
         *forgetting_report(recorded["evaluate/forgetting.json"]),
-        *curve_report(recorded.get("learning_curve/curve.json"), release),
+        *curve_report(recorded.get(LEARNING_CURVE), release),
         *label_errors_report(recorded["baselines/label_errors.parquet"]),
         *cost_report(recorded["register/cost.json"], metrics, release["worth"]["metric"].value),
         "<h2>All that was measured</h2>",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.register.model_card import card_appendix
+from pipeline.register.card_sections import card_appendix
 
 HALF = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}
 LINE = {"arm": "fine-tuned", "upfront": 0.0051, "per_1000": None, "request_p50": 0.25, "earned_back": ""}
