@@ -1,4 +1,4 @@
-"""What a finished run shows in MLflow: curves, numbers, tables, pictures, data sets, its model version, its lineage."""
+"""What a finished run shows in MLflow: curves, numbers, tables, data sets, its model version, its lineage."""
 
 import hashlib
 import json
@@ -36,7 +36,6 @@ LOGGED_FILES = {
     "data/register/cost.json": "release",
     "data/evaluate/metrics.json": "evaluation",
     "data/evaluate/details.json": "evaluation",
-    "data/evaluate/pictures": "evaluation",
     "data/register/release.json": "release",
     "data/register/README.md": "release",
     "data/register/report.html": "release",

@@ -3,7 +3,7 @@
 Computes the answers of the fine-tuned model and the champion, and the metrics of all arms on the same held-out rows, by
 task and by the house rules, which may name files in rules/; and what the fine-tuned model forgot, on general texts.
 Writes data/evaluate/: metrics.json, details.json (what they are made of), predictions.parquet, forgetting.json (what of
-the base model was unlearnt), pictures/, and cost.json (seconds, which differ from run to run).
+the base model was unlearnt), and cost.json (seconds, which differ from run to run).
 """
 
 import logging
@@ -22,7 +22,6 @@ from pipeline.arrays import Bools
 from pipeline.errors import UserError
 from pipeline.evaluate.general_knowledge import read_probe
 from pipeline.evaluate.models import answer_with, forgetting_of, trained_models
-from pipeline.evaluate.plots import plot_arms, plot_confusion, plot_reliability
 from pipeline.files import read_json, write_json
 from pipeline.generation.generate import Prediction
 from pipeline.generation.predictions import BASELINE_PREDICTIONS, read_baseline_predictions
@@ -142,18 +141,6 @@ def measure_arms(
     }
 
 
-def write_plots(
-    tuned: ScoredPredictions, metrics: dict[str, Any], details: dict[str, Any], labels: Sequence[str], folder: Path
-) -> None:
-    """Draw the pictures of an evaluation: all arms, and for labels what the fine-tuned one takes for what."""
-    folder.mkdir()
-    plot_arms(metrics, folder / "arms.png")
-    if labels:
-        plot_confusion(tuned.expected, tuned.got, labels, folder / "confusion.png")
-    if details.get("reliability"):
-        plot_reliability(details["reliability"], folder / "reliability.png")
-
-
 def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, data: Path, *, timed: int) -> None:
     """Answer the held-out rows with every arm, score them, and write all of it.
 
@@ -187,7 +174,6 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
         write_json(folder / "forgetting.json", lost)
         write_json(folder / "cost.json", {name: of_arm.cost for name, of_arm in done.items()})
         write_predictions(folder / "predictions.parquet", test, arms)
-        write_plots(arms[FINETUNED], metrics, details[FINETUNED], labels, folder / "pictures")
 
 
 def require_label(out_of_scope: str | None, labels: Sequence[str]) -> None:

@@ -1,1 +1,1 @@
-"""What the HTML pages share."""
+"""Pages in HTML, rendered from jinja2 templates."""

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.arms import FINETUNED
-from pipeline.register.model_card import escape_markdown, markdown_grid
+from pipeline.html.render import escape_markdown
+from pipeline.register.model_card import markdown_grid
 
 FEW_LABEL_ROWS = 10
 """Test rows of a label below which its numbers say little."""

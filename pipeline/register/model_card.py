@@ -1,13 +1,16 @@
 """The model card: only what was recorded, in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from pipeline.arms import FINETUNED
+from pipeline.html.render import escape_markdown, render_template
 from pipeline.params import HUB_ADDRESS
 
+CARD_TEMPLATES = Path(__file__).parent / "templates"
 VERDICT_WORDS = {
     "promote": "promoted: it became the champion",
     "keep": "not promoted: recorded as challenger only",
@@ -24,67 +27,31 @@ ADAPTER_WORDS = {
 }
 
 
-MARKDOWN_SPECIAL = frozenset("\\`*[]<>&|")
-"""Letters that could begin something else in Markdown or HTML."""
-
-
 def model_card(release: dict[str, Any]) -> str:
     """Write the card of a release in the Hugging Face format (YAML head, then Markdown)."""
-    training, metrics, rows = release["training"], release["metrics"], release["rows"]
-    arms = [
-        (arm, measure, f"{found['value']:.3f}", f"{found['low']:.3f} to {found['high']:.3f}", str(found["n"]))
-        for arm, measures in metrics["arms"].items()
-        for measure, found in measures.items()
-    ]
-    reasons = "\n".join(f"- {escape_markdown(reason)}" for reason in release["reasons"])
-    worth, held_out = release["worth"], release["held_out"]
-    compared = ("arm", worth["metric"], "95 % interval", "fine-tuned has more", "interval", "p, corrected", "it is")
-    digests = [(name, f"`{digest}`") for name, digest in release["digests"].items()]
-    environment = release["environment"]
-    packages = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
-    kind, verdict = training["kind"], VERDICT_WORDS[release["verdict"]]
-    return f"""---
-{card_metadata(release)}
----
-# {release["name"]}
+    return render_template(
+        CARD_TEMPLATES,
+        "model_card.md.j2",
+        release=release,
+        metadata=card_metadata(release),
+        trained=ADAPTER_WORDS[release["training"]["kind"]],
+        verdict=VERDICT_WORDS[release["verdict"]],
+        training=release["training"],
+        environment=release["environment"],
+        held_out=release["held_out"],
+        system=indent_lines(release["prompt"]["system"] or "none"),
+        compared=[baseline_cells(line) for line in release["worth"]["table"]],
+        arms=list(arm_cells(release["metrics"]["arms"])),
+        digests=[(name, f"`{digest}`") for name, digest in release["digests"].items()],
+    )
 
-{ADAPTER_WORDS[kind]} `{release["model"]["source"]}`, made by tunesmith. Verdict: **{verdict}**.
 
-{reasons}
-
-## Was it worth it?
-
-*From `data/register/release.json`.*
-
-{worth["text"]}
-
-{markdown_grid(compared, [baseline_cells(line) for line in worth["table"]])}
-
-## How it was made
-
-*From `data/register/release.json`.*
-
-- {rows["train"]} training rows, {rows["validation"]} for validation, {rows["test"]} held out for the table below.
-- {training["steps"]} optimizer steps on {training["trainable_parameters"]:,} of {training["parameters"]:,} parameters.
-- On {environment["device"]} ({environment["cpu"]["machine"]}, {environment["cpu"]["kernels"]} kernels,
-  {environment["cpu"]["threads"]} threads), Python {environment["python"]}, {packages}.
-- System message: {indent_lines(release["prompt"]["system"] or "none")}
-
-## Held-out rows
-
-*From `data/register/release.json`.*
-
-{held_out["rows"]:,} rows, of which {held_out["fresh"]:,} never decided about another model.
-On average this was their decision {held_out["decisions"]:.1f}, of at most {held_out["limit"]}.
-
-{markdown_grid(("arm", "metric", "value", "95 % interval", "n"), arms)}
-
-## Digests (SHA-256)
-
-*From `data/register/release.json`; `tunesmith reproduce` makes the model again and compares them.*
-
-{markdown_grid(("what", "digest"), digests)}
-"""
+def arm_cells(arms: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    """Write each metric of each arm as cells."""
+    for arm, metrics in arms.items():
+        for name, metric in metrics.items():
+            interval = f"{metric['low']:.3f} to {metric['high']:.3f}"
+            yield arm, name, f"{metric['value']:.3f}", interval, str(metric["n"])
 
 
 def card_metadata(release: dict[str, Any]) -> str:
@@ -169,17 +136,6 @@ def markdown_grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table. What stands in a cell opens no other cell and ends no row."""
     lines = [head, ["---"] * len(head), *(map(escape_markdown, row) for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def escape_markdown(text: str) -> str:
-    """Write a text so that it stays a text: no cell, picture, link, mark-up or line begins in it.
-
-    One that is code already, as a digest is, stays code.
-    """
-    line = " ".join(text.split())
-    if len(line) > 2 and line[0] == line[-1] == "`" and "`" not in line[1:-1]:
-        return line.replace("|", "\\|")
-    return "".join(f"&#{ord(letter)};" if letter in MARKDOWN_SPECIAL else letter for letter in line)
 
 
 def indent_lines(text: str) -> str:

@@ -3,17 +3,17 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from pipeline.html.elements import PAGE_STYLE, html_table, page_start
+from pipeline.html.render import render_template
 from pipeline.model.chat_template import Encoded
 from pipeline.model.tokenized import find_tokens
 from pipeline.pairs import Pair
 from pipeline.tokenize.samples import SAMPLE_KINDS, SmallestKeys, pair_kinds
 
+PREVIEW_TEMPLATES = Path(__file__).parent / "templates"
 PERCENTILES = {"half have at most": 0.5, "nine in ten": 0.9, "99 in a hundred": 0.99, "all": 1.0}
 LENGTH_QUANTILES = {"the shortest": 0.0, "of middling length": 0.5, "the longest": 1.0}
 SPECIAL_KINDS = ("own system", "several turns", "unicode")
@@ -21,18 +21,6 @@ SPECIAL_KINDS = ("own system", "several turns", "unicode")
 RANDOM_SAMPLES = 6
 MAX_SHOWN_TOKENS = 1500
 """Of a sample: so many are shown, the first half and the last."""
-PREVIEW_STYLE = """
-.tokens { font: .8rem/1.9 ui-monospace, monospace; overflow-wrap: anywhere; white-space: pre-wrap; margin: .3rem 0; }
-.tokens i { font-style: normal; border-radius: .2rem; padding: .1rem 0; margin-right: 1px; background: #8882; }
-.tokens .learnt { background: #1a7f3755; } .tokens .special { color: #8250df; font-weight: 600; }
-.tokens .cut { background: #cf222e44; text-decoration: line-through; } .tokens u { text-decoration: none; opacity: .5; }
-@media (prefers-color-scheme: dark) { .tokens .special { color: #d2a8ff; } .tokens .learnt { background: #3fb95066; } }
-h3 { font-size: 1rem; margin: 1.6rem 0 .2rem; } h3 span { font-weight: 400; opacity: .7; }
-"""
-PREVIEW_LEGEND = (
-    "<p class='tokens'><i class='learnt'>learnt</i> <i>read only</i> <i class='special'>special</i> "
-    "<i class='cut'>beyond the limit</i></p>"
-)
 VISIBLE_WHITESPACE = {" ": "·", "\n": "↵\n", "\r": "␍", "\t": "⇥"}
 
 
@@ -125,63 +113,62 @@ def percentile(numbers: Counter[int], share: float) -> int:
     return 0
 
 
+class ShownToken(NamedTuple):
+    """A token on the page: its text, and the classes that say how training sees it."""
+
+    text: str
+    classes: str
+
+
+class ShownSample(NamedTuple):
+    """A sample on the page: of a long one the tokens at both ends, and how many are hidden between them."""
+
+    why: str
+    id: str
+    length: int
+    learnt: int
+    head: list[ShownToken]
+    hidden: int
+    tail: list[ShownToken]
+
+
 def preview_page(
     splits: dict[str, LengthCounts], samples: Sequence[PreviewSample], tokenizer: Any, max_tokens: int
 ) -> str:
     """Render the lengths of all rows and the tokens of some as one self-contained HTML page."""
     rows = sum(split.both.total() for split in splits.values())
     tiles = {"rows": rows, "too long": sum(split.too_long for split in splits.values()), "tokens at most": max_tokens}
-    parts = [
-        page_start("Tokens", PAGE_STYLE + PREVIEW_STYLE) + "<h1>What training sees</h1>",
-        "<div class='tiles'>" + "".join(f"<div><b>{n:,}</b>{name}</div>" for name, n in tiles.items()) + "</div>",
-        "<h2>Lengths in tokens</h2>",
-        f"<div class='numbers'>{html_table(['', *PERCENTILES], percentile_rows(splits))}</div>",
-        f"<p>A row of more than {max_tokens:,} tokens is set aside whole: cut, it would lose its answer.</p>",
-        f"<div class='numbers'>{html_table(['split', 'rows', 'too long'], map(split_row, splits.items()))}</div>",
-        "<h2>Sample rows</h2>",
-        PREVIEW_LEGEND,
-        *(sample_section(sample, tokenizer, max_tokens) for sample in samples),
-    ]
-    return "\n".join(parts) + "\n"
+    return render_template(
+        PREVIEW_TEMPLATES,
+        "preview.html.j2",
+        tiles=tiles.items(),
+        percentile_names=[*PERCENTILES],
+        percentiles=length_percentiles(splits),
+        splits=splits,
+        samples=[shown_sample(sample, tokenizer, max_tokens) for sample in samples],
+        max_tokens=max_tokens,
+        whitespace=VISIBLE_WHITESPACE,
+    )
 
 
-def percentile_rows(splits: dict[str, LengthCounts]) -> list[str]:
-    """Render the percentiles of prompts, of completions and of both together."""
-    found = {
+def length_percentiles(splits: dict[str, LengthCounts]) -> dict[str, list[int]]:
+    """Give the percentiles of prompts, of completions and of both together, over all splits."""
+    lengths = {
         "prompt": sum((split.prompts for split in splits.values()), Counter()),
         "completion": sum((split.completions for split in splits.values()), Counter()),
         "both": sum((split.both for split in splits.values()), Counter()),
     }
-    return [
-        f"<tr><td>{name}</td>"
-        + "".join(f"<td class='n'>{percentile(lengths, share):,}</td>" for share in PERCENTILES.values())
-        + "</tr>"
-        for name, lengths in found.items()
-    ]
+    return {name: [percentile(counts, share) for share in PERCENTILES.values()] for name, counts in lengths.items()}
 
 
-def split_row(item: tuple[str, LengthCounts]) -> str:
-    """Render how many rows a split has and how many of them are too long."""
-    name, split = item
-    kind = "n bad" if split.too_long else "n"
-    rows = f"<td class='n'>{split.both.total():,}</td>"
-    return f"<tr><td>{name}</td>{rows}<td class='{kind}'>{split.too_long:,}</td></tr>"
-
-
-def sample_section(sample: PreviewSample, tokenizer: Any, max_tokens: int) -> str:
-    """Render the tokens of a row."""
-    row, marks = sample.encoded, token_classes(sample.encoded, tokenizer, max_tokens)
-    length = len(row.input_ids)
-    told = f"{length:,} tokens, {row.supervised:,} learnt"
-    shown = list(zip(token_texts(row.input_ids, tokenizer), marks, strict=True))
-    tokens = [f"<i class='{mark}'>{visible_token(piece)}</i>" for piece, mark in shown]
-    if length > MAX_SHOWN_TOKENS:
-        half = MAX_SHOWN_TOKENS // 2
-        tokens[half:-half] = [f"<b>… {length - 2 * half:,} more tokens …</b>"]
-    return (
-        f"<h3>{escape(sample.why)} <span>{told}, pair {escape(sample.id)}</span></h3>"
-        f"<p class='tokens'>{''.join(tokens)}</p>"
-    )
+def shown_sample(sample: PreviewSample, tokenizer: Any, max_tokens: int) -> ShownSample:
+    """Choose which tokens of a row are shown."""
+    row = sample.encoded
+    texts, classes = token_texts(row.input_ids, tokenizer), token_classes(row, tokenizer, max_tokens)
+    tokens, half = list(map(ShownToken, texts, classes)), MAX_SHOWN_TOKENS // 2
+    hidden = len(tokens) - 2 * half if len(tokens) > MAX_SHOWN_TOKENS else 0
+    head, tail = (tokens[:half], tokens[-half:]) if hidden else (tokens, [])
+    return ShownSample(sample.why, sample.id, len(tokens), row.supervised, head, hidden, tail)
 
 
 def token_classes(row: Encoded, tokenizer: Any, max_tokens: int) -> list[str]:
@@ -218,10 +205,3 @@ def token_texts(ids: Sequence[int], tokenizer: Any) -> list[str]:
             if "\ufffd" in told:
                 start, told = end, ""
     return found
-
-
-def visible_token(piece: str) -> str:
-    """Write a token so that its blanks are seen."""
-    return "".join(
-        f"<u>{VISIBLE_WHITESPACE[char]}</u>" if char in VISIBLE_WHITESPACE else escape(char) for char in piece
-    )

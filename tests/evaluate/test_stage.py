@@ -136,9 +136,8 @@ def test_the_same_project_gives_the_same_bytes(params: Params, done: Path, data:
     run(params, data)
     found, before = (file_digests(place / "evaluate") for place in (data, done))
     assert found | {"cost.json": ""} == before | {"cost.json": ""}
-    pictures = {f"pictures/{name}.png" for name in ("arms", "confusion", "reliability")}
     reports = {f"{name}.json" for name in ("metrics", "details", "forgetting", "cost")}
-    assert set(found) == {"predictions.parquet"} | reports | pictures
+    assert set(found) == {"predictions.parquet"} | reports
 
 
 @pytest.fixture
@@ -199,7 +198,6 @@ def test_free_text_has_measures_of_its_own(base: Path, data: Path) -> None:
     assert (against["metric"], against["classes"]) == ("chrf", {})
     assert "macro_f1" not in against
     assert found["fine-tuned chrf"] == chrf_scores(found["expected"], found["fine-tuned"]).tolist()
-    assert {path.name for path in (data / "evaluate" / "pictures").iterdir()} == {"arms.png"}
 
 
 def test_json_has_measures_of_its_own(base: Path, data: Path) -> None:

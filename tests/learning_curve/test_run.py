@@ -13,10 +13,11 @@ from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.finetune import stage as finetune
 from pipeline.hashing import file_digests, file_sha256, weights_file
+from pipeline.html.render import render_template
 from pipeline.learning_curve import run
 from pipeline.model.tokenized import read_ids, read_tokens, write_tokens
 from pipeline.params import Params
-from pipeline.register.report.learning_curve import curve_report
+from pipeline.register.report.page import LAYOUT, REPORT_TEMPLATES
 from pipeline.register.report.provenance import TracedValue
 from tests.support.html_parser import Traced, agrees, recorded
 from tests.support.measured_curve import CURVE
@@ -128,11 +129,12 @@ def test_what_is_no_share_is_refused(told_of: str) -> None:
         parse_shares(told_of)
 
 
-def part(found: dict[str, Any] | None, adapter: str = "a" * 64, test: str = "c" * 64, metric: str = "accuracy") -> str:
+def part(found: dict[str, Any], adapter: str = "a" * 64, test: str = "c" * 64, metric: str = "accuracy") -> str:
     """Render the part of the page, as a page does."""
     told = {"digests": {"adapter": adapter, "test": test}, "worth": {"metric": metric}}
     release = TracedValue("register/release.json", told)
-    return "".join(curve_report(None if found is None else TracedValue("learning_curve/curve.json", found), release))
+    curve = TracedValue("learning_curve/curve.json", found)
+    return render_template(REPORT_TEMPLATES, "learning_curve.html.j2", curve=curve, release=release, **LAYOUT)
 
 
 def test_every_number_of_the_curve_is_traced(tmp_path: Path) -> None:
@@ -147,12 +149,11 @@ def test_every_number_of_the_curve_is_traced(tmp_path: Path) -> None:
 
 
 def test_a_curve_of_another_model_is_not_shown() -> None:
-    """It says so; without a curve there is nothing."""
+    """It says so."""
     assert "is of another model" in part(CURVE, "b" * 64)
     assert "0.520" not in part(CURVE, "b" * 64)
     assert "is of other test rows" in part(CURVE, test="b" * 64)
     assert "is of another metric" in part(CURVE, metric="macro_f1")
-    assert part(None) == ""
 
 
 def test_labels_are_named_only_if_they_stand_out() -> None:

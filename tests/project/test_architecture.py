@@ -51,14 +51,14 @@ ONE_ROOM: dict[str, str | tuple[str, ...]] = {
     ),
     "sacrebleu": "pipeline/metrics/text.py",
     "jsonschema": "pipeline/metrics/rules.py",
-    "matplotlib": "pipeline/evaluate/plots.py",
+    "jinja2": ("pipeline/html/render.py", "pipeline/model/chat_template.py"),
+    "markupsafe": ("pipeline/html/render.py", "pipeline/register/report/provenance.py"),
 }
 BROUGHT = {
     "numpy": "torch, pandas and scipy are built on it, and speak it with us",
     "httpx": "huggingface_hub raises its errors",
     "huggingface_hub": "transformers loads every model through it",
     "referencing": "jsonschema is told through it to fetch nothing",
-    "jinja2": "transformers renders every chat template with it",
     "threadpoolctl": "scikit-learn counts its threads by it",
 }
 """Imported, yet not asked for by name in pyproject."""
@@ -326,6 +326,9 @@ def test_every_package_is_installed() -> None:
     tool = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     folders = {room.parent for room in rooms("flows", "pipeline")}
     assert tool["packages"]["find"] == {"include": ["flows*", "pipeline*"]}
+    assert tool["package-data"] == {"*": ["templates/*"]}  # beside the code that renders them
+    templates = [path for path in (PROJECT / "pipeline").rglob("*.j2") if path.parent.name != "templates"]
+    assert templates == []
     assert [str(folder) for folder in folders if not (PROJECT / folder / "__init__.py").exists()] == []
 
 

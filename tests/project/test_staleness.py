@@ -16,7 +16,7 @@ EDITS = {
     "pipeline/ingest/chat_formats.py": ["ingest"],
     "pipeline/tokenize/preview.py": ["tokenize"],
     "pipeline/baselines/tfidf.py": ["baselines"],
-    "pipeline/evaluate/plots.py": ["evaluate"],
+    "pipeline/register/report/templates/report.css": ["register"],
     "pipeline/register/gate.py": ["register"],
     "pipeline/metrics/calibration.py": ["baselines", "evaluate"],
     "pipeline/generation/decoding.py": ["baselines", "evaluate"],

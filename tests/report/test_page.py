@@ -161,7 +161,7 @@ def test_a_page_has_the_parts_of_its_task(task: str, tmp_path: Path) -> None:
     page = page_of(lay_down(tmp_path, task))
     special = set().union(*HEADINGS.values())
     assert {name for name in special if f"<h2>{name}</h2>" in page} == HEADINGS[task]
-    assert page.index("class='verdict'") < page.index("<h2>")
+    assert page.index('class="verdict"') < page.index("<h2>")
     assert page.count("<svg") == (3 if task == "labels" else 2)
 
 
@@ -234,7 +234,7 @@ def test_the_commonest_confusions_come_first_and_many_labels_make_no_picture(tmp
     counts = [re.findall(r">([^<]+)<", row) for row in rows]
     assert counts[:2] == [["3", "label a", "label b"], ["2", "label b", "label c"]]
     assert len(rows) == LISTED_DISAGREEMENTS
-    assert "class='wide heat'" not in page
+    assert 'class="wide heat"' not in page
 
 
 def test_a_curve_that_was_measured_is_on_the_page(tmp_path: Path) -> None:

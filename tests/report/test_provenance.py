@@ -2,11 +2,14 @@
 
 import pytest
 
-from pipeline.register.report.provenance import TracedValue, interval_text, metric_cell
+from pipeline.html.render import format_value, template_environment
+from pipeline.register.report.page import REPORT_TEMPLATES
+from pipeline.register.report.provenance import TracedValue
 from tests.support.html_parser import Traced
 
 FILE = TracedValue("a/b.json", {"x/y": {"t~": [{"value": 1234.5678, "low": -0.5, "high": 2.0, "n": 1200}]}})
 METRIC = FILE["x/y"]["t~"][0]
+CELLS = template_environment(REPORT_TEMPLATES).get_template("cells.html.j2").module
 
 
 def test_a_value_names_its_place_by_rfc_6901() -> None:
@@ -36,9 +39,9 @@ def test_what_is_not_there_is_not_made_up(key: str) -> None:
 def test_what_is_shown_bears_its_source() -> None:
     """Value, both ends of the interval and n, each at its precision."""
     at = "a/b.json#/x~1y/t~0/0"
-    assert Traced(METRIC["value"].shown(",.1f")).shown == [(f"{at}/value", "1,234.6")]
-    assert Traced(interval_text(METRIC, "+.2f")).shown == [(f"{at}/low", "-0.50"), (f"{at}/high", "+2.00")]
-    assert Traced(metric_cell(METRIC)).shown == [
+    assert Traced(format_value(METRIC["value"], ",.1f")).shown == [(f"{at}/value", "1,234.6")]
+    assert Traced(CELLS.interval(METRIC, "+.2f")).shown == [(f"{at}/low", "-0.50"), (f"{at}/high", "+2.00")]
+    assert Traced(CELLS.metric_cell(METRIC)).shown == [
         (f"{at}/value", "1234.568"), (f"{at}/low", "-0.500"), (f"{at}/high", "2.000"), (f"{at}/n", "1,200"),
     ]  # fmt: skip
 
@@ -46,7 +49,7 @@ def test_what_is_shown_bears_its_source() -> None:
 def test_hostile_names_and_texts_stay_text() -> None:
     """Neither a name in the pointer nor a text ends its attribute or its element."""
     hostile = "'><script>alert(1)</script>&\""
-    read = Traced(TracedValue("f", {hostile: hostile})[hostile].shown())
+    read = Traced(TracedValue("f", {hostile: hostile})[hostile].__html__())
     assert [element.tag for element in read.elements] == ["span"]
     assert "".join(text for _, text in read.shown) == hostile
     assert read.elements[0].attributes["data-source"] == "f#/" + hostile.replace("/", "~1")

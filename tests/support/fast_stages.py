@@ -35,7 +35,6 @@ OUTS = {
         "evaluate/details.json",
         "evaluate/forgetting.json",
         "evaluate/predictions.parquet",
-        "evaluate/pictures",
     ],
     "register": ["register/release.json", "register/cost.json", "register/README.md", "register/report.html"],
 }
@@ -64,9 +63,6 @@ for name in sys.argv[1:]:
         (path / "adapter_model.safetensors").write_text(weights)
     elif name == "evaluate/details.json":
         path.write_text(json.dumps({"fine-tuned": {"confusion": {"blue": {"blue": len(raw)}}}}))
-    elif name == "evaluate/pictures":
-        path.mkdir()
-        (path / "a.png").write_text(raw)
     elif name == "validate/data_docs":
         path.mkdir()
         (path / "1.html").write_text("<p>")

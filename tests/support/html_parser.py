@@ -61,7 +61,9 @@ class Traced(HTMLParser):
             pass
 
     def handle_data(self, data: str) -> None:
-        """Note a text by where it stands."""
+        """Note a text by where it stands; the white space between elements is none."""
+        if not data.strip():
+            return
         sources = [element.attributes["data-source"] for element in self.within if "data-source" in element.attributes]
         aside = any(
             element.tag == "style" or "axis" in element.attributes.get("class", "").split() for element in self.within
@@ -119,5 +121,7 @@ class Read(HTMLParser):
         self.styles += [value or "" for name, value in attrs if name == "style"]
 
     def handle_data(self, data: str) -> None:
-        """Note a text, apart from the style sheet."""
+        """Note a text, apart from the style sheet and the white space between elements."""
+        if not data.strip():
+            return
         (self.styles if self.lasttag == "style" else self.texts).append(data)

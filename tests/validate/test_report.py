@@ -124,7 +124,7 @@ def test_a_task_without_labels_has_no_list_of_labels() -> None:
 
 def test_a_clean_set_says_that_no_row_was_set_aside() -> None:
     """Where the table of rows would be stands one word."""
-    assert Read(validation_page(report(), [], [])).texts[-2:] == ["None.", "\n"]
+    assert Read(validation_page(report(), [], [])).texts[-2:] == ["Rows set aside", "None."]
 
 
 @pytest.mark.parametrize(("rows", "shown", "more"), [(200, 200, False), (201, 200, True), (1500, 200, True)])

@@ -1,134 +1,102 @@
-"""What each arm costs, in money, seconds and tokens, and what quality that buys."""
+"""What each arm costs, in money, seconds and tokens, and what quality that buys: layout for templates/cost.html.j2."""
 
 import math
-from collections.abc import Iterator, Sequence
-from html import escape
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from pipeline.arms import FINETUNED
+from pipeline.register.report.charts import QUARTERS
 from pipeline.register.report.provenance import TracedValue
-from pipeline.register.report.tables import number_cell, number_table
 
-COST_COLUMNS = [
-    "arm", "to make", "1,000 requests", "fine-tuned earned back", "seconds a request, median", "at the 95th of 100",
-    "rows a second", "tokens in", "out",
-]  # fmt: skip
-COST_FORMATS = {
-    "rows_per_second": ",.3g", "request_p50": ".3f", "request_p95": ".3f", "tokens_in": ",.1f", "tokens_out": ",.1f",
-}  # fmt: skip
-
-
-def cost_report(cost: TracedValue, metrics: TracedValue, metric: str) -> Iterator[str]:
-    """Tell what each arm costs, and draw it against its metric.
-
-    Args:
-        cost: What register put together.
-        metrics: What evaluate measured.
-        metric: The one that decides.
-    """
-    currency = cost["prices"]["currency"]
-    yield "<h2>What it costs</h2>"
-    yield f"<p>{cost['text'].shown()}</p>"
-    yield from quality_cost_plot(list(cost["lines"]), metrics, metric, currency)
-    yield number_table(COST_COLUMNS, map(cost_row, cost["lines"]))
-    yield (
-        f"<p><small>In {currency.shown()}; {cost['prices']['machine_hour'].shown()} for an hour of this machine, kept "
-        "busy: one that idles costs more per request. Seconds as measured on it in this run.</small></p>"
-    )
-
-
-def amount_format(amount: float | None) -> str:
-    """Give the format of an amount: from a hundred on in whole units, never as a power of ten."""
-    return ",.0f" if amount is not None and amount >= 100 else ",.3g"
-
-
-def cost_row(line: TracedValue) -> str:
-    """Render an arm."""
-    own = [number_cell(line[name], amount_format(line[name].value)) for name in ("upfront", "per_1000")]
-    took = [number_cell(line[name], COST_FORMATS[name]) for name in ("request_p50", "request_p95", "rows_per_second")]
-    tokens = [number_cell(line[name], COST_FORMATS[name]) for name in ("tokens_in", "tokens_out")]
-    back = f"<td class='n'>{line['earned_back'].shown()}</td>"
-    return f"<tr><td>{escape(line['arm'].value)}</td>{''.join([*own, back, *took, *tokens])}</tr>"
-
-
-SCATTER_WIDTH, SCATTER_HEIGHT = 400, 280
-"""Pixels of the picture within its margins: few enough that its names can be read on a phone."""
+PLOT_WIDTH, PLOT_HEIGHT = 400, 280
+"""Pixels of the plot within its margins: few enough that its names can be read on a phone."""
 NAME_GAP = 21
 """Pixels between two names, at least."""
-SCATTER_STYLE = """
-.bought { width: 100%; max-width: 32rem; } .bought text { font-size: 16px; } .bought .small { font-size: 14px; }
-.bought .lead { stroke: currentColor; opacity: .35; }
-"""
 
 
-def quality_cost_plot(
-    lines: Sequence[TracedValue], metrics: TracedValue, metric: str, currency: TracedValue
-) -> Iterator[str]:
-    """Draw the arms whose cost is known; nothing if those are fewer than two.
+def amount_format(amount: TracedValue) -> str:
+    """Give the format of an amount: from a hundred on in whole units, never as a power of ten."""
+    return ",.0f" if amount.value is not None and amount.value >= 100 else ",.3g"
 
-    Args:
-        lines: What each arm costs.
-        metrics: What evaluate measured of each.
-        metric: The one that is drawn.
-        currency: Of the costs.
-    """
-    known = [line for line in lines if line["per_1000"].value]
-    if len(known) < 2:
-        return
-    costs = [math.log10(line["per_1000"].value) for line in known]
-    first, last = math.floor(min(costs)), math.ceil(max(costs))
-    across = [SCATTER_WIDTH * (cost - first) / max(last - first, 1) for cost in costs]
-    found = [metrics["arms"][line["arm"].value][metric] for line in known]
-    heights = separate_names([SCATTER_HEIGHT * (1 - one["value"].value) for one in found])
-    arms = "".join(map(arm_dot, known, found, across, heights))
-    ticks = "".join(
-        cost_tick(power, SCATTER_WIDTH * (power - first) / max(last - first, 1)) for power in range(first, last + 1)
+
+class ScaleMark(NamedTuple):
+    """A level of the vertical scale: its number, and pixels from the top."""
+
+    label: str
+    y: float
+
+
+class CostTick(NamedTuple):
+    """A power of ten on the horizontal scale: its number, and pixels from the left."""
+
+    label: str
+    x: str
+
+
+class CostPoint(NamedTuple):
+    """An arm in the plot, in pixels; its name stands to the right of its point (side 1) or to the left (-1)."""
+
+    name: TracedValue
+    own: bool
+    x: float
+    low: float
+    value: float
+    high: float
+    name_y: float
+    side: int
+
+
+class QualityCostPlot(NamedTuple):
+    """The metric of each arm over what 1,000 requests cost, on a logarithmic scale."""
+
+    arms: list[CostPoint]
+    ticks: list[CostTick]
+    levels: list[ScaleMark]
+    currency: str
+    width: int = PLOT_WIDTH
+    height: int = PLOT_HEIGHT
+
+
+QUALITY_LEVELS = [ScaleMark(f"{share:g}", PLOT_HEIGHT * (1 - share)) for share in QUARTERS]
+
+
+def quality_cost_plot(cost: TracedValue, metrics: TracedValue, metric: str) -> QualityCostPlot | None:
+    """Lay out the arms whose cost is known, by the metric that decides; None if those are fewer than two."""
+    lines = [line for line in cost["lines"] if line["per_1000"].value]
+    if len(lines) < 2:
+        return None
+    powers = [math.log10(line["per_1000"].value) for line in lines]
+    first, last = math.floor(min(powers)), math.ceil(max(powers))
+    scale = PLOT_WIDTH / max(last - first, 1)
+    measured = [metrics["arms"][line["arm"].value][metric] for line in lines]
+    names = separate_names([metric_height(value["value"]) for value in measured])
+    return QualityCostPlot(
+        [cost_point(*arm) for arm in zip(lines, measured, ((p - first) * scale for p in powers), names, strict=True)],
+        [CostTick(f"{10.0**power:g}", f"{scale * (power - first):.1f}") for power in range(first, last + 1)],
+        QUALITY_LEVELS,
+        cost["prices"]["currency"].value,
     )
-    levels = "".join(metric_level(share) for share in (0.0, 0.25, 0.5, 0.75, 1.0))
-    yield (
-        f"<svg class='bought' viewBox='-44 -14 {SCATTER_WIDTH + 64} {SCATTER_HEIGHT + 76}' role='img'>{levels}{ticks}{arms}"  # noqa: E501
-        f"<text class='small mid' x='{SCATTER_WIDTH / 2:g}' y='{SCATTER_HEIGHT + 54}'>1,000 requests, {escape(currency.value)}, "  # noqa: E501
-        "logarithmic</text></svg>"
-    )
+
+
+def metric_height(share: TracedValue) -> float:
+    """Give the height of a share, in pixels from the top."""
+    return PLOT_HEIGHT * (1 - float(share.value))
+
+
+def cost_point(line: TracedValue, metric: TracedValue, x: float, name_y: float) -> CostPoint:
+    """Lay out an arm: its name goes to the side where there is room."""
+    low, value, high = (metric_height(metric[end]) for end in ("low", "value", "high"))
+    own, side = line["arm"].value == FINETUNED, -1 if x > PLOT_WIDTH / 2 else 1
+    return CostPoint(line["arm"], own, x, low, value, high, name_y, side)
 
 
 def separate_names(heights: Sequence[float]) -> list[float]:
     """Move heights apart, so that what is written at them can be read: from the top down, then back from the bottom."""
     order, moved = sorted(range(len(heights)), key=heights.__getitem__), list(heights)
-    for above, place in pairwise(order):
-        moved[place] = max(moved[place], moved[above] + NAME_GAP)
-    moved[order[-1]] = min(moved[order[-1]], SCATTER_HEIGHT - 4)
-    for place, above in pairwise(reversed(order)):
-        moved[above] = min(moved[above], moved[place] - NAME_GAP)
+    for above, below in pairwise(order):
+        moved[below] = max(moved[below], moved[above] + NAME_GAP)
+    moved[order[-1]] = min(moved[order[-1]], PLOT_HEIGHT - 4)
+    for below, above in pairwise(reversed(order)):
+        moved[above] = min(moved[above], moved[below] - NAME_GAP)
     return moved
-
-
-def arm_dot(line: TracedValue, metric: TracedValue, x: float, height: float) -> str:
-    """Draw an arm: its interval, its point, and its name to the side where there is room."""
-    value, low, high = (SCATTER_HEIGHT * (1 - metric[end].value) for end in ("value", "low", "high"))
-    kind, name = "own" if line["arm"].value == FINETUNED else "arm", line["arm"]
-    side, anchor = (-1, "end") if x > SCATTER_WIDTH / 2 else (1, "")
-    return (
-        f"<g class='{kind}'><line class='range' x1='{x:.1f}' x2='{x:.1f}' y1='{low:.1f}' y2='{high:.1f}'/>"
-        f"<line class='lead' x1='{x:.1f}' y1='{value:.1f}' x2='{x + 16 * side:.1f}' y2='{height:.1f}'/>"
-        f"<circle class='dot' cx='{x:.1f}' cy='{value:.1f}' r='6'/>"
-        f"<text class='name {anchor}' x='{x + 19 * side:.1f}' y='{height + 6:.1f}' {name.source}>{escape(name.value)}"
-        "</text></g>"
-    )
-
-
-def cost_tick(power: int, x: float) -> str:
-    """Draw a power of ten with its number."""
-    return (
-        f"<line class='rule' x1='{x:.1f}' x2='{x:.1f}' y1='0' y2='{SCATTER_HEIGHT}'/>"
-        f"<text class='axis small mid' x='{x:.1f}' y='{SCATTER_HEIGHT + 24}'>{10.0**power:g}</text>"
-    )
-
-
-def metric_level(share: float) -> str:
-    """Draw a level of the metric with its number."""
-    y = SCATTER_HEIGHT * (1 - share)
-    return (
-        f"<line class='rule' x1='0' x2='{SCATTER_WIDTH}' y1='{y:g}' y2='{y:g}'/>"
-        f"<text class='axis small end' x='-8' y='{y + 5:g}'>{share:g}</text>"
-    )

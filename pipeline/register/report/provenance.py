@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 from typing import Any
+
+from markupsafe import Markup
 
 
 @dataclass(frozen=True)
 class TracedValue:
-    """A value in a recorded file.
+    """A value in a recorded file. Where a template shows it, it stands in an element that names its source.
 
     Args:
         file: Below `data/`.
@@ -45,22 +46,13 @@ class TracedValue:
 
     @property
     def source(self) -> str:
-        """The attribute that tells of an element where what it shows is recorded."""
-        return f"data-source='{escape(f'{self.file}#{self.pointer}')}'"
+        """Where it is recorded: the file, and the place in it behind a `#`."""
+        return f"{self.file}#{self.pointer}"
 
-    def shown(self, form: str = "") -> str:
-        """Write the value in HTML, with its source; a number in a format of Python's."""
-        return f"<span {self.source}>{escape(format(self.value, form))}</span>"
+    def __html__(self) -> str:
+        return self.__html_format__("")
 
-
-def interval_text(metric: TracedValue, form: str = ".3f", *, low: str = "low", high: str = "high") -> str:
-    """Write both ends of an interval."""
-    return f"{metric[low].shown(form)} to {metric[high].shown(form)}"
-
-
-def metric_cell(metric: TracedValue) -> str:
-    """Write a metric as a cell: its value, and in small its interval and of how many rows it is."""
-    return (
-        f"<td class='n'>{metric['value'].shown('.3f')}"
-        f"<br><small>{interval_text(metric)}, n {metric['n'].shown(',')}</small></td>"
-    )
+    def __html_format__(self, form: str) -> str:
+        """Write the value in HTML, with its source; a number in a format of Python's. MarkupSafe's protocol."""
+        text = "-" if self.value is None else format(self.value, form)
+        return Markup('<span data-source="{}">{}</span>').format(self.source, text)
