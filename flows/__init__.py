@@ -1,4 +1,4 @@
-"""The running of the pipeline: knows Prefect, DVC and MLflow, and computes nothing itself.
+"""Orchestration of the pipeline by Prefect, DVC and MLflow; computes nothing itself.
 
 Importing this package first of all settles where those tools keep their things (see paths): they read it when they
 are imported.

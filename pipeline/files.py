@@ -26,10 +26,10 @@ def read_json(path: Path) -> Any:
 
 
 def count_values(values: Iterable[str]) -> dict[str, int]:
-    """How often each value occurs, the commonest first and equals by name."""
+    """How often each value occurs, the most frequent first and equals by name."""
     return rank_counts(Counter(values))
 
 
 def rank_counts(found: Mapping[str, int]) -> dict[str, int]:
-    """Put counts in order, the commonest first and equals by name."""
+    """Put counts in order, the most frequent first and equals by name."""
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))

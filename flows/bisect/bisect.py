@@ -1,4 +1,4 @@
-"""The whole: from two commits and the name of a number to the commit that made it worse."""
+"""Runs a bisect: finds the commit between two that made a metric worse."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What was measured of commits, on disk, so that no evaluation that came to its end is made again."""
+"""Cache of measured commits, so that no finished evaluation is repeated."""
 
 import json
 import os

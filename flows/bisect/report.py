@@ -1,4 +1,4 @@
-"""What a bisect says: each commit that it looks at, and in the end the one that it found, and what that changed."""
+"""Report of a bisect: each evaluated commit, the culprit, and what it changed."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence

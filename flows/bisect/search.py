@@ -1,4 +1,4 @@
-"""The search alone: which of many steps to look at next, so that few are looked at."""
+"""The search: which step to evaluate next, so that few are evaluated."""
 
 from collections.abc import Callable, Collection
 

@@ -1,4 +1,4 @@
-"""Which state of the past made the weights of a champion, also in a clone that has only what people committed."""
+"""Finds the state that made a champion's weights, also in a clone without the states of runs."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Who was champion when, by whom and why: a file that only ever grows, and that git keeps."""
+"""The promotion log: who was champion when, by whom and why; append-only, kept in git."""
 
 import getpass
 import json

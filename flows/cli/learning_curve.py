@@ -128,7 +128,7 @@ def curve_lines(found: dict[str, Any]) -> Iterator[str]:
         named = (
             f"{one['label']} ({100 * one['gain']:+.0f} points, {one['rows']:,} rows)" for one in out[:LABELS_SHOWN]
         )
-        yield f"Labels that surely gained by the last of the rows: {', '.join(named)}."
+        yield f"Labels that gained significantly from the last of the rows: {', '.join(named)}."
     elif found["labels"]:
         yield "No label stands out: what each gained by the last of the rows may be chance."
     yield f"In {CURVE_PATH}; `tunesmith run` puts it on the page of the run."

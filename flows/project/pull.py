@@ -1,4 +1,4 @@
-"""What DVC keeps of a commit, brought into a clone: the sources, what the stages left, and the champion."""
+"""Brings into a clone what DVC keeps of a commit: sources, outputs and the champion."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The ladder from the raw data to the verdict: each rung as recorded and as found, and what that means."""
+"""The comparison from the raw data to the verdict: each step as recorded and as found, and what that means."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ LOSS_RELATIVE_TOLERANCE = 1e-3
 """Relative. Other kernels add in another order, and what that changes grows with the steps: over fifty steps against
 another library's code for the same training, `make bench` finds 7e-5."""
 MACHINE_INDEPENDENT = ("raw data", "pairs", "splits", "token ids and masks")
-"""Rungs without computed numbers: their bytes are promised on every machine."""
+"""Steps without computed numbers: their bytes are promised on every machine."""
 MODEL_STAGES = ("finetune", "evaluate", "register")
 MACHINE_CONDITIONS = ("CPU kind", "device", "thread count")
 """Of no account for what is not computed by the model."""
@@ -35,7 +35,7 @@ TOLERANCE_TEXT = (
 
 @dataclass(frozen=True)
 class ComparisonStep:
-    """One rung: the digests of its items by name, recorded and found.
+    """One step: the digests of its items by name, recorded and found.
 
     `near` says whether what was found will do on another kind of machine.
     """
@@ -65,15 +65,15 @@ class ComparisonStep:
 
 @dataclass(frozen=True)
 class ReproductionResult:
-    """What the ladder says: the result, the first rung that will not do, and the reasons."""
+    """What the comparison says: the result, the first step that will not do, and the reasons."""
 
     result: Result
-    rung: str
+    step: str
     why: tuple[str, ...]
 
     def __str__(self) -> str:
         """Say it in a few words, as MLflow is told."""
-        return f"differs at {self.rung}" if self.result == "differs" else self.result
+        return f"differs at {self.step}" if self.result == "differs" else self.result
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def read_evidence(files: FileDigests, tree: Path) -> RunEvidence:
 
 
 def compare_evidence(sources: Sequence[str], recorded: RunEvidence, found: RunEvidence) -> list[ComparisonStep]:
-    """Put up the ladder.
+    """Compare what was recorded with what was found.
 
     Args:
         sources: Paths of the raw data.
@@ -101,7 +101,7 @@ def compare_evidence(sources: Sequence[str], recorded: RunEvidence, found: RunEv
         found: What it left now.
     """
 
-    def rung(
+    def step(
         name: str, stage: str, items: Callable[[RunEvidence], FileDigests], *, near: bool = True
     ) -> ComparisonStep:
         then, now = items(recorded), items(found)
@@ -113,17 +113,17 @@ def compare_evidence(sources: Sequence[str], recorded: RunEvidence, found: RunEv
     splits = ("train", "validation", "test")
     metrics_near = metrics_within_intervals(recorded.release["metrics"], found.release["metrics"])
     return [
-        rung(RAW_STEP, "ingest", files(*sources)),
-        rung("pairs", "ingest", files("data/ingest/pairs.parquet")),
-        rung("splits", "validate", files(*(f"data/validate/{split}.parquet" for split in splits))),
-        rung("token ids and masks", "tokenize", files(*(f"data/tokenize/{split}.arrow" for split in splits))),
-        rung("initial weights", "finetune", lambda one: {"weights": one.release["digests"]["initial_adapter"]}),
-        rung("first losses", "finetune", lambda one: {"losses": value_digest(one.losses)},
+        step(RAW_STEP, "ingest", files(*sources)),
+        step("pairs", "ingest", files("data/ingest/pairs.parquet")),
+        step("splits", "validate", files(*(f"data/validate/{split}.parquet" for split in splits))),
+        step("token ids and masks", "tokenize", files(*(f"data/tokenize/{split}.arrow" for split in splits))),
+        step("initial weights", "finetune", lambda one: {"weights": one.release["digests"]["initial_adapter"]}),
+        step("first losses", "finetune", lambda one: {"losses": value_digest(one.losses)},
              near=losses_close(recorded.losses, found.losses)),
-        rung("adapter", "finetune", files("data/finetune/adapter")),
-        rung("predictions", "evaluate", files("data/evaluate/predictions.parquet")),
-        rung("metrics", "evaluate", files("data/evaluate/metrics.json"), near=metrics_near),
-        rung(
+        step("adapter", "finetune", files("data/finetune/adapter")),
+        step("predictions", "evaluate", files("data/evaluate/predictions.parquet")),
+        step("metrics", "evaluate", files("data/evaluate/metrics.json"), near=metrics_near),
+        step(
             "verdict", "register",
             lambda one: {"verdict": value_digest([one.release["verdict"], one.release["reasons"]])},
         ),
@@ -147,19 +147,19 @@ def metrics_within_intervals(recorded: Mapping[str, Any], found: Mapping[str, An
 
 
 def judge_steps(
-    rungs: Sequence[ComparisonStep], differences: Sequence[InputDifference], stages: Sequence[str]
+    steps: Sequence[ComparisonStep], differences: Sequence[InputDifference], stages: Sequence[str]
 ) -> ReproductionResult:
-    """Say what the ladder means: identical, within the tolerance of another machine, or the first rung that differs.
+    """Judge the comparison: identical, within the tolerance of another machine, or the first step that differs.
 
     Args:
-        rungs: The ladder, from its foot.
+        steps: The comparison, from its foot.
         differences: What is not as it was then.
         stages: All stages in their order.
     """
-    apart, elsewhere = [rung for rung in rungs if not rung.same], changes_machine_kind(differences)
+    apart, elsewhere = [step for step in steps if not step.same], changes_machine_kind(differences)
     if not apart:
         return ReproductionResult("identical", "", ())
-    failing = [rung for rung in apart if not (elsewhere and rung.near)]
+    failing = [step for step in apart if not (elsewhere and step.near)]
     if not failing:
         return ReproductionResult("within tolerance", apart[0].name, (*elsewhere, TOLERANCE_TEXT))
     first = failing[0]
@@ -167,17 +167,17 @@ def judge_steps(
 
 
 def likely_causes(
-    rung: ComparisonStep, differences: Sequence[InputDifference], stages: Sequence[str]
+    step: ComparisonStep, differences: Sequence[InputDifference], stages: Sequence[str]
 ) -> tuple[str, ...]:
-    """Name what may have made a rung differ: what its stage, or one before it, had otherwise than then."""
-    reached = {"", *stages[: stages.index(rung.stage) + 1]}
-    if rung.name == RAW_STEP:
-        likely = [str(one) for one in differences if one.what in rung.apart]
+    """Name what may have made a step differ: what its stage, or one before it, had otherwise than then."""
+    reached = {"", *stages[: stages.index(step.stage) + 1]}
+    if step.name == RAW_STEP:
+        likely = [str(one) for one in differences if one.what in step.apart]
     else:
         likely = [
             str(one)
             for one in differences
-            if one.stage in reached and (rung.stage in MODEL_STAGES or one.kind not in MACHINE_CONDITIONS)
+            if one.stage in reached and (step.stage in MODEL_STAGES or one.kind not in MACHINE_CONDITIONS)
         ]
     return tuple(likely) or (NO_CAUSE,)
 

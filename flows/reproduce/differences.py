@@ -1,4 +1,4 @@
-"""What is not now as it was when a run was recorded: data, code, params, packages, machine."""
+"""Differences from when a run was recorded: data, code, params, packages, machine."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the stages of a state need: the versions it pins, and an environment that holds just those."""
+"""The Python environment of a past state: its pinned versions, installed in a virtual environment of their own."""
 
 import hashlib
 import re

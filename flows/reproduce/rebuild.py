@@ -1,4 +1,4 @@
-"""A past model made again: every stage anew from the state's own code and data, the ladder, and a word to MLflow."""
+"""Rebuilds a past model: every stage anew from the state's own code and data, the comparison, the outcome in MLflow."""
 
 import json
 import platform
@@ -45,14 +45,14 @@ MACHINE_PROBE = Path(pipeline.__file__).with_name("finetune") / "environment.py"
 
 
 def reproduce_model(root: Path, what: str, say: PrintLine, *, own_packages: bool) -> ReproductionResult:
-    """Make a past model again and compare every rung of its ladder; MLflow's run and version are told how it ended.
+    """Rebuild a past model and compare it step by step; the outcome is logged to its run and version in MLflow.
 
     What differs is left in a worktree below the private folder, to be looked at.
 
     Args:
         root: The checkout.
         what: A commit, a run or a version.
-        say: Takes each line about the progress, and the ladder.
+        say: Takes each line about the progress, and the comparison.
         own_packages: Whether to build an environment from the state's own constraints.
 
     Raises:
@@ -151,12 +151,12 @@ def run_stage_without_dvc(tree: Path, stage: str, python: str) -> None:
 def compare_and_judge(
     state: WorktreeState, recorded: RunEvidence, before: Sequence[InputDifference], say: PrintLine
 ) -> ReproductionResult:
-    """Put up the ladder, say each rung, and judge."""
+    """Compare step by step, report and judge."""
     found = read_evidence(state.found(), state.tree)
     differences = [*before, *base_difference(recorded, found)]
-    rungs = compare_evidence(state.sources, recorded, found)
-    outcome = judge_steps(rungs, differences, list(state.lock))
-    for line in reproduction_report(rungs, outcome, elsewhere=bool(changes_machine_kind(differences))):
+    steps = compare_evidence(state.sources, recorded, found)
+    outcome = judge_steps(steps, differences, list(state.lock))
+    for line in reproduction_report(steps, outcome, elsewhere=bool(changes_machine_kind(differences))):
         say(line)
     return outcome
 
@@ -167,15 +167,15 @@ def base_difference(recorded: RunEvidence, found: RunEvidence) -> list[InputDiff
     return [] if then == now else [InputDifference("base model", "", then[:12], now[:12], "tokenize")]
 
 
-def reproduction_report(rungs: Sequence[ComparisonStep], outcome: ReproductionResult, *, elsewhere: bool) -> list[str]:
-    """Put the ladder and the outcome into lines."""
-    head = f"\n{'rung':<20} {'recorded':<12}  {'found':<12}"
+def reproduction_report(steps: Sequence[ComparisonStep], outcome: ReproductionResult, *, elsewhere: bool) -> list[str]:
+    """Put the comparison and the outcome into lines."""
+    head = f"\n{'step':<20} {'recorded':<12}  {'found':<12}"
     words = [f"  {why}" for why in outcome.why]
     if outcome.result == "differs":
         tree = f".tunesmith/{REPRODUCE_WORKTREE}"
         looked = f"look at    {tree} (made now) and {tree}/.tunesmith/{RECORDED_FOLDER} (recorded)"
-        return [head, *(rung.line(elsewhere=elsewhere) for rung in rungs), f"{outcome}; likely cause:", *words, looked]
-    return [head, *(rung.line(elsewhere=elsewhere) for rung in rungs), f"{outcome}", *words]
+        return [head, *(step.line(elsewhere=elsewhere) for step in steps), f"{outcome}; likely cause:", *words, looked]
+    return [head, *(step.line(elsewhere=elsewhere) for step in steps), f"{outcome}", *words]
 
 
 def reproduction_tags(outcome: ReproductionResult, now: dict[str, Any]) -> dict[str, str]:

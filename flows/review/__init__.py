@@ -1,1 +1,1 @@
-"""What a change of the data or of the code means, for people and for pull requests."""
+"""Review of a change of data or code, on the command line and in pull requests."""

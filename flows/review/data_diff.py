@@ -1,4 +1,4 @@
-"""What changed in the pairs since a state of the past, and what it calls for: asked of the pipeline, put into words."""
+"""Differences of the pairs since a past state, and the recommended action."""
 
 import shutil
 import subprocess

@@ -73,7 +73,7 @@ def label_lines(path: Path) -> Iterator[str]:
     yield f"label errors: {len(rows):,} training rows may have a wrong label, as classifiers of the other rows agree"
     for row in rows.head(ROWS_SHOWN).itertuples():
         yield f"  {row.label!r}, rather {row.suggested!r}: {str(row.prompt)[:ROW_CHARS]}"
-    yield f"  look at them in {LABEL_ERRORS_PATH}, the surest first; nothing is changed by it"
+    yield f"  look at them in {LABEL_ERRORS_PATH}, the most confident first; nothing is changed by it"
 
 
 def overlap_lines(overlap: dict[str, int]) -> Iterator[str]:
@@ -86,7 +86,7 @@ def overlap_lines(overlap: dict[str, int]) -> Iterator[str]:
 
 
 def drift_lines(drift: dict[str, Any]) -> Iterator[str]:
-    """Say what has moved from the rows that the champion learnt from."""
+    """Say what has moved from the rows that the champion was trained on."""
     for item in drift["compared"]:
         if item["broken"]:
             name, then, now = item["most"]

@@ -1,4 +1,4 @@
-"""Texts found by their words: BM25, for training rows and for passages."""
+"""BM25 retrieval of training rows and passages."""
 
 from collections.abc import Sequence
 

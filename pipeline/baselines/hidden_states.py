@@ -1,4 +1,4 @@
-"""Questions as the base model sees them: the mean of its hidden states over their tokens."""
+"""Embeddings of prompts by the base model: the mean of its hidden states over their tokens."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -73,7 +73,7 @@ class HiddenStates:
         return list(dict.fromkeys(max(1, round(depth * layers)) for depth in LAYER_DEPTHS))
 
     def _means(self, prompts: Sequence[Sequence[int]], progress: str = "") -> LayerMeans:
-        """Read prompts, those of like length together, and average the states of each behind the prefix it has."""
+        """Read prompts, those of similar length together, and average the states of each behind the prefix it has."""
         found: list[Any] = [None] * len(prompts)
         begins, base = len(self.prefix), self.speaker.base
         order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place]), place))

@@ -77,7 +77,7 @@ def cross_fit_probabilities(
 
 
 def find_label_errors(train: Sequence[Pair], likelihoods: Mapping[str, LabelProbabilities]) -> list[dict[str, object]]:
-    """List the rows that every classifier has another label for, the surest first.
+    """List the rows that every classifier has another label for, the most confident first.
 
     Args:
         train: The rows.

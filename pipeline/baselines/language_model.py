@@ -1,4 +1,4 @@
-"""The base model as the baselines use it: loaded once, held to labels where there are any, asked within its limits."""
+"""The base model that the baselines share: loaded lazily and once, constrained to the labels where there are any."""
 
 from collections.abc import Sequence
 from functools import cached_property

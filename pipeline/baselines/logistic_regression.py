@@ -1,4 +1,4 @@
-"""The baseline that draws straight lines: logistic regression on features of the questions, for labels."""
+"""Logistic-regression baseline on features of the prompts, for labels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -65,7 +65,7 @@ class LogisticRegressionBaseline:
         }  # fmt: skip
 
     def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
-        """Say the likeliest label of each question."""
+        """Say the most likely label of each question."""
         labels, probabilities = predict_labels(self.model, self.features.views(questions)[self.view])
         return [
             BaselinePrediction(label, tokens_in=self.features.tokens(question), probability=probability)
@@ -82,7 +82,7 @@ def fit_classifier(rows: Matrix, labels: Sequence[str], strength: float) -> Any:
 
 
 def predict_labels(model: Any, rows: Matrix) -> tuple[list[str], list[float]]:
-    """Say the likeliest label of each row, and how likely it is."""
+    """Say the most likely label of each row, and how likely it is."""
     if isinstance(model, str):
         return [model] * rows.shape[0], [1.0] * rows.shape[0]
     with single_threaded():

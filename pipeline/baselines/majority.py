@@ -1,4 +1,4 @@
-"""The baseline that always says the same: the commonest completion of the training rows."""
+"""Majority baseline: always answers the most frequent completion of the training rows."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from pipeline.pairs import Pair
 
 
 class MajorityBaseline:
-    """Says the commonest completion; of equally common ones the first by name."""
+    """Says the most frequent completion; of equally frequent ones the first by name."""
 
     def __init__(self) -> None:
         self.completion = ""

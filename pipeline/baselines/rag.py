@@ -1,4 +1,4 @@
-"""The base model with passages of a folder of texts: retrieval-augmented generation from what the user knows."""
+"""Retrieval-augmented generation: the base model with passages from a folder of texts."""
 
 from collections.abc import Sequence
 from pathlib import Path

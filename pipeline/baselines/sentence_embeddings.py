@@ -1,4 +1,4 @@
-"""Questions as a sentence model sees them; it needs the package sentence-transformers, which nothing else here does."""
+"""Embeddings of prompts by a sentence model; needs the extra `sentences` (sentence-transformers)."""
 
 from collections.abc import Sequence
 from functools import cached_property

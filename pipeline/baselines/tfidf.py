@@ -1,4 +1,4 @@
-"""Questions as rows of numbers: what linear classifiers and searches by likeness go by."""
+"""Features of prompts: TF-IDF, and the interface that classifiers and nearest-neighbour search use."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ FeatureViews = Mapping[str, Matrix]
 """Several ways to see the same questions; which one serves best is chosen on validation rows."""
 
 WORD_FEATURES, CHARACTER_FEATURES = 30_000, 50_000
-"""Features at most, the commonest. A classifier has a weight for each of them and each label: memory."""
+"""Features at most, the most frequent. A classifier has a weight for each of them and each label: memory."""
 
 VECTORIZER_SETTINGS: dict[str, Any] = {"sublinear_tf": True, "dtype": np.float32}
 

@@ -42,7 +42,7 @@ class PairKeys:
     Args:
         ids: Their content.
         spelt: Their content but for blanks, and for the case of the prompt.
-        prompts: Their prompt but for case and blanks, and who says what.
+        prompts: Their prompt apart from case and whitespace, and who says what.
         places: Their file, their row in it, and their completion.
         chars: Characters of their prompt.
         points: Where the law of the split puts them, from 0 to 1.

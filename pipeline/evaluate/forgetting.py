@@ -1,4 +1,4 @@
-"""What a fine-tune unlearnt: general texts and questions before and after, and whether that is more than is allowed."""
+"""Forgetting: loss on general texts and accuracy on general questions, before and after the fine-tune."""
 
 from collections.abc import Callable
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""General texts and questions on disk, and how likely a model finds them."""
+"""The forgetting probe: general texts and questions on disk, and their log-likelihood under a model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ def read_probe(folder: Path) -> ForgettingProbe:
         read_probe_lines(folder / QUESTIONS_FILE, ProbeQuestion),
     )
     if len(texts) == 1:
-        raise UserError(str(folder / TEXTS_FILE), "one text alone tells nothing surely", expected="dozens, or none")
+        raise UserError(str(folder / TEXTS_FILE), "one text alone shows nothing", expected="dozens, or none")
     there = [name for name in (TEXTS_FILE, QUESTIONS_FILE) if (folder / name).exists()]
     return ForgettingProbe(texts, questions, {name: file_sha256(folder / name) for name in there})
 
@@ -122,7 +122,7 @@ def run_probe(
 ) -> ProbeResult:
     """Ask a model.
 
-    A question is answered with the option that is likeliest for its length: the log-likelihood of its tokens by its
+    A question is answered with the option that is most likely for its length: the log-likelihood of its tokens by its
     length in bytes, much as `acc_norm` of the Language Model Evaluation Harness has it (Gao et al. 2021).
     """
     ids = [encode_plain(tokenizer, text.text) for text in texts]
@@ -149,7 +149,7 @@ def encode_plain(tokenizer: Any, text: str) -> list[int]:
 
 
 def continuation_log_likelihoods(model: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
-    """Give the log-likelihood, in nats, of what follows a beginning; rows of like length go through together.
+    """Give the log-likelihood, in nats, of what follows a beginning; rows of similar length go through together.
 
     Args:
         model: A causal language model in evaluation mode.

@@ -60,7 +60,7 @@ def baseline_answers(data: Path, test: Sequence[Pair]) -> dict[str, list[Predict
 
 
 def comparison_settings(evaluate: Evaluate, register: Register) -> ComparisonSettings:
-    """On which terms params want arms compared."""
+    """Read the settings of comparisons from params."""
     return ComparisonSettings(
         evaluate.bootstrap_resamples, evaluate.seed, register.confidence, register.non_inferiority_margin
     )

@@ -1,4 +1,4 @@
-"""What is seen of a training while it goes on: its curves, its bar, its best epoch; when to save and when to stop."""
+"""Training callbacks: loss curves, progress bar, best epoch, checkpoints and early stopping."""
 
 import os
 from collections.abc import Callable, Sequence

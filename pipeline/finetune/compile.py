@@ -1,4 +1,4 @@
-"""Layers compiled by torch's own compiler: what stands between the matrix products becomes a few fused kernels."""
+"""Layers compiled by torch.compile: operations between matrix products are fused."""
 
 import subprocess
 from typing import Any

@@ -1,4 +1,4 @@
-"""On what a stage runs, as far as its bytes may depend on it: device, kind of CPU, Python, packages.
+"""The environment that a stage's bytes may depend on: device, kind of CPU, Python, packages.
 
 Run as a script it prints all of it as JSON, and needs nothing of the project: it can look at any environment.
 """

@@ -1,4 +1,4 @@
-"""How rows become batches that hold little padding, and how a batch becomes a loss without wasted work."""
+"""Batches with little padding, and a loss that computes only the supervised positions."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Before anything is trained, the loss is held against the plain computation on two rows of the user's own."""
+"""Checks the optimized loss against the plain computation on two rows before training starts."""
 
 import math
 from collections.abc import Sequence

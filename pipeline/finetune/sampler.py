@@ -7,7 +7,7 @@ from torch.utils.data import Sampler
 
 
 class WindowedSampler(Sampler[int]):
-    """Every row once an epoch, in an order whose consecutive batches hold rows of like length.
+    """Every row once an epoch, in an order whose consecutive batches hold rows of similar length.
 
     Rows are shuffled, cut into windows, sorted by length within each, cut into batches, and the batches shuffled. They
     are sorted nowhere else, so that batches stay random enough.

@@ -44,7 +44,7 @@ class EncodedDataset(Dataset[Encoded]):
 
 
 class RankSlice(NamedTuple):
-    """Which of the rows of a batch a process computes: every so manieth, from its own place on."""
+    """The slice of a batch that this rank computes: rows rank::world_size."""
 
     place: int
     of: int
@@ -61,7 +61,7 @@ SINGLE_PROCESS = RankSlice(0, 1)
 def micro_batches(
     loss: PairLoss, tokens: int, mine: RankSlice = SINGLE_PROCESS
 ) -> Callable[[Sequence[Encoded]], ModelInputs]:
-    """Give a collator that cuts a batch into passes of at most so many tokens, rows of like length together.
+    """Give a collator that cuts a batch into passes of at most so many tokens, rows of similar length together.
 
     A pass is what goes through the model at once, and so what takes its memory; a row that is longer goes alone. The
     gradients of the passes add up to that of the batch, however it is cut, and however it is shared among processes.

@@ -1,4 +1,4 @@
-"""A training from its loss to its end: what the Trainer is told, where it goes on, which weights are kept."""
+"""One training run: arguments, resume from a checkpoint, and which weights are kept."""
 
 import logging
 import math

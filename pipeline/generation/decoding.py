@@ -1,4 +1,4 @@
-"""Rows that a model reads together: first their prompts, packed, then a few tokens at a time; who has ended leaves."""
+"""Batched decoding: packed prefill, then token steps; finished rows are dropped from the batch."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""How a model answers: greedy, in batches of like length, held to the label set where there is one."""
+"""Greedy decoding in batches of similar length, constrained to the label set where there is one."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ class Prediction:
 def answer_prompts(
     model: Any, renderer: PromptEncoder, prompts: Sequence[Sequence[int]], manner: GenerationConfig, progress: str = ""
 ) -> list[Prediction]:
-    """Answer prompts, the likeliest token first (greedy), each ending with the end of its turn.
+    """Answer prompts, the most likely token first (greedy), each ending with the end of its turn.
 
     What all prompts begin with is read once, a row that has ended leaves its batch, and of a label only the tokens
     at which there is a choice wait for each other; the answers are those of `generate_with_transformers`.
@@ -127,7 +127,7 @@ def batch_answerer(
 
 
 def decode_labels(reading: DecodingBatch, logits: Tensor, trie: LabelTrie) -> list[DecodedTokens]:
-    """Go down the trie with each row: at a fork the likeliest way, and where there is one way, all of it at once.
+    """Go down the trie with each row: at a fork the most likely way, and where there is one way, all of it at once.
 
     Args:
         reading: Rows that have read their prompts.
@@ -135,7 +135,7 @@ def decode_labels(reading: DecodingBatch, logits: Tensor, trie: LabelTrie) -> li
         trie: The labels.
 
     Returns:
-        A label for each row, and whether each of its tokens was the likeliest of all.
+        A label for each row, and whether each of its tokens was the most likely of all.
     """
     answers = going = [DecodedTokens([]) for _ in logits]
     while True:
@@ -159,14 +159,14 @@ def decode_labels(reading: DecodingBatch, logits: Tensor, trie: LabelTrie) -> li
 def keep_unfinished(
     reading: DecodingBatch, going: Sequence[DecodedTokens], whether: Sequence[bool]
 ) -> tuple[list[DecodedTokens], list[int]]:
-    """Let those stay who are to; return them, and where they stood."""
+    """Keep the unfinished rows; return them with their batch positions."""
     places = [place for place, stays in enumerate(whether) if stays]
     reading.keep(places)
     return [going[place] for place in places], places
 
 
 def follow_likeliest(said: DecodedTokens, likelihood: Tensor, trie: LabelTrie) -> None:
-    """Take the likeliest way at a fork, up to the next fork or the end of the label."""
+    """Take the most likely way at a fork, up to the next fork or the end of the label."""
     following = trie.next[tuple(said.tokens)]
     token = following[int(likelihood[following].argmax())]
     said.probability *= token_probability(likelihood, following, token)
@@ -182,7 +182,7 @@ def token_probability(likelihood: Tensor, following: Sequence[int], token: int) 
 
 
 def decode_greedy(reading: DecodingBatch, logits: Tensor, stop: int, max_new_tokens: int) -> list[DecodedTokens]:
-    """Write the likeliest token after each row until it stops or is long enough.
+    """Write the most likely token after each row until it stops or is long enough.
 
     Args:
         reading: Rows that have read their prompts.

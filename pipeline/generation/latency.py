@@ -1,4 +1,4 @@
-"""What answering takes: seconds of all rows together, and of single requests, one after the other."""
+"""Throughput of all rows together, and latency of single requests (p50, p95)."""
 
 import time
 from collections.abc import Callable, Sequence

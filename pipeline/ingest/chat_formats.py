@@ -1,4 +1,4 @@
-"""Shapes of rows: OpenAI messages, ShareGPT, Alpaca, prompt and completion; the turns of a row, or why it has none."""
+"""Row formats: OpenAI messages, ShareGPT, Alpaca, prompt and completion; the turns of a row, or why it has none."""
 
 from typing import Any, NamedTuple
 

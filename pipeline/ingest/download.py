@@ -1,4 +1,4 @@
-"""Sources that lie elsewhere: fetched once into the cache, and taken by their digest or commit only."""
+"""Remote sources: downloaded once into the cache, and pinned by digest or commit."""
 
 import hashlib
 import re

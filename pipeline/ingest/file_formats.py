@@ -1,4 +1,4 @@
-"""What a file of rows is, found by its ending and its beginning, and why it is taken for it."""
+"""Detects the format of a file from its suffix and its content, and says why."""
 
 import csv
 import io
@@ -48,7 +48,7 @@ class FileFormat:
 
 
 def detect_format(path: Path, source: Source) -> FileFormat:
-    """Find what a file is: as params say, else by how it begins, else by its ending.
+    """Find what a file is: as params say, else by how it begins, else by its suffix.
 
     Raises:
         UserError: If it is empty, binary, or may be several things: the setting that decides is named.
@@ -63,7 +63,7 @@ def detect_format(path: Path, source: Source) -> FileFormat:
     head = next(read_utf8(path, source.encoding), b"")[:SNIFF_BYTES]
     by_ending = FORMAT_BY_SUFFIX.get(data_suffix(path), "")
     if by_ending == "parquet" and not kind and source.delimiter is None:
-        return require_plain_parquet(path, "since its ending is .parquet")
+        return require_plain_parquet(path, "since its suffix is .parquet")
     if b"\0" in head:
         raise UserError(
             str(path),
@@ -90,15 +90,15 @@ def unknown_format(path: Path) -> UserError:
     """Say that nothing tells what a file is."""
     return UserError(
         str(path),
-        f"may be anything: its ending {data_suffix(path)!r} is unknown, and it begins neither as JSON nor as a table",
+        f"may be anything: its suffix {data_suffix(path)!r} is unknown, and it begins neither as JSON nor as a table",
         expected=", ".join(FORMAT_BY_SUFFIX),
         do="name its format in ingest.sources",
     )
 
 
 def format_by_content(path: Path, head: bytes, by_ending: str, source: Source) -> tuple[str, str]:
-    """Find the format of a text, or none, and why; how it begins counts more than its ending where it is sure."""
-    ending = f"since its ending is {data_suffix(path)}"
+    """Find the format of a text, or none, and why; how it begins counts more than its suffix where it is sure."""
+    ending = f"since its suffix is {data_suffix(path)}"
     if source.delimiter is not None:
         return "csv", "since ingest.sources names its delimiter"
     kind, why = json_kind(head, whole=len(head) < SNIFF_BYTES)
@@ -111,7 +111,7 @@ def format_by_content(path: Path, head: bytes, by_ending: str, source: Source) -
 
 
 def json_kind(head: bytes, *, whole: bool) -> tuple[str, str]:
-    """Say which JSON a text surely is, and why; one object alone may be a row or a whole file, and is neither."""
+    """Say which JSON a text certainly is, and why; one object alone may be a row or a whole file, and is neither."""
     first, _, rest = head.lstrip().partition(b"\n")
     value = parse_or_none(first)
     if isinstance(value, dict) and (rest.strip() or not whole):

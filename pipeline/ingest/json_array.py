@@ -1,4 +1,4 @@
-"""One JSON list, an element at a time, out of a text that comes in pieces: it is never held whole."""
+"""Streams the elements of one JSON list; the file is never held in memory whole."""
 
 import json
 import re
@@ -34,7 +34,7 @@ class ArrayReader:
         self._line = 1
 
     def peek(self) -> str:
-        """Go on to the next character that is no blank, and give it; nothing at the end."""
+        """Go on to the next character that is not whitespace, and give it; nothing at the end."""
         while not (found := NON_WHITESPACE.search(self._text, self._at)):
             self._at = len(self._text)
             if not self._more():

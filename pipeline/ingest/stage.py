@@ -58,7 +58,7 @@ def require_text(role: str, content: Any) -> None:
 
 
 def escape_surrogates(text: str) -> str:
-    """Write half a character (a lone surrogate, which UTF-8 cannot hold) as its escape."""
+    """Write a lone surrogate (which UTF-8 cannot encode) as its escape."""
     return text.encode(errors="backslashreplace").decode()
 
 

@@ -1,4 +1,4 @@
-"""The content of a file as UTF-8, chunk by chunk: decompressed by its ending, decoded by its mark or as params say."""
+"""The content of a file as UTF-8, chunk by chunk: decompressed by its suffix, decoded by its BOM or as params say."""
 
 import codecs
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ COMPRESSION_MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 
 
 def data_suffix(path: Path) -> str:
-    """Give the ending of a file in small letters, without that of its compression."""
+    """Give the suffix of a file in lower case, without that of its compression."""
     named = path.with_suffix("") if path.suffix.lower() in COMPRESSION_BY_SUFFIX else path
     return named.suffix.lower()
 
@@ -66,10 +66,10 @@ def refuse_unnamed_archive(path: Path, chunk: bytes, kind: str | None) -> None:
 
 
 def detect_encoding(path: Path, start: bytes, asked: str | None) -> str:
-    """Find the encoding of a text by its mark, else as params say, else UTF-8.
+    """Find the encoding of a text by its BOM, else as params say, else UTF-8.
 
     Raises:
-        UserError: If its mark says another encoding than params.
+        UserError: If its BOM says another encoding than params.
     """
     name = codecs.lookup(asked).name.removesuffix("-sig") if asked else "utf-8"
     for mark, marked in BYTE_ORDER_MARKS.items():
@@ -83,7 +83,7 @@ def detect_encoding(path: Path, start: bytes, asked: str | None) -> str:
 
 
 def read_utf8(path: Path, asked: str | None) -> Iterator[bytes]:
-    """Read the text of a file as UTF-8 without its mark; what is UTF-8 already comes unchecked.
+    """Read the text of a file as UTF-8 without its BOM; what is UTF-8 already comes unchecked.
 
     Raises:
         UserError: If it is in another encoding, and not the one that params name.
@@ -108,7 +108,7 @@ def read_characters(path: Path, asked: str | None) -> Iterator[str]:
 
 
 def without_bom(path: Path, asked: str | None) -> tuple[str, Iterator[bytes]]:
-    """Give the encoding of a text, and its bytes without the mark."""
+    """Give the encoding of a text, and its bytes without the BOM."""
     chunks = read_decompressed(path)
     first = next(chunks, b"")
     encoding = detect_encoding(path, first, asked)

@@ -1,4 +1,4 @@
-"""How far a model is to be believed: whether answers that it calls 80 % sure are right 80 times in a hundred."""
+"""Calibration: whether predictions made with 80 % confidence are right 80 times in a hundred."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ CALIBRATION_BINS = 10
 
 @dataclass(frozen=True)
 class Confidences:
-    """How sure a model was of each of its answers, and which were right.
+    """The confidence of each prediction, and which were right.
 
     Args:
         probability: Of its answer, from 0 to 1.
@@ -46,7 +46,7 @@ def expected_calibration_error(sure: Confidences, resamples: int, seed: int) -> 
 
 
 def reliability_bins(sure: Confidences) -> list[dict[str, Any]]:
-    """Tell, of each tenth that has rows: its edges, how sure its answers are on average, and how many are right."""
+    """Report for each bin that has rows its edges, its mean confidence and its accuracy."""
     found, bins = [], sure.bins
     for place in sorted(set(bins.tolist())):
         inside = bins == place
@@ -62,6 +62,6 @@ def reliability_bins(sure: Confidences) -> list[dict[str, Any]]:
 
 
 def confidences_of(probabilities: Sequence[float | None], right: Floats) -> Confidences | None:
-    """Put together what a model said of how sure it was; None if it did not say so of every row."""
+    """Collect the confidences of an arm; None if a row has none."""
     told = [probability for probability in probabilities if probability is not None]
     return Confidences(np.array(told), right) if told and len(told) == len(right) else None

@@ -1,4 +1,4 @@
-"""Labels taken for others: what that does to all labels alike, to each by itself, and which is taken for which."""
+"""Classification metrics: macro-F1, precision, recall and F1 of each label, and the confusion matrix."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from pipeline.stats.bootstrap import bootstrap_draws
 
 
 class Confusion:
-    """Which labels were expected and which were said, row by row.
+    """Expected and predicted labels, row by row.
 
     Args:
         expected: The right label of each row.
@@ -51,7 +51,7 @@ def macro_f1(expected: Sequence[str], got: Sequence[str], resamples: int, seed: 
 def label_metrics_table(
     expected: Sequence[str], got: Sequence[str], resamples: int, seed: int
 ) -> dict[str, dict[str, Metric]]:
-    """Measure each label that was expected or said.
+    """Measure each label that was expected or predicted.
 
     Precision is of the rows where it was said, recall of those where it was expected, F1 of those where it was either;
     what is of no row is left out.
@@ -72,7 +72,7 @@ def label_metrics_table(
 
 
 def confusion_counts(expected: Sequence[str], got: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Count, for each expected label, which labels were said."""
+    """Count the predicted labels of each expected one."""
     pairs = Counter(zip(expected, got, strict=True))
     return {want: {said: n for (of, said), n in sorted(pairs.items()) if of == want} for want in sorted(set(expected))}
 

@@ -1,4 +1,4 @@
-"""Answers that are JSON: whether they can be read, and which of their fields are right."""
+"""JSON answers: whether they parse, and which of their fields are right."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ def format_path(path: FieldPath) -> str:
 
 @dataclass(frozen=True)
 class JsonFieldScores:
-    """What was wanted and what was said, row by row, as leaves; None for an answer that is not JSON."""
+    """Expected and predicted JSON, row by row, as leaves; None for an answer that is not JSON."""
 
     wanted: Sequence[JsonLeaves]
     said: Sequence[JsonLeaves | None]
@@ -88,7 +88,7 @@ class JsonFieldScores:
         return bootstrap_metric(f1, len(counts), resamples, seed)
 
     def fields(self) -> dict[str, Metric]:
-        """Tell of the commonest fields, among the rows that want them, how often they have the right value."""
+        """Tell of the most frequent fields, among the rows that want them, how often they have the right value."""
         hits: dict[str, list[bool]] = {}
         for want, said in zip(self.wanted, self.said, strict=True):
             for leaf in want:

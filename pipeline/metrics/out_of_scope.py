@@ -1,4 +1,4 @@
-"""Messages that belong to none of the others: whether the label for what is out of scope is given to them alone."""
+"""Out-of-scope detection: whether the out-of-scope label is given to the rows that have it, and to no other."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What is measured of answers, by the kind of task: scores of each row, numbers of all, and what they are made of."""
+"""Scores predictions by task: row scores, summary metrics and their details."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -68,7 +68,7 @@ def label_scores(marked: ScoredPredictions) -> dict[str, Floats]:
     """Score labels.
 
     Held to the labels, no arm can answer with anything else; `free_label` tells what it would do if it were not: 1
-    where the likeliest tokens by themselves are a label.
+    where the most likely tokens by themselves are a label.
     """
     free = np.array([float(answer.free and answer.held) for answer in marked.answers])
     return {"accuracy": exact_match_scores(marked.expected, marked.got), "free_label": free}

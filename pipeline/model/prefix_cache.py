@@ -1,4 +1,4 @@
-"""The tokens that all prompts begin with, read once: their keys and values are lent to every row."""
+"""Prefix cache: keys and values of the tokens that all prompts begin with, computed once."""
 
 import inspect
 from collections.abc import Sequence

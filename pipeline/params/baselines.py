@@ -31,12 +31,12 @@ class Baselines(Section):
     """Which baselines answer the test rows, in this order, and how."""
 
     enabled: Annotated[tuple[BaselineName, ...], Field(min_length=1)]
-    """`majority`: the commonest completion; `tfidf`, `embedding` and `sentence_embedding`: a linear classifier on words
-    and letters, on hidden states of the base model, on embeddings of `sentence_model` (where completions are texts: the
-    completion of the nearest training row); `zero_shot`: the base model with `prompt.system`; `best_prompt`: with the
-    best of `system_prompts`; `few_shot`: with fixed examples; `few_shot_bm25` and `few_shot_knn`: with the training
-    rows nearest to each question, by words or by hidden states; `rag`: with passages of a folder; `hosted`: a hosted
-    model."""
+    """`majority`: the most frequent completion; `tfidf`, `embedding` and `sentence_embedding`: a linear classifier on
+    words and letters, on hidden states of the base model, on embeddings of `sentence_model` (where completions are
+    texts: the completion of the nearest training row); `zero_shot`: the base model with `prompt.system`; `best_prompt`:
+    with the best of `system_prompts`; `few_shot`: with fixed examples; `few_shot_bm25` and `few_shot_knn`: with the
+    training rows nearest to each question, by words or by hidden states; `rag`: with passages of a folder; `hosted`: a
+    hosted model."""
     system_prompts: tuple[str, ...]
     """System messages to choose among; `{labels}` in one stands for all labels."""
     validation_rows: Positive

@@ -27,7 +27,7 @@ class Source(Section):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
     """Digest of a file at an address, which DVC does not see; null for the other kinds."""
     format: Literal["auto", "jsonl", "json", "csv", "parquet"]
-    """`auto` goes by how a file begins, else by its ending."""
+    """`auto` goes by how a file begins, else by its suffix."""
     encoding: str | None
     """By Python's name (`latin-1`, `cp1252`, `utf-16`); null is UTF-8, or what a mark at the beginning says."""
     delimiter: Annotated[str, Field(pattern=r"^[^\r\n\"]$")] | None

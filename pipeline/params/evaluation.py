@@ -117,14 +117,14 @@ class Register(Section):
     metric: Literal["accuracy", "exact_match", "chrf", "rouge_l", "json_exact", "fields_f1", "json_valid", "rules"]
     """Of those that each row has a score of; `TASK_METRICS` says which fit the task."""
     min_gain: Annotated[float, Field(ge=0, lt=1)]
-    """The paired gain must lie above this with `confidence`; 0 means: surely better."""
+    """The paired gain must lie above this with `confidence`; 0 means: significantly better."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
     non_inferiority_margin: Fraction
-    """How much less of the metric a cheaper baseline may have and still count as as good as the fine-tuned model."""
+    """How much less of the metric a cheaper baseline may have and still be non-inferior to the fine-tuned model."""
     max_label_regression: Fraction
     """Share of a label's test rows that may be lost to the champion, net, unless chance alone explains it."""
     max_forgetting_nats: Annotated[float, Field(ge=0)]
-    """Nats a token by which the loss on general texts may rise over the base model's, surely."""
+    """Nats a token by which the loss on general texts may rise over the base model's: the upper end of its interval."""
     max_question_regression: Fraction
     """Share of general questions that may be lost to the base model, net, unless chance alone explains it."""
     max_holdout_uses: Positive
@@ -132,7 +132,7 @@ class Register(Section):
 
     @model_validator(mode="after")
     def leaves_no_gap(self) -> Self:
-        """Between as good and better there is nothing, else no number of rows would ever settle it."""
+        """Between non-inferior and better there is nothing, else no number of rows would ever settle it."""
         if self.non_inferiority_margin < self.min_gain:
             raise ValueError("non_inferiority_margin must be at least min_gain")
         return self

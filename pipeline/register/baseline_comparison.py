@@ -47,16 +47,16 @@ class BaselineComparison:
         return dict(zip(self.found, holm_corrected([one.p_value for one in self.found.values()]), strict=True))
 
     def beaten(self, arm: str) -> bool:
-        """Whether the fine-tuned model is surely better by more than the least gain, looked at by itself."""
+        """Whether the fine-tuned model is significantly better by more than the least gain, looked at by itself."""
         return is_significant_gain(self.found[arm], margin=self.register.min_gain, confidence=self.register.confidence)
 
     def better(self) -> list[str]:
-        """Baselines that are surely better, though they were picked out of many."""
+        """Baselines that are significantly better, though they were picked out of many."""
         limit = 1 - self.register.confidence
         return [arm for arm, p in self.p_values.items() if p <= limit and self.found[arm].high < 0]
 
     def alike(self) -> list[str]:
-        """Cheaper baselines that surely have no less than `equivalent` allows, though they were picked out of many.
+        """Cheaper baselines that are non-inferior by the margin, corrected for their number.
 
         One test to one side, at the level of one side of the interval: a cheaper baseline having *more* speaks for it.
         """
@@ -70,7 +70,7 @@ class BaselineComparison:
         return required_rows(self.found[arm], margin=self.register.min_gain, confidence=self.register.confidence)
 
     def rows_to_give_way(self, arm: str) -> Iterator[int]:
-        """Rows that show a baseline to be better, or cheaper and as good, at the level of the first of so many."""
+        """Rows that show a baseline to be better, or cheaper and non-inferior, at the level of the first of so many."""
         confidence = 1 - (1 - self.register.confidence) / len(self.found)
         margins = [0.0, -self.register.non_inferiority_margin] if cost_rank(arm) < cost_rank(FINETUNED) else [0.0]
         for margin in margins:

@@ -57,9 +57,9 @@ def apply_gate(
 ) -> GateDecision:
     """Decide by all checks: one that fails keeps the model back.
 
-    It has to be surely better than *every* other arm, the champion and each baseline that does without fine-tuning. All
-    of them, not the best one: that would be chosen by the rows that it is then compared on. And since all have to be
-    beaten, no p-value is corrected for their number (see `holm_corrected`).
+    It has to be significantly better than *every* other arm, the champion and each baseline that does without
+    fine-tuning. All of them, not the best one: that would be chosen by the rows that it is then compared on. And since
+    all have to be beaten, no p-value is corrected for their number (see `holm_corrected`).
 
     Args:
         comparisons: The fine-tuned model against each other arm, by the arm's name.
@@ -107,7 +107,7 @@ def format_count(count: float) -> str:
 
 
 def check_gains(comparisons: Mapping[str, Mapping[str, Any]], register: Register) -> Iterator[GateCheck]:
-    """Check against each other arm whether the gain is surely above the least; a tie is not."""
+    """Check against each other arm whether the gain is significantly above the least; a tie is not."""
     if not comparisons:
         yield GateCheck(
             "gain", passed=False, text="there was nothing to compare with: no baseline and no champion answered"
@@ -119,7 +119,7 @@ def check_gains(comparisons: Mapping[str, Mapping[str, Any]], register: Register
 
 
 def is_significant_gain(found: Comparison, *, margin: float, confidence: float) -> bool:
-    """Say whether the first arm is surely better by more than a margin of 0 or above: interval and p-value agree."""
+    """Say whether the first arm is significantly better by more than a margin >= 0: interval and p-value agree."""
     if found.method == "score":
         sure = significantly_better(found.better, found.worse, found.n, margin=margin, confidence=confidence)
         return bool(sure)
@@ -129,7 +129,7 @@ def is_significant_gain(found: Comparison, *, margin: float, confidence: float) 
 def gain_sentence(name: str, found: Comparison, register: Register, *, passed: bool) -> str:
     """Say how much better the model is than an arm, what was needed, and what so many rows could have shown."""
     text = (
-        f"{'surely' if passed else 'not surely'} better than {ARM_NAMES.get(name, name)}: {found.metric} "
+        f"{'significantly' if passed else 'not significantly'} better than {ARM_NAMES.get(name, name)}: {found.metric} "
         f"{found.difference:+.3f} ({100 * register.confidence:g}% interval {found.low:+.3f} to {found.high:+.3f}, "
         f"n={found.n}, p={found.p_value:.2g}); needed: above {register.min_gain:+.3f}"
     )
@@ -149,7 +149,7 @@ def check_labels(found: Mapping[str, LabelCounts], register: Register) -> Iterat
     as a fair coin would give. (Rows alone are not enough: a model that answered everything with one label had all of
     that label's rows.) By either of two rules:
 
-    - surely: the p-value, corrected for the number of labels, is at most 1 - confidence;
+    - significantly: the p-value, corrected for the number of labels, is at most 1 - confidence;
     - visibly: more than `max_label_regression` of its rows are lost, net, and its own p-value is at most that. With
       ten rows a label few losses are ever sure among many labels; a label that collapses is stopped all the same.
     """
@@ -191,7 +191,7 @@ FORGETTING_REMEDY = "lower finetune.learning_rate or train fewer epochs, or mix 
 def check_forgetting(lost: Mapping[str, Any], register: Register) -> Iterator[GateCheck]:
     """Check what was forgotten, by general texts and by general questions; what there is none of is told.
 
-    - Texts: the loss surely rose by no more than `max_forgetting_nats`: the upper end of its interval. A few dozen
+    - Texts: the loss rose by no more than `max_forgetting_nats`: the upper end of its interval. A few dozen
       texts, paired, tell that to a few hundredths, so the model has to show it.
     - Questions: no more than `max_question_regression` of them are lost, net, unless chance explains it by an exact
       one-sided test. So few answers prove little either way: what collapses is stopped.
@@ -209,7 +209,7 @@ def unmeasured_check(what: str) -> GateCheck:
 def check_texts(texts: Mapping[str, Any], limit: float) -> GateCheck:
     """Check the loss on texts."""
     rise, passed = texts["rise"], texts["rise"]["high"] <= limit
-    rose = "rose surely by no more than" if passed else "may have risen by more than"
+    rose = "rose by no more than" if passed else "may have risen by more than"
     found = (
         f"the loss on {texts['n']} general texts {rose} {limit:g} nats a token: {rise['value']:+.3f} "
         f"({rise['low']:+.3f} to {rise['high']:+.3f}), from {texts['before']['value']:.3f} to "

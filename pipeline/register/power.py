@@ -19,7 +19,7 @@ BISECTION_STEPS = 16
 
 
 def power_of(found: Comparison, n: int, difference: float, *, margin: float, confidence: float) -> float:
-    """How often n such rows show that the first arm is surely better by more than a margin.
+    """How often n such rows show that the first arm is significantly better by more than a margin.
 
     Rows are as those that were seen: where they are right or wrong, as many of them differ (Connor 1987, Biometrics
     43:207), or all that the difference needs; where they have degrees, they differ with the same spread.
@@ -57,7 +57,7 @@ def exact_power(n: int, better: float, worse: float, *, margin: float, confidenc
 
 
 def max_losses(discordant: NDArray[np.intp], n: int, *, margin: float, confidence: float) -> NDArray[np.intp]:
-    """Of so many rows that differ, how many may be lost so that the others are surely enough; -1: not even none."""
+    """Of so many rows that differ, how many may be lost so that the others are enough; -1: not even none."""
     low, high = np.full(discordant.shape, -1), discordant.copy()
     for _ in range(int(discordant.max()).bit_length() + 1):
         middle = (low + high + 1) // 2

@@ -1,11 +1,10 @@
 """Stage 7. Reads the reports of all stages before, data/champion/, data/holdout_uses/ and data/learning_curve/.
 
-Computes the decision of the gate, is the fine-tuned model surely better than every other arm and worse in no label, by
-test rows that did not decide too often; and whether it was worth it: ship it, use something simpler, or find more test
-rows.
-Writes data/register/: release.json (decision, checks, worth, every digest), cost.json (in money; as the seconds behind
-it, it differs from run to run), README.md (the model card), report.html (the page of the run) and holdout_uses.parquet
-(the rows that decided).
+Computes the decision of the gate, is the fine-tuned model significantly better than every other arm and worse in no
+label, by test rows that did not decide too often; and whether it was worth it: ship it, use something simpler, or find
+more test rows. Writes data/register/: release.json (decision, checks, worth, every digest), cost.json (in money; as the
+seconds behind it, it differs from run to run), README.md (the model card), report.html (the page of the run) and
+holdout_uses.parquet (the rows that decided).
 """
 
 import logging
@@ -35,6 +34,7 @@ from pipeline.register.card_sections import card_appendix
 from pipeline.register.costs import arm_costs, cost_sentence, read_usage
 from pipeline.register.gate import apply_gate
 from pipeline.register.model_card import detail_tables, model_card
+from pipeline.register.plot_data import write_plot_data
 from pipeline.register.report.page import best_baseline, report_page
 from pipeline.register.verdict import arm_name, decide_verdict
 
@@ -42,8 +42,8 @@ log = logging.getLogger(__name__)
 
 
 def release_digests(data: Path) -> dict[str, str]:
-    """Digest what the model was made from and what came out, each rung of the ladder from data to metrics."""
-    rungs = {
+    """Digest what the model was made from and what came out, each step of the comparison from data to metrics."""
+    steps = {
         "pairs": file_sha256(data / "ingest" / "pairs.parquet"),
         **{split: file_sha256(data / "validate" / f"{split}.parquet") for split in SPLITS},
         **{f"{split}_tokens": file_sha256(data / "tokenize" / f"{split}.arrow") for split in SPLITS},
@@ -54,7 +54,7 @@ def release_digests(data: Path) -> dict[str, str]:
         "predictions": file_sha256(data / "evaluate" / "predictions.parquet"),
         "metrics": file_sha256(data / "evaluate" / "metrics.json"),
     }
-    return {"base": read_json(data / "finetune" / "report.json")["base_digest"], **rungs}
+    return {"base": read_json(data / "finetune" / "report.json")["base_digest"], **steps}
 
 
 def read_evidence_files(data: Path) -> dict[str, Any]:
@@ -82,23 +82,22 @@ def cost_report_of(files: Mapping[str, Any], prices: Prices, worth: Mapping[str,
     return {"prices": prices.model_dump(), "text": text, "lines": [asdict(line) for line in found.values()]}
 
 
-def run(model: Model, prompt: Prompt, register: Register, prices: Prices, data: Path) -> None:
-    """Decide, and write the release."""
-    metrics = read_json(data / "evaluate" / "metrics.json")
-    found, checked = release_digests(data), read_json(data / "validate" / "report.json")
+def decide(model: Model, prompt: Prompt, register: Register, data: Path) -> dict[str, Any]:
+    """Decide whether the model becomes the champion and whether it was worth it, and record by what."""
+    digests = release_digests(data)
+    metrics, lost = (read_json(data / "evaluate" / f"{name}.json") for name in ("metrics", "forgetting"))
+    checked = read_json(data / "validate" / "report.json")
     champion = read_champion(data / "champion")
-    is_champion = champion is not None and champion.digest == found["adapter"]
+    is_champion = champion is not None and champion.digest == digests["adapter"]
     rows = answered_prompt_hashes(data / "evaluate" / "predictions.parquet")
-    use = count_holdout_uses(data / HOLDOUT_USES_FOLDER, rows, found["adapter"])
-    lost = read_json(data / "evaluate" / "forgetting.json")
+    use = count_holdout_uses(data / HOLDOUT_USES_FOLDER, rows, digests["adapter"])
     decision = apply_gate(metrics["comparisons"], register, use=use, is_champion=is_champion, lost=lost)
-    worth = decide_verdict(metrics, register, use)
-    release = {
+    return {
         "name": register.name,
         "verdict": decision.outcome,
         "reasons": decision.reasons,
         "checks": [asdict(check) for check in decision.checks],
-        "worth": asdict(worth),
+        "worth": asdict(decide_verdict(metrics, register, use)),
         "held_out": {**asdict(use), "limit": register.max_holdout_uses},
         "champion_before": champion.digest if champion else None,
         "model": model.model_dump(),
@@ -109,18 +108,22 @@ def run(model: Model, prompt: Prompt, register: Register, prices: Prices, data: 
         "profile": checked["profile"],
         "training": read_json(data / "finetune" / "report.json"),
         "environment": read_json(data / "finetune" / "environment.json"),
-        "digests": found,
+        "digests": digests,
     }
+
+
+def run(model: Model, prompt: Prompt, register: Register, prices: Prices, data: Path) -> None:
+    """Decide, and write the release, its card, its page and its plots."""
+    release = decide(model, prompt, register, data)
     files = read_evidence_files(data) | {"register/release.json": release}
     files["register/cost.json"] = cost = cost_report_of(files, prices, release["worth"])
-    details = files["evaluate/details.json"][FINETUNED]
+    card = model_card(release) + detail_tables(files["evaluate/details.json"][FINETUNED]) + card_appendix(files)
     with runner.atomic_folder(data / "register") as folder:
         write_json(folder / "release.json", release)
         write_json(folder / "cost.json", cost)
-        write_use(folder / LAST_USE_FILE.name, rows)
-        (folder / "README.md").write_text(
-            model_card(release) + detail_tables(details) + card_appendix(files), encoding="utf-8"
-        )
+        write_use(folder / LAST_USE_FILE.name, answered_prompt_hashes(data / "evaluate" / "predictions.parquet"))
+        (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / "report.html").write_text(report_page(files), encoding="utf-8")
-    log.info("register: verdict: %s; %s", decision.outcome, "; ".join(decision.reasons))
-    log.info("register: worth it: %s %s", worth.text, cost["text"])
+        write_plot_data(folder / "plots", data / "finetune" / "history.jsonl", files)
+    log.info("register: verdict: %s; %s", release["verdict"], "; ".join(release["reasons"]))
+    log.info("register: worth it: %s %s", release["worth"]["text"], cost["text"])

@@ -14,14 +14,14 @@ from pipeline.stats.paired_comparison import Comparison
 
 VerdictAnswer = Literal["ship", "baseline", "unsure"]
 INCONCLUSIVE = "Not enough evidence."
-ArmVerdict = Literal["fine-tuned", "beaten", "better", "as good", "open"]
+ArmVerdict = Literal["fine-tuned", "beaten", "better", "non-inferior", "undecided"]
 
 
 @dataclass(frozen=True)
 class VerdictLine:
     """A line of the table: an arm with its metric, how much more the fine-tuned model has, and a word.
 
-    `p_value` is corrected for the number of baselines. The word: `beaten`, `better`, `as good` or `open`.
+    `p_value` is corrected for the number of baselines. The word: `beaten`, `better`, `non-inferior` or `undecided`.
     """
 
     arm: str
@@ -65,12 +65,12 @@ def decide_verdict(metrics: Mapping[str, Any], register: Register, use: HoldoutU
     1. *Ship*: it is significantly better than every baseline, by more than `min_gain`: the interval of
        each difference and its p-value. All have to be beaten, so nothing is corrected (Berger 1982).
     2. *Use baseline X*: one is significantly better, corrected for the number of baselines (Holm 1979); of several the
-       one with the most of the metric. Else a cheaper one is as good: surely worse by less than `equivalent`, corrected
-       likewise; of several the cheapest.
+       one with the most of the metric. Else a cheaper one is non-inferior: significantly worse by less than
+       `equivalent`, corrected likewise; of several the cheapest.
     3. *Unsure*: how many rows would settle it one way or the other, if the differences stay as they were seen.
 
     Test rows that decided more often than `max_holdout_uses` ship nothing: models chosen by them fit them by chance.
-    They may still show that a baseline is better or as good: wear favours the fine-tuned model.
+    They may still show that a baseline is better or non-inferior: wear favours the fine-tuned model.
 
     The champion is no baseline here: it was fine-tuned too. The gate compares with it.
     """
@@ -131,10 +131,10 @@ def arm_verdicts(standing: BaselineComparison, answer: VerdictAnswer) -> dict[st
     """Say of each baseline by itself what is sure of it, corrected for their number unless all are beaten."""
     limit, p_values = 1 - standing.register.confidence, standing.p_values
     sure = {arm for arm in standing.found if standing.beaten(arm) and (answer == "ship" or p_values[arm] <= limit)}
-    words: dict[str, ArmVerdict] = dict.fromkeys(standing.found, "open")
+    words: dict[str, ArmVerdict] = dict.fromkeys(standing.found, "undecided")
     words |= dict.fromkeys(sure, "beaten")
     if answer != "ship":
-        words |= dict.fromkeys(standing.alike(), "as good")
+        words |= dict.fromkeys(standing.alike(), "non-inferior")
     return words | dict.fromkeys(standing.better(), "better")
 
 
@@ -145,11 +145,13 @@ def verdict_sentence(
     names = ", ".join(arm_name(arm) for arm in standing.found)
     if answer == "ship":
         least = f" by more than {points_text(standing.register.min_gain)}" if standing.register.min_gain else ""
-        return f"Ship the fine-tuned model: it is surely better{least} than all that was tried without it ({names})."
+        return f"Ship the fine-tuned model: it is significantly better{least} than every baseline ({names})."
     if baseline is not None and baseline in standing.better():
-        return f"Use {arm_name(baseline)} instead: it is surely better than the fine-tuned model."
+        return f"Use {arm_name(baseline)} instead: it is significantly better than the fine-tuned model."
     if baseline is not None:
-        alike = f"is as good, surely less than {points_text(standing.register.non_inferiority_margin)} behind"
+        alike = (
+            f"is non-inferior, significantly less than {points_text(standing.register.non_inferiority_margin)} behind"
+        )
         return f"Use {arm_name(baseline)} instead: it needs no training of its own and {alike}."
     if more is None:
         return "Not enough evidence, and as the differences stand no number of test rows would settle it."

@@ -1,4 +1,4 @@
-"""What is counted of each label in the answers of two arms, and the macro-F1 of many draws of rows."""
+"""Per-label counts of two arms, and macro-F1 over bootstrap draws."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

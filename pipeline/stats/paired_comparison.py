@@ -1,4 +1,4 @@
-"""Two arms on the same rows: how much better one is, how sure that is, and what may be said of many at once."""
+"""Paired comparison of two arms on the same rows: difference, interval, p-value, and correction for many."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,13 +14,13 @@ from pipeline.stats.paired_proportions import mcnemar_p_value, tango_interval, t
 
 @dataclass(frozen=True)
 class ComparisonSettings:
-    """On which terms arms are compared.
+    """Settings of a comparison of arms.
 
     Args:
         resamples: Bootstrap draws.
         seed: Of the draws.
         confidence: Of the intervals.
-        equivalent: How much less the other arm may have and still count as as good.
+        equivalent: How much less the other arm may have and still count as non-inferior.
     """
 
     resamples: int

@@ -1,4 +1,4 @@
-"""Rows that one arm has right and the other wrong: what they prove of two arms, and what is left open."""
+"""Paired proportions: exact McNemar test and Tango's interval over the rows where two arms disagree."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,7 +37,7 @@ def tango_score(better: ArrayLike, worse: ArrayLike, n: ArrayLike, difference: A
     b, c, rows, supposed = (np.asarray(value, float) for value in (better, worse, n, difference))
     linear = (2 * rows - b + c) * supposed - b - c
     root = np.sqrt(np.maximum(linear**2 + 8 * rows * c * supposed * (1 - supposed), 0))
-    lost = (root - linear) / (4 * rows)  # the likeliest share of rows that only the second has right
+    lost = (root - linear) / (4 * rows)  # the most likely share of rows that only the second has right
     variance = rows * (2 * lost + supposed * (1 - supposed))
     above = b - c - rows * supposed
     some = variance > 1e-12
@@ -73,7 +73,7 @@ def tango_interval(better: ArrayLike, worse: ArrayLike, n: int, confidence: floa
 def significantly_better(
     better: ArrayLike, worse: ArrayLike, n: int, *, margin: float, confidence: float
 ) -> NDArray[np.bool_]:
-    """Say whether the difference lies surely above a margin: the whole interval, and the exact test agrees.
+    """Say whether the difference lies significantly above a margin: the whole interval, and the exact test agrees.
 
     The score's interval may be a little too short where few rows differ (5 against 0 of 60 lie above 0, yet a fair coin
     does so once in 16 tries), so a claim to be better has to pass both. Against a margin below 0, a claim to be nearly

@@ -1,4 +1,4 @@
-"""Pairs encoded while others are written: by threads, or where there are many in processes, one for each core.
+"""Encodes pairs in parallel: by threads, or for many pairs by one process per core.
 
 Rendering is Python, of which one process runs one thread at a time; but a process needs seconds to start.
 """

@@ -1,4 +1,4 @@
-"""What is expected of every pair, in numbers: a column of `columns` or `neighbours`, and its bounds."""
+"""The checks of every pair: a numeric column and its bounds."""
 
 from dataclasses import dataclass
 

@@ -47,7 +47,7 @@ class PairColumns:
     Args:
         ids: Their content.
         prompts: The place of their prompt in *asked*.
-        asked: The hashes of all prompts that differ by more than case, blanks and punctuation.
+        asked: The hashes of all prompts that differ by more than case, whitespace and punctuation.
         turns: How many messages their prompt has.
         points: Where the law of the split puts their conversation, from 0 to 1.
         given: The number of the split that their source names, or DRAWN.
@@ -159,7 +159,7 @@ def split_point(group: str, salt: str) -> float:
 
 
 def split_group(opening: str) -> str:
-    """Name what must stay on one side of the split: how the conversation opens, but for case and blanks."""
+    """Name what must stay on one side of the split: how the conversation opens, apart from case and whitespace."""
     plain = unicodedata.normalize("NFC", opening).casefold()
     return hashlib.sha256(" ".join(plain.split()).encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Test rows that other rows nearly have: what they are, and how many test rows are left without them."""
+"""Contamination: near-duplicates of test rows in other splits, and the clean test rows without any."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""How far the training rows are from those that the champion learnt from: labels, lengths, words."""
+"""Drift of the training rows from the champion's: labels, lengths, words."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -93,7 +93,7 @@ def training_rows(judged: ValidatedPairs) -> npt.NDArray[np.bool_]:
 
 
 def training_profile(judged: ValidatedPairs, words: Counter[str], *, labels: bool) -> dict[str, Any]:
-    """Sum up the training rows that are kept: labels, lengths in powers of two, the commonest words of the prompts.
+    """Sum up the training rows that are kept: labels, lengths in powers of two, the most frequent words of the prompts.
 
     Args:
         judged: What became of each pair.

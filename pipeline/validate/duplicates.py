@@ -1,7 +1,7 @@
-"""What each pair is to the others: copies, conflicts, overlaps between the splits, labels and how they are spelt.
+"""Duplicates: copies, conflicting completions and overlaps between the splits, labels and how they are spelt.
 
-Prompts that are the same but for case, blanks and punctuation are one prompt here, and near-duplicates are pairs of
-prompts; so a thousand copies of a row cost no more than one.
+Prompts that are the same apart from case, whitespace and punctuation are one prompt here, and near-duplicates are pairs
+of prompts; so a thousand copies of a row cost no more than one.
 """
 
 from collections.abc import Collection

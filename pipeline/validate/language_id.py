@@ -1,4 +1,4 @@
-"""Which prompts are in another language than those that are wanted."""
+"""Language identification: prompts in other languages than the configured ones."""
 
 from collections.abc import Collection
 from functools import cache
@@ -21,7 +21,7 @@ def load_identifier() -> LanguageIdentifier:
 
 
 def other_language(texts: pa.Array, languages: Collection[str] | None) -> npt.NDArray[np.int64]:
-    """Say of each text whether it is surely in a language that is none of these; None: nobody asks.
+    """Say of each text whether it is confidently in a language that is none of these; None: nobody asks.
 
     Raises:
         UserError: If one of the languages is unknown.

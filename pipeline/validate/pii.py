@@ -1,4 +1,4 @@
-"""Personal data and secrets in a text: a fast pattern finds what looks like one, a check digit or a library decides."""
+"""Personal data and secrets: a regular expression proposes, a check digit or a library decides."""
 
 import re
 from collections.abc import Callable
@@ -78,7 +78,7 @@ def find_spans(kind: PiiPattern, text: str) -> list[tuple[int, int]]:
 
 
 def match_end(kind: PiiPattern, text: str) -> int:
-    """Give how much of a text is one, cutting off what stands behind a blank or a mark; 0 if none of it is."""
+    """Give how much of a text is one, cutting off what stands behind whitespace or punctuation; 0 if none of it is."""
     ends = [match.start() for match in re.finditer(r"[^A-Za-z0-9]+", text)]
     return next((end for end in [len(text), *reversed(ends)] if text[:end] and kind.real(text[:end])), 0)
 

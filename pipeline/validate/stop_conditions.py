@@ -1,4 +1,4 @@
-"""Reasons for which a run stops at its data, before it costs anything."""
+"""Stop conditions: data problems that end a run before it trains."""
 
 import numpy as np
 

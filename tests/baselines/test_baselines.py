@@ -99,7 +99,7 @@ def test_a_classifier_of_one_label_says_that_label(pairs: list[Pair]) -> None:
 
 
 def test_a_classifier_says_how_likely_its_label_is(pairs: list[Pair]) -> None:
-    """The likeliest label is said, with its probability, which is surer of what it has learnt than of words unknown."""
+    """The most likely label is predicted; its probability is higher for what was learnt than for unknown words."""
     baseline = LogisticRegressionBaseline(TfidfFeatures(), WANTED)
     baseline.fit(pairs, pairs)
     known, unknown = baseline.answer([pairs[0].messages, question("zebra")])

@@ -77,9 +77,9 @@ FILES = [
     BadFile("UTF-16 without a mark", "a.csv", "prompt,completion\na,b\n".encode("utf-16-le"),
             f"is binary; expected csv in UTF-8; {EXPORT}"),
     BadFile("unknown ending and beginning", "a.txt", b"hello\nthere\n",
-            "may be anything: its ending '.txt' is unknown, and it begins neither as JSON nor as a table; " + ANYTHING),
+            "may be anything: its suffix '.txt' is unknown, and it begins neither as JSON nor as a table; " + ANYTHING),
     BadFile("one object over many lines", "a.txt", b'{\n"prompt": "a"\n}\n',
-            "may be anything: its ending '.txt' is unknown, and it begins neither as JSON nor as a table; " + ANYTHING),
+            "may be anything: its suffix '.txt' is unknown, and it begins neither as JSON nor as a table; " + ANYTHING),
     BadFile("two delimiters", "a.csv", b"prompt;completion,note\na;b,c\n",
             "its columns may be parted by ',' or by ';'; got prompt;completion,note; name its delimiter in "
             "ingest.sources"),

@@ -208,14 +208,14 @@ def test_there_is_one_comment(asked: Runner) -> None:
 
 
 def test_the_champion_is_made_again_from_git_and_the_remote(hosted: Hosted, pushed: Runner) -> None:
-    """In a clone that never ran anything, byte for byte; the ladder stands in the summary."""
+    """In a clone that never ran anything, byte for byte; the comparison stands in the summary."""
     assert pushed.root.exists()
     runner = hosted.runner("weekly")
     runner.step("Fetch the states of runs, as far as they were pushed", "reproduce", "reproduce")
     runner.step("Make it again", "reproduce", "reproduce", WHAT="@champion")
-    runner.step("Show the ladder", "reproduce", "reproduce")
-    assert runner.wrote("ladder").splitlines()[-1] == "identical"
-    assert runner.wrote("ladder") in runner.wrote("summary")
+    runner.step("Show the comparison", "reproduce", "reproduce")
+    assert runner.wrote("comparison").splitlines()[-1] == "identical"
+    assert runner.wrote("comparison") in runner.wrote("summary")
 
 
 def test_a_champion_that_cannot_be_made_again_fails_loudly(hosted: Hosted) -> None:
@@ -223,6 +223,6 @@ def test_a_champion_that_cannot_be_made_again_fails_loudly(hosted: Hosted) -> No
     runner = hosted.runner("lost")
     (runner.root / "data/promotions.jsonl").write_bytes(b"")
     done = runner.tried("Make it again", "reproduce", "reproduce", WHAT="@champion")
-    runner.step("Show the ladder", "reproduce", "reproduce")
+    runner.step("Show the comparison", "reproduce", "reproduce")
     assert done.returncode == 1
     assert f"error: {NAME}@champion: nobody was ever promoted; " in runner.wrote("summary")

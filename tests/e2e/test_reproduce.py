@@ -15,7 +15,7 @@ from tests.support.tiny_project import NAME, Checkout, make_project
 
 pytestmark = pytest.mark.slow  # runs of the flow, and each of them made again
 
-RUNGS = [
+STEPS = [
     "raw data", "pairs", "splits", "token ids and masks", "initial weights", "first losses", "adapter", "predictions",
     "metrics", "verdict",
 ]  # fmt: skip
@@ -70,9 +70,9 @@ def planted(checkout: Checkout, commit: str, name: str, text: str) -> str:
     return made
 
 
-def ladder(said: str) -> dict[str, str]:
-    """What was said of each rung: same, differs, or within tolerance."""
-    lines = [line for line in said.splitlines() if line.startswith(tuple(RUNGS))]
+def comparison(said: str) -> dict[str, str]:
+    """What was said of each step: same, differs, or within tolerance."""
+    lines = [line for line in said.splitlines() if line.startswith(tuple(STEPS))]
     return {line[:20].strip(): line[20:].split("  ")[-1] for line in lines}
 
 
@@ -86,12 +86,12 @@ def test_a_run_says_that_its_data_are_in_the_remote(checkout: Checkout, mlflow: 
 
 
 def test_a_model_is_made_again_from_the_name_of_its_version(checkout: Checkout, mlflow: MlflowClient) -> None:
-    """With the cache lost, and against the champion that it met then: every rung is the same."""
+    """With the cache lost, and against the champion that it met then: every step is the same."""
     shutil.rmtree(checkout.root / ".dvc/cache")
     before = git(checkout.root, "status", "--porcelain")
     done = checkout.tunesmith("reproduce", "2")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert ladder(done.stdout) == dict.fromkeys(RUNGS, "same")
+    assert comparison(done.stdout) == dict.fromkeys(STEPS, "same")
     assert done.stdout.splitlines()[-1] == "identical"
     assert "otherwise" not in done.stdout
     assert git(checkout.root, "status", "--porcelain") == before
@@ -116,15 +116,15 @@ def test_a_line_of_code_that_changed_is_named(checkout: Checkout, mlflow: Mlflow
         ),
     )
     assert done.returncode == 1, done.stderr
-    assert ladder(done.stdout) == dict.fromkeys(RUNGS, "same") | {
+    assert comparison(done.stdout) == dict.fromkeys(STEPS, "same") | {
         "metrics": "differs",
-        "verdict": ladder(done.stdout)["verdict"],
+        "verdict": comparison(done.stdout)["verdict"],
     }
     assert "differs at metrics; likely cause:\n  code pipeline/stats/bootstrap.py: " in done.stdout
 
 
 def test_a_byte_of_the_data_that_changed_is_named(checkout: Checkout, mlflow: MlflowClient) -> None:
-    """At the foot of the ladder, whatever comes of it above."""
+    """At the foot of the comparison, whatever comes of it above."""
     commit, raw = state_of(mlflow, "1"), checkout.root / "data/raw/colours.jsonl"
     good, pointer = raw.read_bytes(), checkout.root / "data/raw.dvc"
     raw.write_bytes(good.replace(b"on day 0", b"on day X", 1))
@@ -134,7 +134,7 @@ def test_a_byte_of_the_data_that_changed_is_named(checkout: Checkout, mlflow: Ml
     checkout.call("-m", "dvc", "add", "--quiet", "data/raw").check_returncode()
     done = checkout.tunesmith("reproduce", planted(checkout, commit, "data/raw.dvc", changed))
     assert done.returncode == 1, done.stderr
-    assert ladder(done.stdout)["raw data"] == ladder(done.stdout)["pairs"] == "differs"
+    assert comparison(done.stdout)["raw data"] == comparison(done.stdout)["pairs"] == "differs"
     cause = f"  data data/raw: {dvc_md5(checkout.root / 'data/raw')[:12]} then, {digest[:12]} now\n"
     assert f"differs at raw data; likely cause:\n{cause}" in done.stdout
 
@@ -149,7 +149,7 @@ def test_another_number_of_threads_and_another_rate_are_named(checkout: Checkout
     done = checkout.tunesmith("reproduce", planted(checkout, commit, "params.yaml", f"{params}\n"))
     assert done.returncode == 1, done.stderr
     assert "  otherwise: thread count: 1 then, 2 now\n" in done.stdout
-    assert next(rung for rung, word in ladder(done.stdout).items() if word == "differs") == "first losses"
+    assert next(step for step, word in comparison(done.stdout).items() if word == "differs") == "first losses"
     told = done.stdout.partition("differs at first losses; likely cause:\n")[2].partition("look at")[0]
     assert "  thread count: 1 then, 2 now\n" in told
     assert "  params finetune.learning_rate: 0.03 then, 0.04 now\n" in told
@@ -180,5 +180,5 @@ def test_in_a_plain_clone_a_model_meets_the_champion_that_it_met_then(checkout: 
     done = clone.tunesmith("reproduce", "HEAD")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "of which MLflow knows no run" in done.stdout.splitlines()[0]
-    assert ladder(done.stdout) == dict.fromkeys(RUNGS, "same")
+    assert comparison(done.stdout) == dict.fromkeys(STEPS, "same")
     assert "otherwise" not in done.stdout

@@ -140,5 +140,5 @@ def test_few_texts_cover_a_rise_as_often_as_many(n: int) -> None:
 def test_one_text_alone_is_refused(tmp_path: Path) -> None:
     """Nothing of it is sure."""
     (tmp_path / TEXTS_FILE).write_text('{"text": "the sea is blue"}\n', encoding="utf-8")
-    with pytest.raises(UserError, match="one text alone tells nothing surely; expected dozens, or none"):
+    with pytest.raises(UserError, match="one text alone shows nothing; expected dozens, or none"):
         read_probe(tmp_path)

@@ -20,17 +20,17 @@ def found(folder: Path, name: str, body: bytes, **values: Any) -> str:
 @pytest.mark.parametrize(
     ("name", "body", "told"),
     [
-        ("a.jsonl", JSONL, "JSON lines, since its ending is .jsonl"),
-        ("a.json", LIST, "a JSON list, since its ending is .json"),
+        ("a.jsonl", JSONL, "JSON lines, since its suffix is .jsonl"),
+        ("a.json", LIST, "a JSON list, since its suffix is .json"),
         ("a.json", JSONL, "JSON lines, since its first line is a JSON object"),
         ("a.jsonl", LIST, "a JSON list, since it is one JSON list"),
         ("a.txt", JSONL, "JSON lines, since its first line is a JSON object"),
-        ("a.csv", b"p,c\na,b\n", "a table with ',' between columns, since its ending is .csv"),
-        ("a.csv", b"p;c\na;b, c\n", "a table with ';' between columns, since its ending is .csv"),
-        ("a.tsv", b"p\tc\na\tb, c\n", "a table with '\\t' between columns, since its ending is .tsv"),
+        ("a.csv", b"p,c\na,b\n", "a table with ',' between columns, since its suffix is .csv"),
+        ("a.csv", b"p;c\na;b, c\n", "a table with ';' between columns, since its suffix is .csv"),
+        ("a.tsv", b"p\tc\na\tb, c\n", "a table with '\\t' between columns, since its suffix is .tsv"),
         ("a.txt", b"p|c\na|b\n", "a table with '|' between columns, since its first line has 2 columns"),
         ("a.csv", "\ufeffp,c\nä,b\n".encode("utf-16-le"),
-         "a table in utf-16-le with ',' between columns, since its ending is .csv"),
+         "a table in utf-16-le with ',' between columns, since its suffix is .csv"),
     ],
 )  # fmt: skip
 def test_a_file_is_what_it_begins_as_else_what_its_ending_says(
@@ -52,7 +52,7 @@ def test_params_decide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "body", "line"),
     [
-        ("a.txt", b"just words\n", "may be anything: its ending '.txt' is unknown, and it begins neither as JSON nor"),
+        ("a.txt", b"just words\n", "may be anything: its suffix '.txt' is unknown, and it begins neither as JSON nor"),
         ("a.csv", b"p,c;d\na,b;c\n", r"its columns may be parted by ',' or by ';'; got p,c;d; name its delimiter"),
         ("a.jsonl", b"", "is empty; put pairs into it"),
         ("a.jsonl", b'{"a": "\0"}', "is binary; expected jsonl in UTF-8"),

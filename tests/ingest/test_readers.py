@@ -77,7 +77,7 @@ def parquet(rows: list[dict[str, Any]], **options: Any) -> bytes:
     ],
 )
 def test_every_format_gives_the_same_rows(tmp_path: Path, name: str, content: bytes, values: dict[str, Any]) -> None:
-    """Whatever the format, its ending, its line ends or its byte-order mark, the values that come out are the same."""
+    """Whatever the format, its suffix, its line ends or its byte-order mark, the values that come out are the same."""
     found = records(tmp_path / name, content, **values)
     assert [record.value for record in found] == ROWS
     assert [record.fault for record in found] == [None, None]

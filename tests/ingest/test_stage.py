@@ -16,7 +16,7 @@ from tests.support.sources import asked, ingest
 
 USER, SYSTEM = Message("user", "Why?"), Message("system", "Be brief.")
 ASKED, ANSWERED = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}
-LINES = "JSON lines, since its ending is .jsonl"
+LINES = "JSON lines, since its suffix is .jsonl"
 DIALOGUE = (SYSTEM, USER, Message("assistant", "So."), Message("user", "And?"))
 
 
@@ -209,7 +209,7 @@ def test_what_was_found_is_said_of_each_file(tmp_path: Path, caplog: pytest.LogC
     (tmp_path / "b.txt").write_text("prompt;completion\na;b\n", encoding="utf-16")
     read(tmp_path, asked(), asked(path="b.txt"))
     assert caplog.messages == [
-        "ingest: a.jsonl: JSON lines, since its ending is .jsonl",
+        "ingest: a.jsonl: JSON lines, since its suffix is .jsonl",
         "ingest: a.jsonl: 1 rows, 1 kept, 0 set aside",
         "ingest: b.txt: a table in utf-16-le with ';' between columns, since its first line has 2 columns",
         "ingest: b.txt: 1 rows, 1 kept, 0 set aside",

@@ -160,7 +160,7 @@ def test_labels_are_named_only_if_they_stand_out() -> None:
     """Else it says that none does."""
     assert "No label stands out" in " ".join(curve_lines(CURVE))
     out = {**CURVE, "labels": [{**CURVE["labels"][0], "stands_out": True}]}
-    assert "gained by the last of the rows: a & b (+50 points, 12 rows)" in " ".join(curve_lines(out))
+    assert "gained significantly from the last of the rows: a & b (+50 points, 12 rows)" in " ".join(curve_lines(out))
 
 
 @pytest.fixture(scope="module")

@@ -63,8 +63,8 @@ def test_a_beaten_baseline_is_looked_at_by_itself() -> None:
         ("tfidf", 1000, (60, 60), 0.02, False),
         ("tfidf", 1000, (60, 60), 0.05, True),
         ("tfidf", 1000, (30, 15), 0.02, False),
-        ("tfidf", 1000, (0, 40), 0.0, True),  # more than as good
-        ("hosted", 1000, (0, 0), 0.02, False),  # as good, but no cheaper
+        ("tfidf", 1000, (0, 40), 0.0, True),  # more than non-inferior
+        ("hosted", 1000, (0, 0), 0.02, False),  # non-inferior, but no cheaper
         ("something new", 1000, (0, 0), 0.02, False),
     ],
 )

@@ -51,7 +51,7 @@ def outcome(baselines: dict[str, tuple[int, int]], **replaced: Any) -> str:
 def test_only_a_sure_gain_over_every_other_arm_promotes(
     baselines: dict[str, tuple[int, int]], min_gain: float, wanted: str
 ) -> None:
-    """The gain must surely lie above the least, against each arm: a tie does not promote, nor does nothing."""
+    """The gain must lie significantly above the least, against each arm: a tie does not promote, nor does nothing."""
     assert outcome(baselines, min_gain=min_gain, non_inferiority_margin=0.1, max_label_regression=0.9) == wanted
 
 
@@ -74,8 +74,8 @@ def test_each_check_says_what_was_found_and_needed() -> None:
     tied = "accuracy +0.000 (95% interval -0.051 to +0.051, n=175, p=1); needed: above +0.000"
     power = "so many rows show a true gain of 0.069 or more in four cases of five"
     assert found.reasons == (
-        f"surely better than the base model: {won}",
-        f"not surely better than the champion: {tied}; {power}",
+        f"significantly better than the base model: {won}",
+        f"not significantly better than the champion: {tied}; {power}",
         "no label became worse than the champion's; fewer than 5 rows lost in a label could be chance",
         USED,
     )
@@ -158,14 +158,14 @@ def of_labels(rows: int, changes: dict[str, tuple[int, int, int]], **replaced: A
         (12, (8, 3, 8), False),
         (5, (5, 0, 5), True),  # every row of it
         (4, (4, 0, 4), False),
-        (100, (90, 2, 20), True),  # surely, though fewer than a fifth of its rows
+        (100, (90, 2, 20), True),  # significantly, though fewer than a fifth of its rows
         (100, (90, 10, 20), False),
     ],
 )
 def test_a_label_that_became_worse_stops_the_model_and_is_named(
     rows: int, change: tuple[int, int, int], *, stopped: bool
 ) -> None:
-    """Though the average is far up: surely worse after correction, or a fifth of the rows lost by more than chance."""
+    """Though the average is up: significantly worse after correction, or a fifth of the rows lost beyond chance."""
     checks = of_labels(rows, {"refund": change, **{f"label {n}": (rows // 2, 1, 1) for n in range(8)}})
     assert checks["gain over champion"].passed
     assert ("class refund" in checks) is stopped
@@ -271,8 +271,8 @@ def test_equal_models_seldom_lose_a_label() -> None:
 def test_a_model_of_mislabelled_rows_is_stopped_by_the_label_though_the_average_is_up() -> None:
     """A real classifier of the demo's messages: trained on four times the rows, but one label's rows say another.
 
-    It is surely better than the champion on the whole, and is kept back with that label named; taught as they are, the
-    same rows pass.
+    It is significantly better than the champion on the whole, and is kept back with that label named; taught as they
+    are, the same rows pass.
     """
     lines = (PROJECT / "data/demo/triage.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [(row["prompt"], row["completion"]) for row in map(json.loads, lines)]

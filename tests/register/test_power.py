@@ -30,7 +30,7 @@ def connor(n: int, better: float, worse: float) -> float:
 @pytest.mark.parametrize("n", [60, 175])
 @pytest.mark.parametrize("margin", [0.0, 0.03])
 def test_the_power_curve_is_what_simulation_finds(n: int, margin: float) -> None:
-    """At true differences from none to 20 points, 4,000 seeded test sets each are surely better as often as it says."""
+    """At true differences of 0 to 20 points, 4,000 seeded test sets each are significant as often as it says."""
     random = np.random.default_rng(3)
     curve = []
     for difference in (0.0, 0.03, 0.06, 0.1, 0.15, 0.2):

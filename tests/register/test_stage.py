@@ -99,14 +99,14 @@ def outcomes(rules: Register) -> dict[str, str]:
 
 
 def test_a_significant_gain_is_promoted(done: Path) -> None:
-    """The first model that surely beats its base becomes the champion; there was none before."""
+    """The first model that significantly beats its base becomes the champion; there was none before."""
     release = release_of(done)
     assert release["metrics"]["comparisons"]["zero_shot"]["low"] > 0
     assert (release["verdict"], release["champion_before"]) == ("promote", None)
 
 
 def test_the_digests_of_the_release_are_those_of_the_files(done: Path, base: Path) -> None:
-    """Each rung from the pairs to the metrics is the SHA-256 of its file, and the base and the adapter are whole."""
+    """Each step from the pairs to the metrics is the SHA-256 of its file, and the base and the adapter are whole."""
     found = release_of(done)["digests"]
     report = read_json(done / "finetune" / "report.json")
     assert found == {
@@ -208,6 +208,7 @@ def test_the_same_files_give_the_same_release(done: Path, data: Path, params: Pa
     run(params, data)
     assert file_digests(data / "register") == file_digests(done / "register")
     names = {"release.json", "cost.json", "README.md", "report.html", "holdout_uses.parquet"}
+    names |= {f"plots/{name}.csv" for name in ("train_loss", "validation_loss", "arms", "confusion")}
     assert set(file_digests(data / "register")) == names
 
 
@@ -231,7 +232,7 @@ def test_a_model_that_ties_with_another_champion_is_kept_back(data: Path, params
     assert (again["verdict"], again["champion_before"]) == ("keep", "f" * 64)
     *gains, classes, _, _, _ = again["reasons"]
     assert [reason.split(":")[0] for reason in gains] == [
-        "not surely better than the champion", "surely better than the base model",
+        "not significantly better than the champion", "significantly better than the base model",
     ]  # fmt: skip
     assert classes.startswith("no label became worse than the champion's")
 

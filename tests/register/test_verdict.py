@@ -43,7 +43,7 @@ def verdict(n: int, baselines: dict[str, tuple[int, int]], **replaced: Any) -> V
 def test_one_rule_holds(
     n: int, baselines: dict[str, tuple[int, int]], rules: dict[str, float], answer: str, baseline: str | None
 ) -> None:
-    """Ship what beats all; else use who is surely better, else the cheapest that is as good; else it is not known."""
+    """Ship what beats all; else use what is significantly better, else the cheapest non-inferior; else undecided."""
     found = verdict(n, baselines, **rules)
     assert (found.answer, found.baseline) == (answer, baseline)
 
@@ -51,7 +51,7 @@ def test_one_rule_holds(
 def test_the_paragraph_of_a_model_to_ship() -> None:
     """What to do, the numbers of both with their intervals and n, the difference, and what could have been shown."""
     assert verdict(175, {"zero_shot": FAR, "tfidf": (30, 8)}).text == (
-        "Ship the fine-tuned model: it is surely better than all that was tried without it (the base model, tfidf). "
+        "Ship the fine-tuned model: it is significantly better than every baseline (the base model, tfidf). "
         "On 175 held-out test rows, the fine-tuned model has accuracy 49.7 % (95 % interval 42.4 to 57.0); "
         "tfidf, the best of 2 baselines, 37.1 % (95 % interval 30.3 to 44.5). "
         "That is +12.6 points (95 % interval +6.0 to +19.6). "
@@ -63,10 +63,12 @@ def test_the_paragraph_of_a_model_to_ship() -> None:
     ("n", "baselines", "rules", "opening"),
     [
         (175, {"zero_shot": FAR}, {"min_gain": 0.05, "non_inferiority_margin": 0.05},
-         "Ship the fine-tuned model: it is surely better by more than 5.0 points than all that was tried without it ("),
-        (175, {"zero_shot": BEHIND}, {}, "Use the base model instead: it is surely better than the fine-tuned model."),
+         "Ship the fine-tuned model: it is significantly better by more than 5.0 points than every baseline ("),
+        (175, {"zero_shot": BEHIND}, {},
+         "Use the base model instead: it is significantly better than the fine-tuned model."),
         (2000, {"zero_shot": FAR, "tfidf": LEVEL}, {},
-         "Use tfidf instead: it needs no training of its own and is as good, surely less than 2.0 points behind."),
+         ("Use tfidf instead: it needs no training of its own and is non-inferior, significantly less than 2.0 "
+          "points behind.")),
         (2000, {"hosted": LEVEL}, {},
          "Not enough evidence, and as the differences stand no number of test rows would settle it."),
         (175, {"champion": FAR}, {}, "Not enough evidence: no baseline answered that does without fine-tuning."),
@@ -119,7 +121,7 @@ def test_the_table_has_every_arm_without_the_champion_and_a_word_for_each() -> N
     """The best first; of each baseline its difference with interval, its p-value corrected, and what is sure of it."""
     found = verdict(2000, {"zero_shot": FAR, "champion": FAR, "tfidf": LEVEL, "hosted": (40, 45), "few_shot": (30, 70)})
     assert [(line.arm, line.word) for line in found.table] == [
-        ("few_shot", "better"), ("hosted", "open"), ("tfidf", "as good"), ("fine-tuned", "fine-tuned"),
+        ("few_shot", "better"), ("hosted", "undecided"), ("tfidf", "non-inferior"), ("fine-tuned", "fine-tuned"),
         ("zero_shot", "beaten"),
     ]  # fmt: skip
     shots, tuned = found.table[0], found.table[3]

@@ -1,4 +1,4 @@
-"""Laws of making a past model again: what is otherwise now, and what the ladder says of it."""
+"""Laws of making a past model again: what is otherwise now, and what the comparison says of it."""
 
 import copy
 import sys
@@ -40,7 +40,7 @@ RELEASE: dict[str, Any] = {
     "digests": {"initial_adapter": "1" * 64, "base": "2" * 64},
     "metrics": {"arms": {"fine-tuned": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6}}}},
     "verdict": "promote",
-    "reasons": ["surely better"],
+    "reasons": ["significantly better"],
 }
 THEN = RunEvidence({path: f"{place:032x}" for place, path in enumerate(PATHS)}, RELEASE, [2.0, 1.5, 1.0])
 HERE = {
@@ -76,7 +76,7 @@ def test_the_same_digests_are_the_same_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "rung"),
+    ("found", "step"),
     [
         (now("data/raw", "data/ingest/pairs.parquet"), "raw data"),
         (now("data/ingest/pairs.parquet", "data/finetune/adapter"), "pairs"),
@@ -87,12 +87,12 @@ def test_the_same_digests_are_the_same_model() -> None:
         (now("data/finetune/adapter", "data/evaluate/predictions.parquet"), "adapter"),
         (now("data/evaluate/predictions.parquet"), "predictions"),
         (now("data/evaluate/metrics.json"), "metrics"),
-        (now(release={**RELEASE, "reasons": ["not surely better"]}), "verdict"),
+        (now(release={**RELEASE, "reasons": ["not significantly better"]}), "verdict"),
     ],
 )
-def test_the_first_rung_that_differs_is_named(found: RunEvidence, rung: str) -> None:
+def test_the_first_rung_that_differs_is_named(found: RunEvidence, step: str) -> None:
     """From the foot; a last bit of a loss is enough. Where nothing is otherwise, that is said."""
-    assert judged(found) == ReproductionResult("differs", rung, (NO_CAUSE,))
+    assert judged(found) == ReproductionResult("differs", step, (NO_CAUSE,))
 
 
 def test_the_cause_is_sought_below_the_rung() -> None:
@@ -119,7 +119,7 @@ def test_another_kind_of_machine_has_a_tolerance_that_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "rung"),
+    ("found", "step"),
     [
         (now(losses=[2.0, 1.5 * (1 + 2 * LOSS_RELATIVE_TOLERANCE), 1.0]), "first losses"),
         (now(losses=[2.0, 1.5]), "first losses"),
@@ -127,19 +127,19 @@ def test_another_kind_of_machine_has_a_tolerance_that_is_named() -> None:
         (now("data/tokenize/train.arrow"), "token ids and masks"),
     ],
 )
-def test_beyond_the_tolerance_it_differs_there_too(found: RunEvidence, rung: str) -> None:
+def test_beyond_the_tolerance_it_differs_there_too(found: RunEvidence, step: str) -> None:
     """And what is not computed has the same bytes on every machine."""
     assert judged(found, ELSEWHERE) == ReproductionResult(
-        "differs", rung, (str(ELSEWHERE),) if "token" not in rung else (NO_CAUSE,)
+        "differs", step, (str(ELSEWHERE),) if "token" not in step else (NO_CAUSE,)
     )
 
 
 def test_the_ladder_is_a_line_for_each_rung_and_then_the_outcome() -> None:
     """What was recorded, what was found, what that means; and where to look."""
     found = now("data/finetune/adapter")
-    rungs = compare_evidence(["data/raw"], THEN, found)
-    lines = reproduction_report(rungs, judge_steps(rungs, [THREADS], STAGES), elsewhere=False)
-    assert len(lines) == 1 + len(rungs) + 3
+    steps = compare_evidence(["data/raw"], THEN, found)
+    lines = reproduction_report(steps, judge_steps(steps, [THREADS], STAGES), elsewhere=False)
+    assert len(lines) == 1 + len(steps) + 3
     assert lines[1] == "raw data             000000000000  000000000000  same"
     assert lines[7] == "adapter              000000000000  ffffffffffff  differs"
     assert lines[-3:-1] == ["differs at adapter; likely cause:", "  thread count: 1 then, 2 now"]
@@ -199,7 +199,7 @@ def test_of_a_section_of_which_a_stage_reads_one_value_only_that_is_compared() -
 
 
 def test_inputs_are_compared_once_and_outputs_are_not(tmp_path: Path) -> None:
-    """Code and data, each with the first stage that reads it; what a stage writes is for the ladder."""
+    """Code and data, each with the first stage that reads it; what a stage writes is for the comparison."""
     (tmp_path / "pipeline").mkdir()
     (tmp_path / "pipeline/a.py").write_text("a\n", encoding="utf-8")
     (tmp_path / "raw").write_text("raw\n", encoding="utf-8")

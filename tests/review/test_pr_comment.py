@@ -13,7 +13,7 @@ from pipeline.errors import UserError
 METRIC = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 175}
 RELEASE: dict[str, Any] = {
     "verdict": "promote",
-    "reasons": ["surely better than the base model"],
+    "reasons": ["significantly better than the base model"],
     "digests": {"adapter": "a" * 64, "test": "t" * 64},
     "metrics": {"arms": {"zero_shot": {"accuracy": METRIC}, "fine-tuned": {"accuracy": METRIC, "macro_f1": METRIC}}},
 }
@@ -60,7 +60,7 @@ def row_of(text: str, first: str) -> list[str]:
 
 def test_each_measure_stands_before_and_after() -> None:
     """Value, interval and n of the fine-tuned model on both sides, and how far it moved; the same of the verdict."""
-    now = copy.deepcopy(RELEASE) | {"verdict": "keep", "reasons": ["not surely better"]}
+    now = copy.deepcopy(RELEASE) | {"verdict": "keep", "reasons": ["not significantly better"]}
     now["digests"]["adapter"] = "b" * 64
     now["metrics"]["arms"]["fine-tuned"]["accuracy"] = {"value": 0.625, "low": 0.55, "high": 0.7, "n": 180}
     text = said(after=side("now", now))
@@ -70,7 +70,11 @@ def test_each_measure_stands_before_and_after() -> None:
     assert row_of(text, inline_code("macro_f1"))[3] == "+0.000"
     assert row_of(text, "verdict")[1:3] == ["promoted", "not promoted"]
     assert f"Weights <code>{'a' * 12}</code> → <code>{'b' * 12}</code>; scored on the same test rows." in text
-    assert text.index("not surely better") < text.index("<details>") < text.index("surely better than the base model")
+    assert (
+        text.index("not significantly better")
+        < text.index("<details>")
+        < text.index("significantly better than the base model")
+    )
 
 
 def test_whether_it_was_worth_it_is_told() -> None:

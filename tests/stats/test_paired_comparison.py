@@ -25,7 +25,7 @@ MANY = replace(TERMS, resamples=2000)
 
 
 def test_a_comparison_is_paired() -> None:
-    """Row by row a little better is surely better, though the rows themselves differ far more than that."""
+    """Row by row a little better is significantly better, though the rows themselves differ far more than that."""
     than = np.random.default_rng(3).random(60)
     found = compare_scores("chrf", than + np.random.default_rng(4).normal(0.05, 0.02, 60), than, MANY)
     assert 0.04 < found.low < found.difference < found.high < 0.06

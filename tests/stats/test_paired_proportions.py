@@ -51,7 +51,7 @@ def test_the_interval_is_tangos() -> None:
 
 @pytest.mark.parametrize(("better", "worse", "n"), [(8, 2, 50), (0, 7, 30), (22, 15, 175), (3, 3, 9)])
 def test_an_end_of_the_interval_is_where_the_likelihood_refuses(better: int, worse: int, n: int) -> None:
-    """Written out anew: at each end the score, with the likeliest shares under that difference, is 1.96."""
+    """Written out anew: at each end the score, with the most likely shares under that difference, is 1.96."""
     for end in tango_interval(better, worse, n, 0.95):
         shares = np.linspace(max(0.0, -end) + 1e-9, (1 - end) / 2 - 1e-9, 200_001)  # of rows that only the second has
         likely = better * np.log(shares + end) + worse * np.log(shares) + (n - better - worse) * np.log1p(

@@ -36,7 +36,13 @@ OUTS = {
         "evaluate/forgetting.json",
         "evaluate/predictions.parquet",
     ],
-    "register": ["register/release.json", "register/cost.json", "register/README.md", "register/report.html"],
+    "register": [
+        "register/release.json",
+        "register/cost.json",
+        "register/README.md",
+        "register/report.html",
+        "register/plots",
+    ],
 }
 MAKE = '''
 """Write every output of a stage; all that differs from run to run is what was in data/raw."""
@@ -63,6 +69,9 @@ for name in sys.argv[1:]:
         (path / "adapter_model.safetensors").write_text(weights)
     elif name == "evaluate/details.json":
         path.write_text(json.dumps({"fine-tuned": {"confusion": {"blue": {"blue": len(raw)}}}}))
+    elif name == "register/plots":
+        path.mkdir()
+        (path / "arms.csv").write_text("arm,value,low,high,n\\n")
     elif name == "validate/data_docs":
         path.mkdir()
         (path / "1.html").write_text("<p>")

@@ -16,7 +16,7 @@ from tests.support.sources import PLAIN
 
 NAME = "colours"
 COLOURS = {"sky": "blue", "sea": "blue", "lake": "blue", "ice": "blue", "grass": "green", "rose": "red"}
-"""Mostly blue: the tiny model learns no more than that, and by it is surely better than its base, which says green."""
+"""Mostly blue: the tiny model learns only that, and so is significantly better than its base, which says green."""
 SMALL: dict[str, dict[str, Any]] = {
     "model": {"sha256": None, "threads": 1},
     "prompt": {"task": "labels", "system": "Name the colour."},

@@ -81,7 +81,7 @@ def test_what_may_be_chance_is_no_drift() -> None:
 
 
 def test_words_that_are_no_longer_common_are_compared_too() -> None:
-    """Of a profile only the commonest are kept, but those of now are all counted."""
+    """Of a profile only the most frequent are kept, but those of now are all counted."""
     before = {"labels": {}, "prompt_chars": {"up to 2": 1}, "completion_chars": {"up to 2": 1},
               "words": {"card": 90, "pin": 10}, "other_words": 0}  # fmt: skip
     now = {**before, "words": {"card": 9000}, "other_words": 1000}

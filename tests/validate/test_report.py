@@ -108,7 +108,7 @@ def test_the_page_names_the_test_rows_that_training_nearly_has() -> None:
 
 
 def test_the_bar_of_a_label_is_its_share_of_the_commonest() -> None:
-    """The commonest label fills its cell, one a quarter as common a quarter of it."""
+    """The most frequent label fills its cell, one a quarter as common a quarter of it."""
     styles = Read(validation_page(report(labels={"a": 40, "b": 10}), [], [])).styles
     assert [style for style in styles if style.endswith("%") and style != "width:50%"] == [
         "width:100.0%",

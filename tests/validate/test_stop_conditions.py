@@ -56,7 +56,7 @@ def test_the_labels_are_those_of_the_training_rows() -> None:
 
 
 def test_a_test_label_that_training_lacks_stops_the_run() -> None:
-    """A label that could never be answered is named with its rows, the commonest first, five at most."""
+    """A label that could never be answered is named with its rows, the most frequent first, five at most."""
     test = [pair(f"{label} {n}", label, split="test") for label in "abcdefg" for n in range(3 if label == "d" else 1)]
     found = Found([*test, pair("x", "a", split="train")])
     with pytest.raises(UserError) as caught:

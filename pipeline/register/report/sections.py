@@ -39,7 +39,7 @@ class ConfusedLabels(NamedTuple):
 
 
 def confused_labels(confusion: TracedValue) -> ConfusedLabels:
-    """Choose which confusions are shown: the commonest, most first."""
+    """Choose which confusions are shown: the most frequent, most first."""
     pairs = [(row.key, count.key, count) for row in confusion for count in row if count.key != row.key]
     pairs.sort(key=lambda pair: (-pair[2].value, pair[0], pair[1]))
     predicted = sorted({*confusion.value, *(count.key for row in confusion for count in row)})
