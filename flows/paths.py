@@ -58,9 +58,9 @@ def project_root() -> Path:
 
 def state_dir(folder: Path) -> Path:
     """The folder of what belongs to this checkout alone: lock, journals, databases, servers, the current champion."""
-    place = folder / STATE_FOLDER
-    place.mkdir(exist_ok=True)
-    return place
+    state_folder = folder / STATE_FOLDER
+    state_folder.mkdir(exist_ok=True)
+    return state_folder
 
 
 def write_json_atomic(path: Path, values: object) -> None:
@@ -110,10 +110,10 @@ def tool_folders() -> dict[str, str]:
     Outside a project only commands run that need none of these tools.
     """
     try:
-        place = state_dir(project_root())
+        state_folder = state_dir(project_root())
     except UserError:
         return {}
-    return {"PREFECT_HOME": str(place / "prefect"), "DVC_SITE_CACHE_DIR": str(place / "dvc")}
+    return {"PREFECT_HOME": str(state_folder / "prefect"), "DVC_SITE_CACHE_DIR": str(state_folder / "dvc")}
 
 
 def change_folder(folder: Path) -> None:

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 def cache_folder(kind: str) -> Path:
     """Where things of a kind are kept: in TUNESMITH_CACHE, else in the user's cache folder."""
-    place = os.environ.get("TUNESMITH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tunesmith"
-    return Path(place).expanduser() / kind
+    root = os.environ.get("TUNESMITH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tunesmith"
+    return Path(root).expanduser() / kind
 
 
 def cached_folder(folder: Path, source: str, obtain: Callable[[Path], None]) -> dict[str, str]:

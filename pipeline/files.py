@@ -30,6 +30,6 @@ def count_values(values: Iterable[str]) -> dict[str, int]:
     return rank_counts(Counter(values))
 
 
-def rank_counts(found: Mapping[str, int]) -> dict[str, int]:
+def rank_counts(counts: Mapping[str, int]) -> dict[str, int]:
     """Put counts in order, the most frequent first and equals by name."""
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

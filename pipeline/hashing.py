@@ -21,8 +21,8 @@ def file_sha256(path: Path) -> str:
 
 def weights_file(folder: Path) -> Path:
     """Find the one safetensors file in a folder of what was trained: an adapter's, or a whole model's."""
-    (found,) = folder.glob("*.safetensors")
-    return found
+    (weights,) = folder.glob("*.safetensors")
+    return weights
 
 
 def tree_digest(files: dict[str, str]) -> str:

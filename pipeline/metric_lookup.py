@@ -52,11 +52,11 @@ def lookup_metric(metrics: Mapping[str, Any], answers: Mapping[str, Sequence[str
         raise UserError(
             name, "no test row has this label or was answered with it", expected=f"one of {', '.join(labels)}"
         )
-    truth, said = (np.array([text == label for text in texts]) for texts in (expected, got))
-    return label_metric(kind, truth, said, name)
+    truth, predicted = (np.array([text == label for text in texts]) for texts in (expected, got))
+    return label_metric(kind, truth, predicted, name)
 
 
-def label_metric(kind: str, truth: NDArray[np.bool_], said: NDArray[np.bool_], name: str) -> Metric:
+def label_metric(kind: str, truth: NDArray[np.bool_], predicted: NDArray[np.bool_], name: str) -> Metric:
     """Give F1, precision or recall of one label; n is the rows that the number is of.
 
     F1 looks at no other rows than those that have the label or were answered with it, so its interval draws from
@@ -65,18 +65,18 @@ def label_metric(kind: str, truth: NDArray[np.bool_], said: NDArray[np.bool_], n
     Args:
         kind: Which of the three.
         truth: Whether each row has the label.
-        said: Whether each row was answered with it.
+        predicted: Whether each row was answered with it.
         name: What to call the number in an error.
     """
-    rows = {"f1": truth | said, "precision": said, "recall": truth}[kind]
+    rows = {"f1": truth | predicted, "precision": predicted, "recall": truth}[kind]
     if not rows.any():
         raise UserError(
             name, "a number of no rows", got="none was answered with it" if truth.any() else "no row has it"
         )
-    hits = (truth & said)[rows]
+    hits = (truth & predicted)[rows]
     if kind != "f1":
         return proportion(hits.tolist())
-    counted = truth[rows].astype(int) + said[rows]
+    counted = truth[rows].astype(int) + predicted[rows]
 
     def f1(drawn: Indices) -> Floats:
         return np.asarray(2 * hits[drawn].sum(axis=1) / counted[drawn].sum(axis=1))
@@ -93,10 +93,10 @@ def main(metrics: str, answers: str, name: str, out: str) -> None:
     """Write a number, of how many test rows the evaluation was, and which they were."""
     table = pq.read_table(answers, columns=["id", "expected", FINETUNED]).to_pydict()
     try:
-        found = lookup_metric(read_json(Path(metrics)), table, name)
+        metric = lookup_metric(read_json(Path(metrics)), table, name)
     except UserError as problem:
         sys.exit(f"error: {problem}")
-    write_json(Path(out), asdict(found) | {"rows": len(table["id"]), "tests": row_set_digest(table["id"])})
+    write_json(Path(out), asdict(metric) | {"rows": len(table["id"]), "tests": row_set_digest(table["id"])})
 
 
 if __name__ == "__main__":

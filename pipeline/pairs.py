@@ -209,11 +209,11 @@ def iterate_pairs(path: Path) -> Iterator[Pair]:
 def pairs_from_columns(batch: pa.RecordBatch) -> Iterator[Pair]:
     """Make pairs of the columns of PAIRS."""
     turns = batch["messages"]
-    said = [*map(Message, *(turns.values.field(field.name).to_pylist() for field in MESSAGES_TYPE.value_type))]
+    messages = [*map(Message, *(turns.values.field(field.name).to_pylist() for field in MESSAGES_TYPE.value_type))]
     ends = turns.offsets.to_pylist()
     others = [batch[name].to_pylist() for name in ("completion", "source", "row", "split", "raw")]
     for start, end, *other in zip(ends, ends[1:], *others, strict=False):  # one end more than there are rows
-        yield Pair(tuple(said[start:end]), *other)
+        yield Pair(tuple(messages[start:end]), *other)
 
 
 def write_quarantine(path: Path, rows: Iterable[Quarantined]) -> None:

@@ -41,7 +41,7 @@ class Predictor:
         """Answer some messages; with labels, each answer is one of them."""
         prompts = [self.renderer.prompt([Message("user", text)]) for text in texts]
         manner = GenerationConfig(self.labels, MAX_NEW_TOKENS, PREDICT_BATCH_SIZE)
-        return [found.text for found in answer_prompts(self.model, self.renderer, prompts, manner)]
+        return [prediction.text for prediction in answer_prompts(self.model, self.renderer, prompts, manner)]
 
 
 def base_folder(model: Model, digest: str) -> Path:

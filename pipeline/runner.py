@@ -43,10 +43,10 @@ def main(run: Callable[[Params, Path], None]) -> None:
 
 def journal(**entry: object) -> None:
     """Append an entry to the run's journal, if there is one: proof that the stage ran, outside what DVC keeps."""
-    place = os.environ.get(JOURNAL_VARIABLE)
+    path = os.environ.get(JOURNAL_VARIABLE)
     alone = os.environ.get("RANK", "0") == "0"  # of several processes only the first tells that it started and ended
-    if place and (alone or entry["event"] == "problem"):
-        with Path(place).open("a", encoding="utf-8") as lines:
+    if path and (alone or entry["event"] == "problem"):
+        with Path(path).open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"time": time.time(), **entry}) + "\n")
 
 

@@ -41,8 +41,8 @@ class Measurement:
 
 def cached_measurement(root: Path, commit: str, metric: str) -> Measurement | None:
     """Give what was measured of a commit; None if it was not, or is measured otherwise now."""
-    found = read_measurements(root).get(measurement_key(commit, metric))
-    return None if found is None else Measurement(**found)
+    measurement = read_measurements(root).get(measurement_key(commit, metric))
+    return None if measurement is None else Measurement(**measurement)
 
 
 def cache_measurement(root: Path, commit: str, metric: str, measured: Measurement) -> None:
@@ -68,9 +68,9 @@ def read_measurements(root: Path) -> dict[str, Any]:
     """
     path = state_dir(root) / MEASUREMENTS_FILE
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        measurements: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
         raise UserError(str(path), "not what was written there", got=str(error), do="remove it") from error
-    return found
+    return measurements

@@ -37,9 +37,9 @@ class UnmeasurableError(UserError):
 def remembered_metric(root: Path, step: CommitStep, metric: str) -> Measurement | None:
     """Give what an earlier bisect measured of a step, unless its commits tell of other answers by now."""
     for state in step.states:
-        found = cached_measurement(root, state.commit, metric)
-        if found is not None and step.answers in (None, found.outputs[PREDICTIONS_PATH]):
-            return found
+        measurement = cached_measurement(root, state.commit, metric)
+        if measurement is not None and step.answers in (None, measurement.outputs[PREDICTIONS_PATH]):
+            return measurement
     return None
 
 
@@ -53,19 +53,21 @@ def evaluate_step(root: Path, step: CommitStep, metric: str) -> tuple[Measuremen
     if (known := remembered_metric(root, step, metric)) is not None:
         return known, "remembered"
     read = recorded_metric(root, step, metric)
-    found, how = run_in_worktree(root, step.inputs, metric) if read is None else (read, FROM_RECORD)
-    cache_measurement(root, step.commit, metric, found)
-    return found, how
+    measurement, how = run_in_worktree(root, step.inputs, metric) if read is None else (read, FROM_RECORD)
+    cache_measurement(root, step.commit, metric, measurement)
+    return measurement, how
 
 
 def recorded_metric(root: Path, step: CommitStep, metric: str) -> Measurement | None:
     """Read the number from what a dvc.lock names; None if none is of these inputs, or its outputs are gone."""
     for state in step.recorded:
-        found = state_at(root, state.commit)
-        with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-            folder = Path(place)
-            if found is not None and restore_evaluation(root, found, folder):
-                return compute_metric(root, folder / "metrics.json", folder / "answers.parquet", metric, found.outputs)
+        recorded_state = state_at(root, state.commit)
+        with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+            folder = Path(scratch)
+            if recorded_state is not None and restore_evaluation(root, recorded_state, folder):
+                return compute_metric(
+                    root, folder / "metrics.json", folder / "answers.parquet", metric, recorded_state.outputs
+                )
     return None
 
 
@@ -119,8 +121,8 @@ def compute_metric(root: Path, metrics: Path, answers: Path, metric: str, output
     Raises:
         UnmeasurableError: If it has no such number.
     """
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        out = Path(place) / "measured.json"
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        out = Path(scratch) / "measured.json"
         try:
             run_pipeline_module(root, "pipeline.metric_lookup", str(metrics), str(answers), metric, str(out))
         except UserError as problem:

@@ -99,41 +99,41 @@ def read_yaml_blob(root: Path, name: str | None) -> Any:
     """Read an object of git as YAML; an empty section for none."""
     if name is None:
         return {}
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        path = Path(place) / PARAMS_YAML
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        path = Path(scratch) / PARAMS_YAML
         path.write_bytes(read_blob(root, name))
         return read_yaml(path)
 
 
-def stages_to_evaluate(told: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+def stages_to_evaluate(stages: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """Give the stages up to evaluate as dvc.yaml has them, with values of params in the names of what they read."""
-    values, found = flatten_values(params), dict[str, Any]()
-    for name, stage in told["stages"].items():
+    values, evaluated = flatten_values(params), dict[str, Any]()
+    for name, stage in stages["stages"].items():
         deps = [PARAM_REFERENCE.sub(lambda field: str(values[field[1]]), dep) for dep in stage.get("deps", [])]
-        found[name] = {
+        evaluated[name] = {
             "cmd": stage["cmd"],
             "deps": sorted(dep.rstrip("/") for dep in deps),
             "params": sorted(stage.get("params", [])),
             "outs": [*stage.get("outs", []), *stage.get("metrics", [])],
         }
         if name == LAST_STAGE:
-            return found
+            return evaluated
     raise UserError(DVC_YAML, f"has no stage {LAST_STAGE}")
 
 
 def dependency_files(root: Path, tree: Mapping[str, str], deps: Collection[str]) -> dict[str, str]:
     """Give the MD5 of each file that is read, and of each file or folder of `.dvc` files that is."""
-    found: dict[str, str] = {}
+    files: dict[str, str] = {}
     for path, name in tree.items():
         if path.endswith(".dvc"):
             pointer = read_yaml_blob(root, name)
-            place = Path(path).parent / pointer.get("wdir", ".")
-            found |= {
-                str(place / out["path"]): out["md5"] for out in pointer["outs"] if is_read(deps, place / out["path"])
+            folder = Path(path).parent / pointer.get("wdir", ".")
+            files |= {
+                str(folder / out["path"]): out["md5"] for out in pointer["outs"] if is_read(deps, folder / out["path"])
             }
         elif is_read(deps, Path(path)):
-            found[path] = blob_md5(root, name)
-    return found
+            files[path] = blob_md5(root, name)
+    return files
 
 
 def is_read(deps: Collection[str], path: Path) -> bool:
@@ -152,8 +152,8 @@ def recorded_outcome(inputs: CommitInputs, params: Mapping[str, Any], lock: Mapp
         entry = lock.get(name, {})
         then = {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])}
         now = {dep: written.get(dep, dependency_md5(inputs.files, dep)) for dep in stage["deps"]}
-        told = {name: lookup_param(params, name) for name in stage["params"]}
-        ours = entry.get("cmd") == stage["cmd"] and entry.get("params", {}).get(PARAMS_YAML, {}) == told
+        values = {name: lookup_param(params, name) for name in stage["params"]}
+        ours = entry.get("cmd") == stage["cmd"] and entry.get("params", {}).get(PARAMS_YAML, {}) == values
         if not ours or then | WITHOUT_CHAMPION != now | WITHOUT_CHAMPION:
             return None
         written |= {out["path"]: out["md5"] for out in entry["outs"]}

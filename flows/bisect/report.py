@@ -54,14 +54,14 @@ def bisect_report(root: Path, answer: BisectResult, metric: str, limit: float) -
     yield f"  {metric} {then} before, {now} there; bad is below {limit:.4f}"
     if answer.before.tests != answer.after.tests:
         yield f"  the test rows are not the same: {answer.before.rows:,} before, {answer.after.rows:,} there"
-    yield from (f"  {told}" for told in input_changes(last_good.inputs, suspects[-1].inputs))
-    yield from (f"  {told}" for told in changed_pairs_lines(root, answer))
+    yield from (f"  {change}" for change in input_changes(last_good.inputs, suspects[-1].inputs))
+    yield from (f"  {change}" for change in changed_pairs_lines(root, answer))
 
 
 def describe_commit(root: Path, commit: str) -> Iterator[str]:
     """Say who made a commit, when, and with what words."""
-    told = run_git(root, "log", "-1", "--date=iso", "--format=%h  %an <%ae>, %ad%n%s", commit)
-    yield from (f"  {line}" for line in told.split("\n"))
+    description = run_git(root, "log", "-1", "--date=iso", "--format=%h  %an <%ae>, %ad%n%s", commit)
+    yield from (f"  {line}" for line in description.split("\n"))
 
 
 def changed_pairs_lines(root: Path, answer: BisectResult) -> Iterator[str]:
@@ -72,10 +72,10 @@ def changed_pairs_lines(root: Path, answer: BisectResult) -> Iterator[str]:
     )
     if then.outputs.get(PAIRS_PATH) == now.outputs.get(PAIRS_PATH):
         return
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
         try:
-            restore_output(root, now, PAIRS_PATH, Path(place) / "new.parquet")
-            yield from change_lines(run_data_diff(root, then, Path(place) / "new.parquet", Path(place)))
+            restore_output(root, now, PAIRS_PATH, Path(scratch) / "new.parquet")
+            yield from change_lines(run_data_diff(root, then, Path(scratch) / "new.parquet", Path(scratch)))
         except UserError as problem:
             yield f"rows      cannot be compared: {problem}"
 
@@ -83,9 +83,9 @@ def changed_pairs_lines(root: Path, answer: BisectResult) -> Iterator[str]:
 def evaluation_count(ways: Mapping[MeasuredBy, int]) -> str:
     """Say how many numbers it took, and how they were come by."""
     kinds = {"evaluations": {"ran", "restored"}, "read": {"recorded", "remembered"}}
-    found = []
+    counts = []
     for word, kind in kinds.items():
         of = {how: times for how, times in sorted(ways.items()) if how in kind}
-        told = ", ".join(f"{times} {how}" for how, times in of.items())
-        found.append(f"{word}: {sum(of.values())}{f' ({told})' if told else ''}")
-    return "; ".join(found)
+        phrase = ", ".join(f"{times} {how}" for how, times in of.items())
+        counts.append(f"{word}: {sum(of.values())}{f' ({phrase})' if phrase else ''}")
+    return "; ".join(counts)

@@ -91,8 +91,8 @@ def first_parent_line(root: Path, good: str, bad: str) -> list[str]:
 
 def same_model(step: CommitStep, state: CommitInputs) -> bool:
     """Say whether the next commit makes the same model: the same inputs, and no other answers recorded of them."""
-    told = step.answers in (None, state.answers) or state.answers is None
-    return step.inputs.same(state) and told
+    same_answers = step.answers in (None, state.answers) or state.answers is None
+    return step.inputs.same(state) and same_answers
 
 
 def run_commits(root: Path) -> list[str]:

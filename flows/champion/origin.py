@@ -72,7 +72,7 @@ def read_state_release(root: Path, state: CommitState) -> dict[str, Any]:
     Raises:
         UserError: If it has none, or its bytes are not to be had.
     """
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        restore_output(root, state, RELEASE_PATH, Path(place) / "release.json")
-        release: dict[str, Any] = read_json(Path(place) / "release.json")
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        restore_output(root, state, RELEASE_PATH, Path(scratch) / "release.json")
+        release: dict[str, Any] = read_json(Path(scratch) / "release.json")
     return release

@@ -52,17 +52,17 @@ def read_promotions(root: Path, name: str) -> list[Promotion]:
     """
     path = root / PROMOTIONS
     lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []  # a reason may hold other line ends
-    found = []
+    promotions = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            found.append(Promotion(**json.loads(line)))
+            promotions.append(Promotion(**json.loads(line)))
         except (TypeError, json.JSONDecodeError) as error:
             raise UserError(
                 f"{PROMOTIONS} line {number}", "is no move of a champion", do="bring the file back with git"
             ) from error
-    return [move for move in found if move.name == name]
+    return [move for move in promotions if move.name == name]
 
 
 def append_promotion(root: Path, move: Promotion) -> None:
@@ -73,23 +73,23 @@ def append_promotion(root: Path, move: Promotion) -> None:
         lines.write(("\n" if cut else "") + json.dumps(asdict(move), ensure_ascii=False) + "\n")
 
 
-def succession(told: list[Promotion]) -> list[str]:
+def succession(promotions: list[Promotion]) -> list[str]:
     """List the champions that one can go back to, the present one last: a rollback takes back what put it there.
 
     A merge of two branches may leave one rollback twice; it counts once.
     """
-    found: list[str] = []
-    for move in told:
-        if move.before and not found:
-            found.append(move.before)
-        if move.how == "rollback" and move.adapter in found:
-            while found[-1] != move.adapter:
-                found.pop()
+    champions: list[str] = []
+    for move in promotions:
+        if move.before and not champions:
+            champions.append(move.before)
+        if move.how == "rollback" and move.adapter in champions:
+            while champions[-1] != move.adapter:
+                champions.pop()
         else:
-            found.append(move.adapter)
-    return found
+            champions.append(move.adapter)
+    return champions
 
 
-def commit_of_promotion(told: list[Promotion], adapter: str) -> str | None:
+def commit_of_promotion(promotions: list[Promotion], adapter: str) -> str | None:
     """Give the commit of the state that made these weights, as far as a move names it."""
-    return next((move.state for move in told if move.adapter == adapter and move.state), None)
+    return next((move.state for move in promotions if move.adapter == adapter and move.state), None)

@@ -39,11 +39,11 @@ def accept_champion(root: Path, release: dict[str, Any], state: str) -> bool:
         state: The commit of their state.
     """
     name, digest = release["name"], release["digests"]["adapter"]
-    current, told = current_champion(root, name), promotion_log.read_promotions(root, name)
+    current, promotions = current_champion(root, name), promotion_log.read_promotions(root, name)
     if current is not None and current.digest == digest:
         return True
     before = current.digest if current else None
-    known, reigning = {move.adapter for move in told}, promotion_log.succession(told)[-1:] == [digest]
+    known, reigning = {move.adapter for move in promotions}, promotion_log.succession(promotions)[-1:] == [digest]
     if release["verdict"] != "promote" or release["champion_before"] != before or (digest in known and not reigning):
         return False
     if not reigning:
@@ -87,32 +87,32 @@ def restored(root: Path, name: str) -> list[str]:
     Raises:
         UserError: If it is not to be had.
     """
-    told, current = promotion_log.read_promotions(root, name), current_champion(root, name)
-    for digest in promotion_log.succession(told)[-1:]:
+    promotions, current = promotion_log.read_promotions(root, name), current_champion(root, name)
+    for digest in promotion_log.succession(promotions)[-1:]:
         if current is None or current.digest != digest:
-            with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-                found = brought_back(root, told, digest, Path(place))
-                write_champion(champion_folder(root, name), found.adapter, found.release)
+            with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+                champion = brought_back(root, promotions, digest, Path(scratch))
+                write_champion(champion_folder(root, name), champion.adapter, champion.release)
             return [f"champion {digest[:12]} brought back from DVC"]
     return []
 
 
-def brought_back(root: Path, told: list[Promotion], digest: str, place: Path) -> Champion:
+def brought_back(root: Path, promotions: list[Promotion], digest: str, folder: Path) -> Champion:
     """Bring a champion of the past back from what DVC keeps of the state that made it.
 
     Raises:
         UserError: If the state is gone, or it holds other weights.
     """
-    state = origin_state(root, digest, promotion_log.commit_of_promotion(told, digest))
-    released = bring_release(root, state, place)
-    found = file_sha256(weights_file(released.adapter))
-    if found != digest:
-        raise UserError(f"the state {state.commit[:12]}", "holds other weights", expected=digest, got=found)
+    state = origin_state(root, digest, promotion_log.commit_of_promotion(promotions, digest))
+    released = bring_release(root, state, folder)
+    digest_found = file_sha256(weights_file(released.adapter))
+    if digest_found != digest:
+        raise UserError(f"the state {state.commit[:12]}", "holds other weights", expected=digest, got=digest_found)
     return released
 
 
-def bring_release(root: Path, state: states.CommitState, place: Path) -> Champion:
+def bring_release(root: Path, state: states.CommitState, folder: Path) -> Champion:
     """Bring what a state released back into a folder: the adapter, and what is recorded of it."""
-    states.restore_output(root, state, states.ADAPTER_PATH, place / CHAMPION_ADAPTER)
-    states.restore_output(root, state, states.RELEASE_PATH, place / "release.json")
-    return Champion(place / CHAMPION_ADAPTER, read_json(place / "release.json"))
+    states.restore_output(root, state, states.ADAPTER_PATH, folder / CHAMPION_ADAPTER)
+    states.restore_output(root, state, states.RELEASE_PATH, folder / "release.json")
+    return Champion(folder / CHAMPION_ADAPTER, read_json(folder / "release.json"))

@@ -95,10 +95,10 @@ def plain_table(*titles: str) -> Table:
     return table
 
 
-def versions_table(found: "Sequence[VersionSummary]") -> Table:
+def versions_table(summaries: "Sequence[VersionSummary]") -> Table:
     """Make the table of the versions of a model."""
     table = plain_table("version>", "aliases", "metric", "value>", "verdict", "made", "run")
-    for one in found:
+    for one in summaries:
         value = "-" if one.value is None else f"{one.value:.3f}"
         table.add_row(one.version, ", ".join(one.aliases), one.metric, value, one.verdict, one.created, one.run[:8])
     return table
@@ -127,13 +127,13 @@ def arms_table(metrics: dict[str, Any]) -> Table:
     table = plain_table("arm", "metric", "value>", "95 % interval", "n>")
     for arm, measures in metrics["arms"].items():
         for measure in shown_metrics(measures, metrics["metric"], whole=arm in DETAILED_ARMS):
-            found = measures[measure]
+            metric = measures[measure]
             table.add_row(
                 arm,
                 measure,
-                f"{found['value']:.3f}",
-                f"{found['low']:.3f} to {found['high']:.3f}",
-                str(found["n"]),
+                f"{metric['value']:.3f}",
+                f"{metric['low']:.3f} to {metric['high']:.3f}",
+                str(metric["n"]),
             )
     return table
 

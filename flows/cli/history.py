@@ -127,15 +127,15 @@ def lineage(
     from flows.lineage.verify import find_faults
 
     root = paths.project_root()
-    found = build_chains(root) if name is None else find_chains(root, name)
+    chains = build_chains(root) if name is None else find_chains(root, name)
     if as_json:
-        typer.echo(json.dumps([asdict(chain) for chain in found], indent=1, default=str))
+        typer.echo(json.dumps([asdict(chain) for chain in chains], indent=1, default=str))
     else:
-        for line in (line for chain in found for line in [*chain_lines(chain), ""]):
+        for line in (line for chain in chains for line in [*chain_lines(chain), ""]):
             console.console.print(line, markup=False)
     if verify:
-        wrong = find_faults(root, found)
+        wrong = find_faults(root, chains)
         for problem in wrong:
             print(f"fault: {problem}", file=sys.stderr)
-        console.console.print(f"{len(found)} chains checked, {len(wrong)} faults")
+        console.console.print(f"{len(chains)} chains checked, {len(wrong)} faults")
         raise typer.Exit(1 if wrong else 0)

@@ -52,20 +52,20 @@ def learning_curve(
         recover_files(root)
         require_fresh(root)
         train_subsets(root, wanted, output_filter.OutputFilter(output_filter.print_output, lambda _line: None))
-    found = read_json(root / CURVE_PATH)
-    console.console.print(curve_table(found))
-    for line in curve_lines(found):
+    curve = read_json(root / CURVE_PATH)
+    console.console.print(curve_table(curve))
+    for line in curve_lines(curve):
         console.console.print(line, markup=False)
 
 
-def parse_shares(told: str) -> list[float]:
+def parse_shares(text: str) -> list[float]:
     """Read shares in percent: rising, each once.
 
     Raises:
         UserError: If one is no number between 0 and 100.
     """
-    found = set()
-    for word in told.split(","):
+    shares = set()
+    for word in text.split(","):
         try:
             percent = float(word)
         except ValueError:
@@ -73,8 +73,8 @@ def parse_shares(told: str) -> list[float]:
         if not 0 < percent < 100:
             why = "is no share of the rows"
             raise UserError("--shares", why, expected="numbers between 0 and 100, as in 10,25,50", got=repr(word))
-        found.add(percent / 100)
-    return sorted(found)
+        shares.add(percent / 100)
+    return sorted(shares)
 
 
 def require_fresh(root: Path) -> None:
@@ -110,25 +110,25 @@ def train_subsets(root: Path, shares: list[float], say: Callable[[bytes], None])
         raise UserError("tunesmith learning-curve", dvc.failure_reason([], output, code).removeprefix("error: "))
 
 
-def curve_table(found: dict[str, Any]) -> Table:
+def curve_table(curve: dict[str, Any]) -> Table:
     """Make the table of the shares, and of what twice the rows would have."""
-    table = console.plain_table("training rows>", f"{found['metric']}>", "95 % interval")
-    for one in [*found["shares"], *([found["twice"]] if found["twice"] else [])]:
+    table = console.plain_table("training rows>", f"{curve['metric']}>", "95 % interval")
+    for one in [*curve["shares"], *([curve["twice"]] if curve["twice"] else [])]:
         rows = f"{one['rows']:,}" if "share" in one else f"expected of {one['rows']:,}"
         table.add_row(rows, f"{one['value']:.3f}", f"{one['low']:.3f} to {one['high']:.3f}")
     return table
 
 
-def curve_lines(found: dict[str, Any]) -> Iterator[str]:
+def curve_lines(curve: dict[str, Any]) -> Iterator[str]:
     """Say what the curve says, and where it stands."""
-    yield found["text"]
+    yield curve["text"]
     yield "The intervals are of the test rows; another seed of the training would move the points too."
-    out = [one for one in found["labels"] if one["stands_out"]]
+    out = [one for one in curve["labels"] if one["stands_out"]]
     if out:
         named = (
             f"{one['label']} ({100 * one['gain']:+.0f} points, {one['rows']:,} rows)" for one in out[:LABELS_SHOWN]
         )
         yield f"Labels that gained significantly from the last of the rows: {', '.join(named)}."
-    elif found["labels"]:
+    elif curve["labels"]:
         yield "No label stands out: what each gained by the last of the rows may be chance."
     yield f"In {CURVE_PATH}; `tunesmith run` puts it on the page of the run."

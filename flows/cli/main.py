@@ -132,14 +132,16 @@ def estimate() -> None:
     root = paths.project_root()
     run_stale(root, "tokenize", None, console.console.print)
     console.console.print("taking a few steps to measure")
-    done = subprocess.run([sys.executable, "-m", "pipeline.estimate"], cwd=root, env=child_environment(), check=False)
-    if done.returncode < 0:
+    process = subprocess.run(
+        [sys.executable, "-m", "pipeline.estimate"], cwd=root, env=child_environment(), check=False
+    )
+    if process.returncode < 0:
         raise UserError(
             "tunesmith estimate",
-            f"its steps were ended by signal {-done.returncode}, most likely for want of memory",
+            f"its steps were ended by signal {-process.returncode}, most likely for want of memory",
             do="lower finetune.micro_batch_tokens",
         )
-    raise typer.Exit(done.returncode)
+    raise typer.Exit(process.returncode)
 
 
 @app.command(rich_help_panel="Run")
@@ -273,5 +275,5 @@ def accept_tokens() -> None:
     from flows.vcs.subprocesses import child_environment
 
     command = [sys.executable, "-m", "pipeline.tokenize.golden_tokens"]
-    done = subprocess.run(command, cwd=paths.project_root(), env=child_environment(), check=False)
-    raise typer.Exit(done.returncode)
+    process = subprocess.run(command, cwd=paths.project_root(), env=child_environment(), check=False)
+    raise typer.Exit(process.returncode)

@@ -42,8 +42,8 @@ def predict(
             name, "has no champion yet", do="`tunesmith run` makes one, if the gate lets it; `tunesmith promote` does"
         )
     command = [sys.executable, "-m", "pipeline.predict", str(store.champion_folder(root, name)), *texts]
-    done = subprocess.run(command, cwd=root, env=child_environment(), check=False)
-    raise typer.Exit(done.returncode)
+    process = subprocess.run(command, cwd=root, env=child_environment(), check=False)
+    raise typer.Exit(process.returncode)
 
 
 @models_app.command(rich_help_panel="Models")
@@ -59,14 +59,14 @@ def versions(*, as_json: JSON = False) -> None:
 
     root = paths.project_root()
     params = load_params(root / "params.yaml")
-    found = summarize_versions(root, params)
+    summaries = summarize_versions(root, params)
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in found], indent=1))
+        typer.echo(json.dumps([asdict(one) for one in summaries], indent=1))
         return
-    if not found:
+    if not summaries:
         console.console.print(f"{params.register.name} has no versions yet: `tunesmith run` makes one", markup=False)
         return
-    console.console.print(console.versions_table(found))
+    console.console.print(console.versions_table(summaries))
 
 
 @models_app.command(rich_help_panel="Models")
@@ -84,11 +84,11 @@ def metrics(
 
         tunesmith metrics HEAD~3    as they were there
     """
-    found = release_to_show(paths.project_root(), rev)["metrics"]
+    metrics_shown = release_to_show(paths.project_root(), rev)["metrics"]
     if as_json:
-        typer.echo(json.dumps(found, indent=1, sort_keys=True))
+        typer.echo(json.dumps(metrics_shown, indent=1, sort_keys=True))
         return
-    console.console.print(console.arms_table(found))
+    console.console.print(console.arms_table(metrics_shown))
 
 
 def release_to_show(root: Path, rev: str | None) -> Mapping[str, Any]:

@@ -70,23 +70,23 @@ def build_chains(root: Path) -> list[Chain]:
     name = load_params(root / "params.yaml").register.name
     registered = list_versions(root, name)
     by_number = {version.number: version for version in registered}
-    found = [
+    chains = [
         build_chain(root, name, run, by_number.get(run.tags.get("tunesmith.version", "")))
         for run in list_runs(root, name)
         if "git.snapshot" in run.tags
     ]
-    covered = {one.version.number for one in found if one.version}
-    return [*found, *(Chain(name, None, None, None, one) for one in registered if one.number not in covered)]
+    covered = {one.version.number for one in chains if one.version}
+    return [*chains, *(Chain(name, None, None, None, one) for one in registered if one.number not in covered)]
 
 
 def build_chain(root: Path, name: str, run: TrackedRun, version: TrackedVersion | None) -> Chain:
     """Follow a run to its state and its version; a state that git does not have is None."""
     commit = run.tags["git.snapshot"]
     try:
-        found = read_snapshot(root, commit)
+        snapshot = read_snapshot(root, commit)
     except UserError:  # told by `flows.lineage.verify`
         return Chain(name, run, None, None, version)
-    return Chain(name, run, found, state_at(root, commit), version)
+    return Chain(name, run, snapshot, state_at(root, commit), version)
 
 
 def find_chains(root: Path, wanted: str) -> list[Chain]:
@@ -96,17 +96,17 @@ def find_chains(root: Path, wanted: str) -> list[Chain]:
         UserError: If there is none.
     """
     everything = build_chains(root)
-    found = [one for one in everything if is_named(one, wanted)]
-    if not found and (root / wanted).exists():
-        found = [one for one in everything if contains_file(root, one, Path(wanted))]
-    if not found:
+    named = [one for one in everything if is_named(one, wanted)]
+    if not named and (root / wanted).exists():
+        named = [one for one in everything if contains_file(root, one, Path(wanted))]
+    if not named:
         raise UserError(
             wanted,
             "is part of no run that MLflow has",
             expected="a commit, digest, run, version, alias, or a file as a run used it",
             do="`tunesmith lineage` lists them all",
         )
-    return found
+    return named
 
 
 def is_named(one: Chain, wanted: str) -> bool:
@@ -120,10 +120,10 @@ def contains_file(root: Path, one: Chain, path: Path) -> bool:
     if one.state is None:
         return False
     digest = dvc_md5(root / path)
-    told = one.state.outputs | one.state.sources
-    if digest in told.values():
+    digests = one.state.outputs | one.state.sources
+    if digest in digests.values():
         return True
-    above = [told[str(folder)] for folder in path.parents if str(folder) in told]
+    above = [digests[str(folder)] for folder in path.parents if str(folder) in digests]
     if any(
         digest in folder_members(dvc_cache(root), md5).values()
         for md5 in above

@@ -25,22 +25,22 @@ DURABLE_REFS = ("refs/heads", "refs/tags", "refs/remotes")
 """What a commit is on that is part of the project's history."""
 
 
-def find_faults(root: Path, found: list[Chain]) -> list[UserError]:
+def find_faults(root: Path, chains: list[Chain]) -> list[UserError]:
     """Check chains: history, changes, data here and in the remote, tags, weights, and versions that nothing made."""
-    told: list[UserError] = []
+    faults: list[UserError] = []
     states: dict[str, CommitState] = {}
     data = StoredData(root, dvc_cache(root), set())
-    for one in found:
-        told += [*version_faults(root, one), *history_faults(root, one)]
+    for one in chains:
+        faults += [*version_faults(root, one), *history_faults(root, one)]
         if one.state is not None and one.kept is not None:
             states[one.state.commit] = one.state
-            told += tag_faults(one, one.kept, one.state, data.cache)
+            faults += tag_faults(one, one.kept, one.state, data.cache)
     for state in states.values():
-        told += data.faults(state)
+        faults += data.faults(state)
     if run_dvc(root, "remote", "list").strip():
         for state in states.values():
-            told += remote_faults(root, state)
-    return [*told, *champion_faults(root, found)]
+            faults += remote_faults(root, state)
+    return [*faults, *champion_faults(root, chains)]
 
 
 def version_faults(root: Path, one: Chain) -> Iterator[UserError]:
@@ -58,9 +58,9 @@ def version_faults(root: Path, one: Chain) -> Iterator[UserError]:
         )
     if ADAPTER_TAG not in one.version.tags:
         return
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
         try:
-            download_model(root, ModelVersion(one.name, one.version.number), Path(place))
+            download_model(root, ModelVersion(one.name, one.version.number), Path(scratch))
         except UserError as problem:
             yield problem
 
@@ -124,16 +124,14 @@ class StoredData:
 
     def of_object(self, where: str, md5: str) -> Iterator[UserError]:
         """Check an object of DVC's cache, and of a folder every file."""
-        place = cache_path(self.cache, md5)
-        if not place.exists():
-            yield UserError(
-                where, "its data are not in DVC's cache", expected=str(place), do="`dvc fetch`, or a backup"
-            )
+        path = cache_path(self.cache, md5)
+        if not path.exists():
+            yield UserError(where, "its data are not in DVC's cache", expected=str(path), do="`dvc fetch`, or a backup")
             return
-        found = dvc_md5(place)
-        if found != md5.removesuffix(".dir"):
+        digest = dvc_md5(path)
+        if digest != md5.removesuffix(".dir"):
             yield UserError(
-                where, "other bytes in DVC's cache", expected=md5, got=found, do="remove the object and `dvc fetch` it"
+                where, "other bytes in DVC's cache", expected=md5, got=digest, do="remove the object and `dvc fetch` it"
             )
         elif md5.endswith(".dir"):
             for name, member in folder_members(self.cache, md5).items():
@@ -141,18 +139,18 @@ class StoredData:
 
     def of_source(self, commit: str, path: str, md5: str) -> Iterator[UserError]:
         """Check a source that git keeps: laid out from the commit, it has the digest that ingest read."""
-        with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-            index, tree = {"GIT_INDEX_FILE": str(Path(place) / "index")}, Path(place) / "tree"
+        with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+            index, tree = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}, Path(scratch) / "tree"
             tree.mkdir()
             if run_git(self.root, "ls-tree", "--name-only", commit, "--", path):
                 run_git(self.root, f"--work-tree={tree}", "checkout", commit, "--", path, **index)
-            found = dvc_md5(tree / path) if (tree / path).exists() else "nothing"
-        if found != md5:
+            digest = dvc_md5(tree / path) if (tree / path).exists() else "nothing"
+        if digest != md5:
             yield UserError(
                 f"{path} of {commit[:12]}",
                 "is not in git as ingest read it",
                 expected=md5,
-                got=found,
+                got=digest,
                 do="take ignored files out of it, or let DVC track it",
             )
 
@@ -169,8 +167,8 @@ def is_ancestor(root: Path, commit: str) -> bool:
 def remote_faults(root: Path, state: CommitState) -> Iterator[UserError]:
     """Find data of a state that this checkout has and DVC's remote lacks."""
     with in_worktree(root, state.commit) as tree:
-        told: Mapping[str, Any] = json.loads(run_dvc(tree, "status", "--cloud", "--json") or "{}")
-    for path, what in told.items():
+        missing: Mapping[str, Any] = json.loads(run_dvc(tree, "status", "--cloud", "--json") or "{}")
+    for path, what in missing.items():
         if what == "new":
             yield UserError(
                 f"{path} of {state.commit[:12]}", "is not in DVC's remote", do="`dvc push` from a checkout of it"
@@ -208,9 +206,9 @@ def edited_tags(where: str, tags: Mapping[str, str], wanted: Mapping[str, str]) 
             )
 
 
-def champion_faults(root: Path, found: list[Chain]) -> Iterator[UserError]:
+def champion_faults(root: Path, chains: list[Chain]) -> Iterator[UserError]:
     """Compare the champion of the checkout with its own record, and with the alias."""
-    for one in found:
+    for one in chains:
         held = store.current_champion(root, one.name)
         if held is None or one.version is None or CHAMPION_NAME not in one.version.aliases:
             continue

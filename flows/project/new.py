@@ -71,7 +71,7 @@ def make_project(folder: Path, given: UserData) -> list[str]:
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        said = fill_project(part, given, folder.resolve().name)
+        lines = fill_project(part, given, folder.resolve().name)
         part.rename(folder)
     except OSError as error:
         raise UserError(str(folder), f"could not be made: {error.strerror}", got=str(error.filename)) from error
@@ -80,7 +80,7 @@ def make_project(folder: Path, given: UserData) -> list[str]:
     names = ", ".join(path.name for path in given.files)
     return [
         f"made {folder}: {names} tracked by DVC, params.yaml filled in, first commit made",
-        *said,
+        *lines,
         "read params.yaml, above all prompt.system; then:",
         f"  cd {shlex.quote(str(folder))} && make setup && .venv/bin/tunesmith run",
     ]
@@ -108,13 +108,13 @@ def ingest_data(folder: Path) -> tuple[list[Pair], list[dict[str, Any]]]:
     Raises:
         UserError: With the stage's own line, if it finds no pairs.
     """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "pipeline.ingest"],
         cwd=folder, env=child_environment(), check=False, capture_output=True,
         text=True,
     )  # fmt: skip
-    if done.returncode:
-        words = (done.stderr.strip().splitlines() or ["could not be read"])[-1]
+    if process.returncode:
+        words = (process.stderr.strip().splitlines() or ["could not be read"])[-1]
         raise StageFailed("ingest", words.removeprefix("error: "))
     ingested = folder / "data" / "ingest"
     pairs, files = read_pairs(ingested / "pairs.parquet"), read_json(ingested / "report.json")["files"]

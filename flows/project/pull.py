@@ -26,15 +26,17 @@ def pull_project(root: Path) -> list[str]:
         unfetched = fetch_states(root)
         remote = default_remote(root)
         run_dvc(root, "pull" if remote else "checkout", "--allow-missing")
-        places = f"DVC's cache and in the remote {remote}" if remote else "DVC's cache, and no remote is set"
+        looked_in = f"DVC's cache and in the remote {remote}" if remote else "DVC's cache, and no remote is set"
         lacking = [path for path, _ in tracked_outputs(root) if not (root / path).exists()]
         made = read_lock_state(root, "HEAD").outputs
         if sources := [path for path in lacking if path not in made]:
             raise UserError(
-                ", ".join(sources), f"looked for in {places}, and not there", do="`dvc push` them from where they are"
+                ", ".join(sources),
+                f"looked for in {looked_in}, and not there",
+                do="`dvc push` them from where they are",
             )
         outputs = f"{len(made) - len(lacking)} of {len(made)} outputs of stages are here"
-        lost = f"; the others, looked for in {places}, will be made again" if lacking else ""
+        lost = f"; the others, looked for in {looked_in}, will be made again" if lacking else ""
         states = [unfetched] if unfetched else []
         return [outputs + lost, *states, *(store.restored(root, name) or [champion_line(root, name)])]
 

@@ -46,10 +46,10 @@ def input_differences(tree: Path, lock: Mapping[str, Any]) -> Iterator[InputDiff
             if path in written | seen:
                 continue
             seen.add(path)
-            found = dvc_md5(tree / path) if (tree / path).exists() else "missing"
-            if found != dep["md5"]:
+            digest = dvc_md5(tree / path) if (tree / path).exists() else "missing"
+            if digest != dep["md5"]:
                 kind: DifferenceKind = "code" if path.startswith(("pipeline/", "rules")) else "data"
-                yield InputDifference(kind, path, dep["md5"][:12], found[:12], stage)
+                yield InputDifference(kind, path, dep["md5"][:12], digest[:12], stage)
 
 
 def param_differences(lock: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[InputDifference]:
@@ -76,13 +76,13 @@ def short_value(values: Mapping[str, Any], name: str) -> str:
 
 def flatten_values(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Flatten nested values to dotted names."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            found |= flatten_values(value, f"{above}{key}.")
+            flat |= flatten_values(value, f"{above}{key}.")
         else:
-            found[f"{above}{key}"] = value
-    return found
+            flat[f"{above}{key}"] = value
+    return flat
 
 
 def machine_differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[InputDifference]:

@@ -23,8 +23,8 @@ def requirements(tree: Path) -> list[str]:
     """
     if not (tree / PYPROJECT).exists():
         raise UserError(PYPROJECT, "is not in that state", do="leave out --env")
-    told = tomllib.loads((tree / PYPROJECT).read_text(encoding="utf-8"))
-    return list(told["project"]["dependencies"])
+    project = tomllib.loads((tree / PYPROJECT).read_text(encoding="utf-8"))
+    return list(project["project"]["dependencies"])
 
 
 def pinned_versions(tree: Path) -> dict[str, str]:
@@ -66,17 +66,17 @@ def build_environment(root: Path, tree: Path, python: str) -> str:
         UserError: With pip's own words, if the packages cannot be had.
     """
     wanted, maker = requirements(tree), find_interpreter(python)
-    told = "\n".join([maker, *wanted, (tree / CONSTRAINTS_FILE).read_text(encoding="utf-8")])
-    folder = state_dir(root) / "environments" / hashlib.sha256(told.encode()).hexdigest()[:16]
+    specification = "\n".join([maker, *wanted, (tree / CONSTRAINTS_FILE).read_text(encoding="utf-8")])
+    folder = state_dir(root) / "environments" / hashlib.sha256(specification.encode()).hexdigest()[:16]
     made = folder / "bin" / "python"
     if (folder / "whole").exists():
         return str(made)
     shutil.rmtree(folder, ignore_errors=True)
     for command in ([maker, "-m", "venv", str(folder)], install_commands(made, tree, wanted)):
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode:
-            said = (done.stderr.strip() or done.stdout.strip() or "failed without a word").splitlines()
-            words = next((line for line in said if line.startswith("ERROR: ")), said[-1]).removeprefix("ERROR: ")
+        process = subprocess.run(command, check=False, capture_output=True, text=True)
+        if process.returncode:
+            output = (process.stderr.strip() or process.stdout.strip() or "failed without a word").splitlines()
+            words = next((line for line in output if line.startswith("ERROR: ")), output[-1]).removeprefix("ERROR: ")
             raise UserError("--env", words, do="leave it out to use the packages that are here")
     (folder / "whole").touch()
     return str(made)

@@ -93,15 +93,15 @@ def probe_machine(python: str, folder: Path) -> dict[str, Any]:
         UserError: If the interpreter cannot load what the stages need.
     """
     # -P: the folder of that file holds a module named as one of Python's own.
-    done = subprocess.run(
+    process = subprocess.run(
         [python, "-P", str(MACHINE_PROBE)],
         cwd=folder, env=child_environment(), check=False, capture_output=True, text=True,
     )  # fmt: skip
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or ["ended without a word"]
+    if process.returncode:
+        words = process.stderr.strip().splitlines() or ["ended without a word"]
         raise UserError(python, f"cannot run the stages: {words[-1]}", do="`make setup`, or try it with --env")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    machine: dict[str, Any] = json.loads(process.stdout)
+    return machine
 
 
 def known_differences(state: WorktreeState, then: dict[str, Any], now: dict[str, Any]) -> list[InputDifference]:

@@ -53,8 +53,8 @@ class WorktreeState:
 
     def found(self) -> dict[str, str]:
         """Digest of the same files as they are in the tree now."""
-        places = {path: self.tree / path for path in self.recorded}
-        return {path: dvc_md5(place) if place.exists() else "missing" for path, place in places.items()}
+        paths = {path: self.tree / path for path in self.recorded}
+        return {path: dvc_md5(on_disk) if on_disk.exists() else "missing" for path, on_disk in paths.items()}
 
 
 def check_out_state(root: Path, commit: str) -> WorktreeState:
@@ -93,11 +93,11 @@ def restore_champion(root: Path, state: WorktreeState) -> None:
     met, before = state.read.get(str(CHAMPION_FOLDER)), release["champion_before"]
     if met is None or before is None or (folder.exists() and dvc_md5(folder) == met):
         return
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        found = brought_back(root, promotion_log.read_promotions(root, release["name"]), before, Path(place))
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        champion = brought_back(root, promotion_log.read_promotions(root, release["name"]), before, Path(scratch))
         shutil.rmtree(folder / CHAMPION_ADAPTER, ignore_errors=True)
-        shutil.copytree(found.adapter, folder / CHAMPION_ADAPTER)
-        write_json(folder / CHAMPION_RECORD, found.release)
+        shutil.copytree(champion.adapter, folder / CHAMPION_ADAPTER)
+        write_json(folder / CHAMPION_RECORD, champion.release)
 
 
 def move_outputs_away(state: WorktreeState) -> RunEvidence:

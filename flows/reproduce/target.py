@@ -78,16 +78,16 @@ def find_champion_commit(root: Path, what: str) -> str | None:
     name, alias = split_alias(root, what)
     if alias != CHAMPION_NAME or name != load_params(root / "params.yaml").register.name:
         return None
-    told = promotion_log.read_promotions(root, name)
-    if not told:
+    promotions = promotion_log.read_promotions(root, name)
+    if not promotions:
         raise UserError(
             f"{name}@{CHAMPION_NAME}",
             "nobody was ever promoted",
             expected=f"a line of {name} in {PROMOTIONS}",
             do="`tunesmith run` makes the first champion; commit that file and dvc.lock",
         )
-    digest = promotion_log.succession(told)[-1]
-    return origin_of(root, digest, promotion_log.commit_of_promotion(told, digest)).commit
+    digest = promotion_log.succession(promotions)[-1]
+    return origin_of(root, digest, promotion_log.commit_of_promotion(promotions, digest)).commit
 
 
 def find_commit(root: Path, what: str) -> str | None:

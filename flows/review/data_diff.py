@@ -62,12 +62,12 @@ def find_diff_base(root: Path, name: str, revision: str | None = None) -> DiffBa
         UserError: If the state that is asked for is none, or has no pairs.
     """
     if revision is not None:
-        found = state_at(root, resolve_commit(root, revision))
-        if found is None or PAIRS_PATH not in found.outputs:
+        base = state_at(root, resolve_commit(root, revision))
+        if base is None or PAIRS_PATH not in base.outputs:
             raise UserError(
                 revision, "no pairs are kept there", expected=f"dvc.lock with {PAIRS_PATH}", do="name a run"
             )
-        return DiffBase(found, revision)
+        return DiffBase(base, revision)
     held = store.current_champion(root, name)
     if held is not None and (made := state_with_adapter(root, held.adapter)):
         return DiffBase(made, "the champion")
@@ -94,35 +94,35 @@ def compare_pairs(root: Path, revision: str | None = None, *, fresh: bool = Fals
     against = find_diff_base(root, load_params(root / "params.yaml").register.name, revision)
     if against is None:
         raise UserError("the pairs", "there are none of before to compare with", do="`tunesmith run` makes the first")
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        now = root / PAIRS_PATH if fresh else current_pairs(root, Path(place))
-        return against, run_data_diff(root, against.state, now, Path(place))
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        now = root / PAIRS_PATH if fresh else current_pairs(root, Path(scratch))
+        return against, run_data_diff(root, against.state, now, Path(scratch))
 
 
-def run_data_diff(root: Path, state: CommitState, now: Path, place: Path) -> dict[str, Any]:
+def run_data_diff(root: Path, state: CommitState, now: Path, folder: Path) -> dict[str, Any]:
     """Let the pipeline compare a file of pairs with that of a state, by way of a folder to write into."""
-    old, out = place / "old.parquet", place / "difference.json"
+    old, out = folder / "old.parquet", folder / "difference.json"
     restore_output(root, state, PAIRS_PATH, old)
     run_pipeline_module(root, "pipeline.data_diff", str(old), str(now), str(out))
     compared: dict[str, Any] = read_json(out)
     return compared
 
 
-def current_pairs(root: Path, place: Path) -> Path:
+def current_pairs(root: Path, folder: Path) -> Path:
     """Give the pairs of now: those of ingest if it is fresh, else what it would make, made in a folder of its own."""
     if (root / PAIRS_PATH).exists() and "ingest" not in stale_stages(root):
         return root / PAIRS_PATH
-    return ingest_current_pairs(root, place)
+    return ingest_current_pairs(root, folder)
 
 
-def ingest_current_pairs(root: Path, place: Path) -> Path:
+def ingest_current_pairs(root: Path, scratch_folder: Path) -> Path:
     """Give the pairs that ingest would make of the sources as they are now, made in a folder of its own."""
     folder = Path(load_params(root / "params.yaml").ingest.folder)
-    (place / folder).parent.mkdir(parents=True, exist_ok=True)
-    (place / folder).symlink_to(root / folder)
-    shutil.copy(root / "params.yaml", place)
-    run_pipeline_module(root, "pipeline.ingest", cwd=place)
-    return place / PAIRS_PATH
+    (scratch_folder / folder).parent.mkdir(parents=True, exist_ok=True)
+    (scratch_folder / folder).symlink_to(root / folder)
+    shutil.copy(root / "params.yaml", scratch_folder)
+    run_pipeline_module(root, "pipeline.ingest", cwd=scratch_folder)
+    return scratch_folder / PAIRS_PATH
 
 
 def run_pipeline_module(root: Path, name: str, *arguments: str, cwd: Path | None = None) -> None:
@@ -132,12 +132,12 @@ def run_pipeline_module(root: Path, name: str, *arguments: str, cwd: Path | None
         StageFailed: With the last line it said, if it fails.
     """
     command = [sys.executable, "-m", name, *arguments]
-    done = subprocess.run(
+    process = subprocess.run(
         command,
         cwd=cwd or root, env=child_environment(PYTHONPATH=str(root)), check=False, capture_output=True, text=True,
     )  # fmt: skip
-    if done.returncode:
-        words = (done.stderr.strip().splitlines() or ["ended without a word"])[-1]
+    if process.returncode:
+        words = (process.stderr.strip().splitlines() or ["ended without a word"])[-1]
         raise StageFailed(name.removeprefix("pipeline."), words.removeprefix("error: "))
 
 

@@ -51,9 +51,9 @@ def findings_lines(root: Path) -> Iterator[str]:
         yield f"{report['stays_tested']:,} rows stay in the test set as scored before (data/scored_prompts)"
     yield from overlap_lines(report["overlap"])
     yield from drift_lines(report["drift"])
-    place = root / "data/ingest/quarantine.parquet"
-    unread = read_quarantine(place) if place.exists() else []
-    if not place.exists():
+    quarantine = root / "data/ingest/quarantine.parquet"
+    unread = read_quarantine(quarantine) if quarantine.exists() else []
+    if not quarantine.exists():
         yield "ingest has not finished since: rows that it could not read are not shown"
     bad = read_quarantine(folder / "quarantine.parquet")
     for reason in sorted({row.reason for row in unread}):

@@ -104,11 +104,11 @@ def metrics_table(then: DiffResult | None, now: DiffResult | None) -> Iterator[l
         ]
 
 
-def metric_text_of(found: DiffResult | None) -> str:
+def metric_text_of(result: DiffResult | None) -> str:
     """Show a measure with its 95 % interval and n."""
-    if found is None:
+    if result is None:
         return "not known"
-    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f}, n={found['n']})"
+    return f"{result['value']:.3f} ({result['low']:.3f} to {result['high']:.3f}, n={result['n']})"
 
 
 def verdict_table(then: DiffResult | None, now: DiffResult | None) -> list[str]:
@@ -127,11 +127,11 @@ def comparability_lines(then: DiffResult, now: DiffResult) -> str:
     return f"{weights}; scored on {rows}."
 
 
-def reason_list(found: DiffResult) -> list[str]:
+def reason_list(result: DiffResult) -> list[str]:
     """List the reasons of a verdict or a decision; labels may stand in them."""
-    told, more = found["reasons"][:NAMES_SHOWN], len(found["reasons"]) - NAMES_SHOWN
+    shown, more = result["reasons"][:NAMES_SHOWN], len(result["reasons"]) - NAMES_SHOWN
     return [
-        *(f"- {inline_code(reason, MAX_TEXT_LENGTH)}" for reason in told),
+        *(f"- {inline_code(reason, MAX_TEXT_LENGTH)}" for reason in shown),
         *([f"- and {more} more"] if more > 0 else []),
     ]
 
@@ -186,8 +186,8 @@ def token_change(was: DiffResult | None, row: DiffResult | None) -> str:
     if was is None or row is None:
         return f"accepted anew, {len(row['ids'])} tokens" if row else "accepted no more"
     lines = [list(zip(side["ids"], side["tokens"], strict=True)) for side in (was, row)]
-    places = enumerate(zip_longest(*lines, fillvalue=("none", "")), start=1)
-    first = next((place for place in places if place[1][0] != place[1][1]), None)
+    positions = enumerate(zip_longest(*lines, fillvalue=("none", "")), start=1)
+    first = next((position for position in positions if position[1][0] != position[1][1]), None)
     if first is None:
         return (
             "other spans are learnt" if was["spans"] != row["spans"] else "the same tokens, rendered from another text"
@@ -224,10 +224,10 @@ def pairs_section(pairs: DiffResult | UserError, shown: int) -> Iterator[str]:
 def label_lists(change: DiffResult) -> Iterator[str]:
     """Name the labels that came or went."""
     for word in ("new", "vanished"):
-        found = change[f"{word}_labels"]
-        named = [f"{inline_code(label)} ({count:,} rows)" for label, count in found.items()][:NAMES_SHOWN]
+        labels = change[f"{word}_labels"]
+        named = [f"{inline_code(label)} ({count:,} rows)" for label, count in labels.items()][:NAMES_SHOWN]
         if named:
-            more = f" and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
+            more = f" and {len(labels) - NAMES_SHOWN} more" if len(labels) > NAMES_SHOWN else ""
             yield f"\n{word.capitalize()} labels: {', '.join(named)}{more}"
 
 
@@ -242,9 +242,9 @@ def example_rows(words: str, rows: Sequence[DiffResult], shown: int) -> Iterator
 
 def example_row(row: DiffResult) -> list[str]:
     """Lay out a row that changed: what it was, an arrow, what it is, each only where they differ."""
-    place = f"{inline_code(row['source'])} {row['row']}"
+    location = f"{inline_code(row['source'])} {row['row']}"
     return [
-        place,
+        location,
         *(before_after_code(row[f"{part}_before"], row[f"{part}_after"]) for part in ("prompt", "completion")),
     ]
 

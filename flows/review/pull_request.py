@@ -80,8 +80,8 @@ def current_release(root: Path) -> Mapping[str, Any]:
             got=f"stale: {', '.join(stale)}" if stale else "no such file",
             do="`tunesmith run` makes it",
         )
-    found: dict[str, Any] = read_json(root / RELEASE_PATH)
-    return found
+    release: dict[str, Any] = read_json(root / RELEASE_PATH)
+    return release
 
 
 def golden_at(root: Path, commit: str) -> Sequence[Mapping[str, Any]]:
@@ -101,12 +101,12 @@ def current_golden(root: Path) -> Sequence[Mapping[str, Any]]:
 def parse_json_lines(text: str, where: str) -> Sequence[Mapping[str, Any]]:
     """Read lines of JSON; a text may hold ends of lines that only Unicode knows."""
     try:
-        found = [json.loads(line) for line in text.removesuffix("\n").split("\n") if line]
+        values = [json.loads(line) for line in text.removesuffix("\n").split("\n") if line]
     except ValueError as error:
         raise UserError(where, f"is not what `tunesmith accept-tokens` writes: {error}") from error
-    if not all(isinstance(row, dict) for row in found) or not all(map(is_golden_pair, found[1:])):
+    if not all(isinstance(row, dict) for row in values) or not all(map(is_golden_pair, values[1:])):
         raise UserError(where, "is not what `tunesmith accept-tokens` writes", expected=", ".join(sorted(GOLDEN_KEYS)))
-    return found
+    return values
 
 
 def is_golden_pair(row: Mapping[str, Any]) -> bool:

@@ -85,17 +85,17 @@ def require_rules(folder: Path, params: Params) -> None:
                 )
 
 
-def require_inside(name: str, place: str, *, home: str) -> None:
+def require_inside(name: str, path: str, *, home: str) -> None:
     """Refuse what a stage is to read from outside the project.
 
     Raises:
         UserError: If it lies there.
     """
-    if Path(place).is_absolute() or ".." in Path(place).parts:
+    if Path(path).is_absolute() or ".." in Path(path).parts:
         raise UserError(
             f"params.yaml: {name}",
             "lies outside the project, where neither git nor DVC keeps it",
-            got=place,
+            got=path,
             do=f"put the files into {home}",
         )
 

@@ -127,10 +127,10 @@ def decide_action(root: Path) -> WatchDecision:
         if last is None:
             return WatchDecision("retrain", "nothing was run here before")
         stale = stale_stages(root)
-        with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-            now = ingest_current_pairs(root, Path(place))
+        with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+            now = ingest_current_pairs(root, Path(scratch))
             mistaken = "ingest" not in stale and file_sha256(now) != file_sha256(root / PAIRS_PATH)
-            decision = run_data_diff(root, last, now, Path(place))["decision"]
+            decision = run_data_diff(root, last, now, Path(scratch))["decision"]
         others = other_stale_reasons(root, stale)
     except UserError as problem:
         return WatchDecision("retrain", f"the pairs cannot be compared: {problem}")

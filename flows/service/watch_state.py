@@ -85,14 +85,14 @@ def watched_files(root: Path) -> list[Path]:
         params = load_params(root / PARAMS_YAML)
     except UserError:  # the run that is begun for it says what is wrong
         return [root / PARAMS_YAML]
-    places = [
+    patterns = [
         root / name
         for name in (params.ingest.folder, params.baselines.rag_folder, params.evaluate.forgetting_probe, WATCHED_RULES)
     ]
     files = {
         path
-        for place in places
-        for path in (place, *place.rglob("*"))
+        for pattern in patterns
+        for path in (pattern, *pattern.rglob("*"))
         if path.is_file() and BYTECODE_FOLDER not in path.parts
     }
     return [root / PARAMS_YAML, *sorted(files)]
@@ -100,28 +100,28 @@ def watched_files(root: Path) -> list[Path]:
 
 def file_stamps(root: Path) -> FileStamps:
     """Look at each file without reading it: what is found differs when one was written."""
-    found: FileStamps = {}
+    stamps: FileStamps = {}
     for path in watched_files(root):
         with suppress(FileNotFoundError):  # replaced at this very moment: the next look finds it
-            told = path.stat()
-            found[str(path)] = (told.st_size, told.st_mtime_ns, told.st_ino)
-    return found
+            status = path.stat()
+            stamps[str(path)] = (status.st_size, status.st_mtime_ns, status.st_ino)
+    return stamps
 
 
 def source_digests(root: Path) -> dict[str, str]:
     """SHA-256 of each file, by its path in the project: what differs when its content does."""
-    found = {}
+    digests = {}
     for path in watched_files(root):
         with suppress(FileNotFoundError):
-            found[str(path.relative_to(root))] = file_sha256(path)
-    return found
+            digests[str(path.relative_to(root))] = file_sha256(path)
+    return digests
 
 
 def changed_files(before: SourceDigests | None, now: SourceDigests) -> str:
     """Say in words which files are others than before."""
     if before is None:
         return "seen for the first time"
-    found = [f"{name} added" for name in sorted(now.keys() - before.keys())]
-    found += [f"{name} removed" for name in sorted(before.keys() - now.keys())]
-    found += [f"{name} changed" for name in sorted(now.keys() & before.keys()) if now[name] != before[name]]
-    return ", ".join(found) or "as before"
+    changes = [f"{name} added" for name in sorted(now.keys() - before.keys())]
+    changes += [f"{name} removed" for name in sorted(before.keys() - now.keys())]
+    changes += [f"{name} changed" for name in sorted(now.keys() & before.keys()) if now[name] != before[name]]
+    return ", ".join(changes) or "as before"

@@ -30,12 +30,12 @@ def sync_promotions(root: Path, name: str) -> list[str]:
 
     A version that MLflow does not have is left out: `tunesmith sync` registers it again.
     """
-    told, held = promotion_log.read_promotions(root, name), store.current_champion(root, name)
-    for number, move in enumerate(told, start=1):
+    promotions, held = promotion_log.read_promotions(root, name), store.current_champion(root, name)
+    for number, move in enumerate(promotions, start=1):
         version = find_version(root, name, move.adapter)
         if version is not None:
             mlflow_client(root).set_model_version_tag(name, version.number, f"{PROMOTION_TAG}{number:04}", move.told)
-    before = promotion_log.succession(told)[-2:-1]
+    before = promotion_log.succession(promotions)[-2:-1]
     return [
         *point_alias(root, name, CHAMPION_NAME, held.digest if held else None),
         *point_alias(root, name, PREVIOUS_NAME, before[0] if before else None),
@@ -73,7 +73,7 @@ def version_by_number(root: Path, name: str, number: str) -> ModelVersion:
     return ModelVersion(name, number)
 
 
-def download_model(root: Path, version: ModelVersion, place: Path) -> Champion:
+def download_model(root: Path, version: ModelVersion, target: Path) -> Champion:
     """Fetch the model of a version into a folder.
 
     Raises:
@@ -83,12 +83,12 @@ def download_model(root: Path, version: ModelVersion, place: Path) -> Champion:
     wanted = mlflow_client(root).get_model_version(version.name, version.number).tags.get(ADAPTER_TAG, "")
     try:
         name = f"models:/{version.name}/{version.number}"
-        folder = Path(mlflow.artifacts.download_artifacts(name, dst_path=str(place))) / "artifacts"
-        found = Champion(folder / "adapter", read_json(folder / "release.json"))
-        digest = file_sha256(weights_file(found.adapter))
+        folder = Path(mlflow.artifacts.download_artifacts(name, dst_path=str(target))) / "artifacts"
+        champion = Champion(folder / "adapter", read_json(folder / "release.json"))
+        digest = file_sha256(weights_file(champion.adapter))
     except (MlflowException, OSError, ValueError) as error:
         raise UserError(where, "its files are gone", got=str(error), do="make it again with `tunesmith run`") from error
-    if not digest == wanted == found.digest:
+    if not digest == wanted == champion.digest:
         raise UserError(
             where,
             "its weights are not those that the registry names",
@@ -96,4 +96,4 @@ def download_model(root: Path, version: ModelVersion, place: Path) -> Champion:
             got=digest,
             do="make them again with `tunesmith run`",
         )
-    return found
+    return champion

@@ -25,32 +25,32 @@ def mlflow_client(root: Path) -> MlflowClient:
     Raises:
         UserError: If MLflow does not answer.
     """
-    place = tracking_uri(root)
+    uri = tracking_uri(root)
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # each table that it makes is no news
-    mlflow.set_tracking_uri(place)
-    mlflow.set_registry_uri(place)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
     # Several processes that make the tables at once destroy each other's work.
     with FileLock(state_dir(root) / "mlflow.lock"):
-        found = MlflowClient(place, place)
+        client = MlflowClient(uri, uri)
         try:
-            found.search_experiments(max_results=1)
+            client.search_experiments(max_results=1)
         except MlflowException as error:
-            said = error.message.partition(" failed with exception ")[0]  # what follows is a chain of libraries
+            reason = error.message.partition(" failed with exception ")[0]  # what follows is a chain of libraries
             raise UserError(
-                place, f"MLflow does not answer: {said}", do="start it, or unset MLFLOW_TRACKING_URI"
+                uri, f"MLflow does not answer: {reason}", do="start it, or unset MLFLOW_TRACKING_URI"
             ) from error
         if uses_local_mlflow(root):
             with closing(sqlite3.connect(mlflow_database(root))) as connection:
                 connection.execute("PRAGMA journal_mode=wal")  # readers and writers do not wait for each other
-    return found
+    return client
 
 
 def experiment_id(root: Path, name: str) -> str:
     """Find or make the experiment of a model name; its files lie in the project unless a server keeps them."""
     connected = mlflow_client(root)
-    found = connected.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
+    experiment = connected.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
     # A server keeps files itself; a database, whosever it is, cannot.
     served = tracking_uri(root).startswith(("http://", "https://"))
     own = None if served else (state_dir(root) / "mlartifacts").as_uri()

@@ -60,8 +60,8 @@ def recorded_params(root: Path, account: RunRecord) -> Params | None:
     """Read the params of the state that a run was kept as, whatever they are by now; None if it was not kept."""
     if account.state is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        path = Path(place) / "params.yaml"
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        path = Path(scratch) / "params.yaml"
         path.write_text(run_git(root, "show", f"{account.state.commit}:params.yaml"), encoding="utf-8")
         return load_params(path)
 
@@ -86,8 +86,8 @@ def record_version(run: TrackingRun, release: str, state: Snapshot) -> ModelVers
     kept = state_at(run.root, state.commit)
     if kept is None:
         raise UserError(f"commit {state.commit[:12]}", "holds no dvc.lock any more", do="bring the repository back")
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        version = register_past_version(run, bring_release(run.root, kept, Path(place)), state.commit)
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        version = register_past_version(run, bring_release(run.root, kept, Path(scratch)), state.commit)
     run.tag({RELEASE_TAG: release})
     return version
 
@@ -123,7 +123,7 @@ def flush_pending(root: Path, params: Params) -> list[str]:
     Raises:
         UserError: If MLflow is still away.
     """
-    done = []
+    flushed = []
     mlflow_client(root)
     for folder in pending_runs(root):
         try:
@@ -131,8 +131,8 @@ def flush_pending(root: Path, params: Params) -> list[str]:
         except (*MLFLOW_ERRORS, UserError) as error:
             if not mlflow_answers(root):
                 raise UserError(tracking_uri(root), "MLflow does not answer", do="start it, and try again") from error
-            done.append(f"run {folder.name} cannot be told to MLflow: {error}; it is kept in {park_record(folder)}")
+            flushed.append(f"run {folder.name} cannot be told to MLflow: {error}; it is kept in {park_record(folder)}")
             continue
         known = f", {version.name} version {version.number}" if version else ""
-        done.append(f"run {folder.name} told to MLflow, which was away when it ended{known}")
-    return done
+        flushed.append(f"run {folder.name} told to MLflow, which was away when it ended{known}")
+    return flushed

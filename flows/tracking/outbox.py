@@ -43,9 +43,9 @@ def diff_to_values(against: DiffBase, compared: Mapping[str, Any]) -> dict[str, 
     return {"whose": against.whose, "state": asdict(against.state), "compared": compared}
 
 
-def diff_from_values(told: Mapping[str, Any]) -> tuple[DiffBase, Mapping[str, Any]]:
+def diff_from_values(values: Mapping[str, Any]) -> tuple[DiffBase, Mapping[str, Any]]:
     """Give a comparison back as it was."""
-    return DiffBase(CommitState(**told["state"]), told["whose"]), told["compared"]
+    return DiffBase(CommitState(**values["state"]), values["whose"]), values["compared"]
 
 
 def write_record(folder: Path, account: RunRecord) -> None:

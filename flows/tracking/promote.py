@@ -53,15 +53,18 @@ def change_champion(root: Path, version: ModelVersion, *, how: promotion_log.Pro
     In this order: whatever ends it early, `tunesmith sync` makes the rest agree with the record.
     """
     name, held = version.name, store.current_champion(root, version.name)
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        found = download_model(root, version, Path(place))
-        if held is not None and held.digest == found.digest:
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        champion = download_model(root, version, Path(scratch))
+        if held is not None and held.digest == champion.digest:
             raise UserError(
                 f"version {version.number} of {name}", "is the champion already", do="`tunesmith status` shows it"
             )
         before, state = held.digest if held else None, version.state(root)
         promotion_log.append_promotion(
-            root, promotion_log.Promotion(name, found.digest, before, how=how, why=why, state=state)
+            root, promotion_log.Promotion(name, champion.digest, before, how=how, why=why, state=state)
         )
-        store.write_champion(store.champion_folder(root, name), found.adapter, found.release)
-    return [f"champion of {name}: version {version.number}, adapter {found.digest[:12]}", *sync_promotions(root, name)]
+        store.write_champion(store.champion_folder(root, name), champion.adapter, champion.release)
+    return [
+        f"champion of {name}: version {version.number}, adapter {champion.digest[:12]}",
+        *sync_promotions(root, name),
+    ]

@@ -55,7 +55,7 @@ def list_versions(root: Path, name: str) -> list[TrackedVersion]:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return []
-    found = [
+    versions = [
         TrackedVersion(
             number=str(version.version),
             run=version.run_id or "",
@@ -65,7 +65,7 @@ def list_versions(root: Path, name: str) -> list[TrackedVersion]:
         )
         for version in mlflow_client(root).search_model_versions(f"name = '{name}'", max_results=PAGE_SIZE)
     ]
-    return sorted(found, key=lambda version: int(version.number))
+    return sorted(versions, key=lambda version: int(version.number))
 
 
 SNAPSHOT_TAG, VERSION_TAG = "git.snapshot", "tunesmith.version"
@@ -83,18 +83,18 @@ class VersionOrigin:
 def origin_by_version(root: Path, name: str, number: str) -> VersionOrigin | None:
     """Find the run that gave a version of a model; None if there is no such version."""
     try:
-        found = mlflow_client(root).get_model_version(name, number)
+        version = mlflow_client(root).get_model_version(name, number)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    return VersionOrigin(str(found.run_id), found.tags.get(SNAPSHOT_TAG, ""), ModelVersion(name, number))
+    return VersionOrigin(str(version.run_id), version.tags.get(SNAPSHOT_TAG, ""), ModelVersion(name, number))
 
 
 def origin_by_alias(root: Path, name: str, alias: str) -> VersionOrigin | None:
     """Find the run that gave the version which an alias points at."""
-    found = version_of_alias(root, name, alias)
-    return None if found is None else origin_by_version(root, found.name, found.number)
+    version = version_of_alias(root, name, alias)
+    return None if version is None else origin_by_version(root, version.name, version.number)
 
 
 def origins_by_run(root: Path, prefix: str) -> list[VersionOrigin]:
@@ -105,8 +105,8 @@ def origins_by_run(root: Path, prefix: str) -> list[VersionOrigin]:
 def origin_by_commit(root: Path, commit: str) -> VersionOrigin | None:
     """Find the newest run that was made from a commit: from that exact state, else from a clean tree at it."""
     exact = matching_origins(root, f"tags.`{SNAPSHOT_TAG}` = '{commit}'")
-    found = exact or matching_origins(root, f"tags.`git.commit` = '{commit}' AND tags.`git.clean` = 'True'")
-    return found[0] if found else None
+    origins = exact or matching_origins(root, f"tags.`git.commit` = '{commit}' AND tags.`git.clean` = 'True'")
+    return origins[0] if origins else None
 
 
 def matching_origins(root: Path, condition: str) -> list[VersionOrigin]:

@@ -23,47 +23,51 @@ def rebuild_mlflow(root: Path, params: Params, keep: Callable[[], Snapshot]) -> 
         params: Its params.
         keep: Keeps the state of the tree; asked only if a run is to be recorded.
     """
-    done = store.restored(root, params.register.name)
+    lines = store.restored(root, params.register.name)
     run_id, release = find_recorded_run(root, params), read_release(root)
     version = find_version(root, release["name"], release["digests"]["adapter"])
     if run_id is None or version is None:
         run = begin_mlflow_run(root, params, "rebuilt from files") if run_id is None else TrackingRun(root, run_id)
         version = record_release(run, keep())
         run.end("FINISHED")
-        done.append(f"run {run.id[:8]} and version {version.number} of {version.name} rebuilt from the files")
-    return [*done, *sync_champions(root, params), *sync_promotions(root, params.register.name)]
+        lines.append(f"run {run.id[:8]} and version {version.number} of {version.name} rebuilt from the files")
+    return [*lines, *sync_champions(root, params), *sync_promotions(root, params.register.name)]
 
 
 def sync_champions(root: Path, params: Params) -> list[str]:
     """Register again the present champion and the one before it, if MLflow has lost them."""
-    name, done = params.register.name, []
-    told, held = promotion_log.read_promotions(root, name), store.current_champion(root, name)
-    for digest in dict.fromkeys([*promotion_log.succession(told)[-2:], *([held.digest] if held else [])]):
+    name, lines = params.register.name, []
+    promotions, held = promotion_log.read_promotions(root, name), store.current_champion(root, name)
+    for digest in dict.fromkeys([*promotion_log.succession(promotions)[-2:], *([held.digest] if held else [])]):
         if find_version(root, name, digest) is None:
-            with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-                found = (
-                    held if held and held.digest == digest else store.brought_back(root, told, digest, Path(place))
+            with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+                champion = (
+                    held
+                    if held and held.digest == digest
+                    else store.brought_back(root, promotions, digest, Path(scratch))
                 )  # fmt: skip
-                version = register_past_champion(root, params, found, promotion_log.commit_of_promotion(told, digest))
-            done.append(f"champion {digest[:12]} registered again as version {version.number} of {version.name}")
-    return done
+                version = register_past_champion(
+                    root, params, champion, promotion_log.commit_of_promotion(promotions, digest)
+                )
+            lines.append(f"champion {digest[:12]} registered again as version {version.number} of {version.name}")
+    return lines
 
 
-def register_past_champion(root: Path, params: Params, found: Champion, commit: str | None) -> ModelVersion:
+def register_past_champion(root: Path, params: Params, champion: Champion, commit: str | None) -> ModelVersion:
     """Register a champion of the past, in a run of its own."""
     run = begin_mlflow_run(root, params, "champion, rebuilt from files")
-    version = register_past_version(run, found, commit)
+    version = register_past_version(run, champion, commit)
     run.end("FINISHED")
     return version
 
 
-def register_past_version(run: TrackingRun, found: Champion, commit: str | None) -> ModelVersion:
+def register_past_version(run: TrackingRun, champion: Champion, commit: str | None) -> ModelVersion:
     """Register a model of the past, with what made it as far as that is known."""
-    tags: dict[str, object] = {"base.digest": found.release["digests"]["base"]}
+    tags: dict[str, object] = {"base.digest": champion.release["digests"]["base"]}
     made = commit and state_at(run.root, commit)
     if made:
-        tags = lineage_tags(made, found.release, read_snapshot(run.root, made.commit))
+        tags = lineage_tags(made, champion.release, read_snapshot(run.root, made.commit))
     run.tag(tags)
-    version = register_version(run, found.release, found.adapter, tags)
+    version = register_version(run, champion.release, champion.adapter, tags)
     run.tag({"tunesmith.version": version.number})
     return version

@@ -92,13 +92,13 @@ def log_release_files(run: TrackingRun, release: Mapping[str, Any], state: Snaps
     root, connected = run.root, mlflow_client(run.root)
     ship_points(run, read_points(root / "data/finetune/history.jsonl"))
     cost = read_json(root / "data/register/cost.json")
-    told = [
+    reports = [
         *result_metrics(release["metrics"]),
         *holdout_metrics(release),
         *cost_metrics(cost),
         *forgetting_metrics(root),
     ]
-    connected.log_batch(run.id, metrics=told)
+    connected.log_batch(run.id, metrics=reports)
     connected.log_inputs(run.id, datasets=log_datasets(root, release["rows"]))
     for name, folder in LOGGED_FILES.items():
         path = root / name
@@ -122,28 +122,28 @@ def detail_tables_of(details: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Lay out what the numbers of each arm are made of: a line for each label, for each tenth, or for each field."""
     classes = [
         {"arm": arm, "label": label, "measure": measure, **metric}
-        for arm, told in details.items()
-        for label, measures in told.get("classes", {}).items()
+        for arm, detail in details.items()
+        for label, measures in detail.get("classes", {}).items()
         for measure, metric in measures.items()
     ]
     confusion = [
-        {"arm": arm, "expected": expected, "said": said, "rows": rows}
-        for arm, told in details.items()
-        for expected, counts in told.get("confusion", {}).items()
-        for said, rows in counts.items()
+        {"arm": arm, "expected": expected, "said": predicted, "rows": rows}
+        for arm, detail in details.items()
+        for expected, counts in detail.get("confusion", {}).items()
+        for predicted, rows in counts.items()
     ]
     reliability = [
         {"arm": arm, **{name: tenth[name] for name in ("from", "to", "probability")}, **tenth["right"]}
-        for arm, told in details.items()
-        for tenth in told.get("reliability", [])
+        for arm, detail in details.items()
+        for tenth in detail.get("reliability", [])
     ]
     fields = [
         {"arm": arm, "field": field, **metric}
-        for arm, told in details.items()
-        for field, metric in told.get("fields", {}).items()
+        for arm, detail in details.items()
+        for field, metric in detail.get("fields", {}).items()
     ]
-    found = {"classes": classes, "confusion": confusion, "reliability": reliability, "fields": fields}
-    return {name: pd.DataFrame(rows) for name, rows in found.items() if rows}
+    tables = {"classes": classes, "confusion": confusion, "reliability": reliability, "fields": fields}
+    return {name: pd.DataFrame(rows) for name, rows in tables.items() if rows}
 
 
 def result_metrics(metrics: Mapping[str, Any]) -> list[Metric]:
@@ -152,16 +152,16 @@ def result_metrics(metrics: Mapping[str, Any]) -> list[Metric]:
     All intervals are in evaluation/metrics.json and in the picture beside it.
     """
     now = int(time.time() * 1000)
-    found = {
+    results = {
         f"{arm}/{measure}": values["value"]
         for arm, measures in metrics["arms"].items()
         for measure, values in measures.items()
     }
     for arm, values in metrics["comparisons"].items():
-        found[f"gain/{values['metric']} over {arm}"] = values["difference"]
-        found[f"gain/{values['metric']} over {arm} low"] = values["low"]
-    found["test rows"] = metrics["n"]
-    return [Metric(name, float(value), now, 0) for name, value in found.items()]
+        results[f"gain/{values['metric']} over {arm}"] = values["difference"]
+        results[f"gain/{values['metric']} over {arm} low"] = values["low"]
+    results["test rows"] = metrics["n"]
+    return [Metric(name, float(value), now, 0) for name, value in results.items()]
 
 
 def holdout_metrics(release: Mapping[str, Any]) -> list[Metric]:
@@ -174,30 +174,30 @@ def cost_metrics(cost: Mapping[str, Any]) -> list[Metric]:
     """Say what the fine-tuned model costs, so that runs can be compared by it; what is not known is left out."""
     own, now = cost["lines"][0], int(time.time() * 1000)
     named = {"training": "upfront", "1000 requests": "per_1000", "request p50 seconds": "request_p50"}
-    told = {f"cost/{name}": own[field] for name, field in named.items()}
-    return [Metric(name, float(value), now, 0) for name, value in told.items() if value is not None]
+    values = {f"cost/{name}": own[field] for name, field in named.items()}
+    return [Metric(name, float(value), now, 0) for name, value in values.items() if value is not None]
 
 
 def forgetting_metrics(root: Path) -> list[Metric]:
     """Say what the fine-tuned model forgot, as far as it was measured."""
-    found, now = read_json(root / "data/evaluate/forgetting.json"), int(time.time() * 1000)
-    told = {
-        "forgetting/loss rise": found["texts"] and found["texts"]["rise"]["value"],
-        "forgetting/questions gained": found["questions"] and found["questions"]["change"]["difference"],
+    forgotten, now = read_json(root / "data/evaluate/forgetting.json"), int(time.time() * 1000)
+    values = {
+        "forgetting/loss rise": forgotten["texts"] and forgotten["texts"]["rise"]["value"],
+        "forgetting/questions gained": forgotten["questions"] and forgotten["questions"]["change"]["difference"],
     }
-    return [Metric(name, float(value), now, 0) for name, value in told.items() if value is not None]
+    return [Metric(name, float(value), now, 0) for name, value in values.items() if value is not None]
 
 
 def log_datasets(root: Path, rows: Mapping[str, int]) -> list[DatasetInput]:
     """Name each split as a data set of the run, its digest the one that DVC keeps it under."""
     locked = locked_outputs(root)["validate"]
-    found = []
+    datasets = []
     for split, context in DATASET_CONTEXTS.items():
         path = f"data/validate/{split}.parquet"
         source = json.dumps({"uri": str(root / path)})
         dataset = Dataset(split, locked[path], "local", source, profile=json.dumps({"num_rows": rows[split]}))
-        found.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
-    return found
+        datasets.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
+    return datasets
 
 
 def lineage_tags(made: CommitState, release: Mapping[str, Any], state: Snapshot) -> dict[str, object]:
@@ -229,9 +229,9 @@ def run_description(release: Mapping[str, Any]) -> str:
 
 def find_recorded_run(root: Path, params: Params) -> str | None:
     """Find the run that shows the release of the files, complete; None if there is none."""
-    found = mlflow_client(root).search_runs(
+    runs = mlflow_client(root).search_runs(
         [experiment_id(root, params.register.name)],
         f"tags.`{RELEASE_TAG}` = '{release_digest(root)}'",
         max_results=1,
     )
-    return str(found[0].info.run_id) if found else None
+    return str(runs[0].info.run_id) if runs else None

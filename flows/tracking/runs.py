@@ -60,11 +60,11 @@ def begin_mlflow_run(root: Path, params: Params, name: str) -> TrackingRun:
 
 def flatten_params(params: Params) -> dict[str, str]:
     """Flatten params.yaml to dotted names."""
-    found: dict[str, str] = {}
+    flat: dict[str, str] = {}
     for section in params.__dataclass_fields__:
         for field, value in getattr(params, section).model_dump(mode="json").items():
-            found[f"{section}.{field}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return {key: value for key, value in found.items() if value}
+            flat[f"{section}.{field}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return {key: value for key, value in flat.items() if value}
 
 
 def close_killed_runs(root: Path, params: Params) -> int:

@@ -36,7 +36,7 @@ def sync_mlflow(root: Path) -> list[str]:
     with locked_and_recovered(root, "tunesmith sync"):
         verify_outputs(root, stage_names(root))
         name = f"sync-{datetime.now(UTC):%Y%m%dT%H%M%S}"  # never one that an earlier run is recorded with
-        told = flush_pending(root, params)
-        done = [*told, *sync_record(root, params, lambda: write_snapshot(root, name))]
+        flushed = flush_pending(root, params)
+        lines = [*flushed, *sync_record(root, params, lambda: write_snapshot(root, name))]
         mark_recorded(root)
-    return done
+    return lines

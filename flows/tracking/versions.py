@@ -26,14 +26,14 @@ class ModelVersion:
 
     def state(self, root: Path) -> str | None:
         """The commit of the state that made it, as its tags name it."""
-        found = mlflow_client(root).get_model_version(self.name, self.number).tags.get("git.snapshot")
-        return None if found is None else str(found)
+        commit = mlflow_client(root).get_model_version(self.name, self.number).tags.get("git.snapshot")
+        return None if commit is None else str(commit)
 
 
 def find_version(root: Path, name: str, adapter: str) -> ModelVersion | None:
     """Find the version whose adapter has this digest."""
-    found = mlflow_client(root).search_model_versions(f"name = '{name}' AND tags.`{ADAPTER_TAG}` = '{adapter}'")
-    return ModelVersion(name, str(found[0].version)) if found else None
+    versions = mlflow_client(root).search_model_versions(f"name = '{name}' AND tags.`{ADAPTER_TAG}` = '{adapter}'")
+    return ModelVersion(name, str(versions[0].version)) if versions else None
 
 
 def register_version(
@@ -64,8 +64,8 @@ def register_version(
 def log_model(run: TrackingRun, release: Mapping[str, Any], adapter: Path) -> Any:
     """Log the model: the adapter, the release, and the code that loads them."""
     packages = release["environment"]["packages"]
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        described = Path(place) / "release.json"
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        described = Path(scratch) / "release.json"
         described.write_text(json.dumps(release, indent=2, sort_keys=True), encoding="utf-8")
         with mlflow.start_run(run_id=run.id):
             return mlflow.pyfunc.log_model(

@@ -53,10 +53,10 @@ def stage_names(root: Path) -> list[str]:
     Raises:
         UserError: If it names none.
     """
-    found = read_yaml(root / "dvc.yaml")
-    if not isinstance(found, dict) or not found.get("stages"):
+    definition = read_yaml(root / "dvc.yaml")
+    if not isinstance(definition, dict) or not definition.get("stages"):
         raise UserError(str(root / "dvc.yaml"), "names no stages", do="bring it back with `git checkout dvc.yaml`")
-    return list(found["stages"])
+    return list(definition["stages"])
 
 
 def run_dvc(root: Path, *arguments: str) -> str:
@@ -66,19 +66,19 @@ def run_dvc(root: Path, *arguments: str) -> str:
         UserError: With DVC's own words, if it fails.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, cwd=root, env=child_environment(), check=False, capture_output=True, text=True)
-    if done.returncode:
-        words = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        if BLOCKED_MESSAGE in done.stderr:
+    process = subprocess.run(command, cwd=root, env=child_environment(), check=False, capture_output=True, text=True)
+    if process.returncode:
+        words = [line.removeprefix("ERROR: ") for line in process.stderr.splitlines() if line.startswith("ERROR")]
+        if BLOCKED_MESSAGE in process.stderr:
             raise UserError(f"dvc {arguments[0]}", "the files are busy: a run is going on", do="wait for it to end")
-        raise UserError(f"dvc {arguments[0]}", " ".join(words) or done.stderr.strip() or "failed without a word")
-    return done.stdout
+        raise UserError(f"dvc {arguments[0]}", " ".join(words) or process.stderr.strip() or "failed without a word")
+    return process.stdout
 
 
 def stale_stages(root: Path) -> dict[str, list[str]]:
     """Say which stages are stale, and why; a stage behind a stale one may turn out so when its turn comes."""
-    found = json.loads(run_dvc(root, "status", "--json"))
-    return {name: stale_reasons(changes) for name, changes in found.items()}
+    stale = json.loads(run_dvc(root, "status", "--json"))
+    return {name: stale_reasons(changes) for name, changes in stale.items()}
 
 
 def stale_reasons(changes: list[Any]) -> list[str]:

@@ -23,14 +23,14 @@ def run_git(root: Path, *arguments: str, **more: str) -> str:
     Raises:
         UserError: With git's own words, if it fails.
     """
-    done = subprocess.run(
+    process = subprocess.run(
         ["git", *arguments], cwd=root, env={**os.environ, **more}, check=False, capture_output=True,
         encoding="utf-8", errors="surrogateescape",  # names of files are bytes
     )  # fmt: skip
-    if done.returncode:
+    if process.returncode:
         verb = next(word for word in arguments if word != "-c" and "=" not in word)
-        raise UserError(f"git {verb}", done.stderr.strip() or "failed without a word")
-    return done.stdout.rstrip("\n")
+        raise UserError(f"git {verb}", process.stderr.strip() or "failed without a word")
+    return process.stdout.rstrip("\n")
 
 
 def head_commit(root: Path) -> str:

@@ -53,12 +53,12 @@ def read_input_state(root: Path) -> InputState:
 
 def source_paths(root: Path, params: Mapping[str, Any]) -> Iterator[str]:
     """List what stages depend on and neither they nor the run write, with values of params in its names."""
-    told = read_yaml(root / DVC_YAML)["stages"].values()
+    stages = read_yaml(root / DVC_YAML)["stages"].values()
     written = {
-        entry_path(out) for stage in told for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])
+        entry_path(out) for stage in stages for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])
     }
     own = (*(name.rstrip("/") for name in WRITTEN_BY_RUNS), str(CHAMPION_PATH))
-    for dep in {entry_path(dep) for stage in told for dep in stage.get("deps", [])}:
+    for dep in {entry_path(dep) for stage in stages for dep in stage.get("deps", [])}:
         path = PARAM_REFERENCE.sub(lambda field: str(lookup_param(params, field[1])), dep).rstrip("/")
         if path not in written and path not in own:
             yield path
@@ -71,10 +71,10 @@ def entry_path(entry: str | Mapping[str, Any]) -> str:
 
 def lookup_param(params: Mapping[str, Any], name: str) -> Any:
     """Look up a section, or a value by its dotted name; None if there is none."""
-    found: Any = params
+    value: Any = params
     for part in name.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def file_digests_of(root: Path, dep: str) -> Iterator[tuple[str, str]]:
@@ -95,7 +95,7 @@ def changed_inputs(root: Path, met: InputState, stage: str) -> list[str]:
     noted = entry.get("params", {}).get(PARAMS_YAML, {})
     return [
         *sorted(path for path in {*then, *now} if then.get(path) != now.get(path)),
-        *(f"{PARAMS_YAML}: {name}" for name, found in noted.items() if found != lookup_param(met.params, name)),
+        *(f"{PARAMS_YAML}: {name}" for name, value in noted.items() if value != lookup_param(met.params, name)),
     ]
 
 
@@ -105,10 +105,10 @@ def require_unchanged(root: Path, held: GuardedState, stage: str) -> None:
     Raises:
         StageFailed: With what changed. DVC then knows nothing of the stage, so that the next run makes it anew.
     """
-    found = changed_inputs(root, held.met, stage)
-    if found:
+    changes = changed_inputs(root, held.met, stage)
+    if changes:
         forget_stage(root, stage)
-        raise StageFailed(stage, f"changed while the run went on: {', '.join(found)}; run it again")
+        raise StageFailed(stage, f"changed while the run went on: {', '.join(changes)}; run it again")
 
 
 def lies_within(path: str, deps: set[str]) -> bool:

@@ -73,8 +73,8 @@ def is_intact_json(path: Path) -> bool:
 def is_intact_yaml(path: Path) -> bool:
     """Say whether DVC has written a file of YAML to its end, or to the end of an entry, so that it can read it."""
     try:
-        found = read_yaml(path)
-        entries = list(found["stages"].values()) if path.suffix == ".lock" else [found]
+        parsed = read_yaml(path)
+        entries = list(parsed["stages"].values()) if path.suffix == ".lock" else [parsed]
         named = [item for entry in entries for part in ("deps", "outs") for item in entry.get(part, [])]
         return bool(named) and all(item["path"] and item["md5"] for item in named) and ends_with_newline(path)
     except (UserError, KeyError, TypeError, AttributeError):

@@ -104,8 +104,8 @@ def write_snapshot(root: Path, run: str, begun: TreeState | None = None) -> Snap
 @contextmanager
 def private_index(root: Path) -> Iterator[dict[str, str]]:
     """Give the environment that names an index of one's own, which begins as a copy of the user's."""
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        index = Path(place) / "index"
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        index = Path(scratch) / "index"
         current = root / run_git(root, "rev-parse", "--git-path", "index")
         if current.exists():
             shutil.copy(current, index)
@@ -125,8 +125,8 @@ def stage_champion(root: Path, own: dict[str, str]) -> None:
     if (root / CHAMPION_PATH / "champion.json").exists():
         run_git(root, "add", "--force", str(CHAMPION_PATH / "champion.json"), **own)
     if (root / CHAMPION_PATH / "adapter").exists():
-        with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-            pointer = Path(place) / "champion.dvc"
+        with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+            pointer = Path(scratch) / "champion.dvc"
             pointer.write_text(ADAPTER_POINTER.format(md5=dvc_md5(root / CHAMPION_PATH / "adapter")), encoding="utf-8")
             blob = run_git(root, "hash-object", "-w", str(pointer))
         run_git(root, "update-index", "--add", "--cacheinfo", f"100644,{blob},{CHAMPION_PATH}.dvc", **own)
@@ -138,8 +138,8 @@ def read_snapshot(root: Path, commit: str) -> Snapshot:
     Raises:
         UserError: If git has no such commit.
     """
-    who, subject = run_git(root, "log", "-1", "--format=%ae%n%s", commit).split("\n", 1)
-    if who != SNAPSHOT_AUTHOR["GIT_AUTHOR_EMAIL"] or not subject.startswith(STATE_MESSAGE):
+    author, subject = run_git(root, "log", "-1", "--format=%ae%n%s", commit).split("\n", 1)
+    if author != SNAPSHOT_AUTHOR["GIT_AUTHOR_EMAIL"] or not subject.startswith(STATE_MESSAGE):
         return Snapshot(commit, clean=True, commit=commit)
     base = run_git(root, "rev-parse", f"{commit}^")
     return Snapshot(base, clean=not differing_paths(root, base, commit), commit=commit)

@@ -55,16 +55,16 @@ def state_at(root: Path, commit: str) -> CommitState | None:
         text = run_git(root, "show", f"{commit}:{DVC_LOCK}")
     except UserError:
         return None
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        (Path(place) / DVC_LOCK).write_text(text, encoding="utf-8")
-        return read_lock_state(Path(place), commit)
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        (Path(scratch) / DVC_LOCK).write_text(text, encoding="utf-8")
+        return read_lock_state(Path(scratch), commit)
 
 
 def read_lock_state(folder: Path, commit: str) -> CommitState:
     """Read what the dvc.lock in a folder says, which is that of a commit."""
-    found = {path: md5 for outs in locked_outputs(folder).values() for path, md5 in outs.items()}
-    read = locked_inputs(folder, "ingest") if PAIRS_PATH in found else {}
-    return CommitState(commit, found, {path: md5 for path, md5 in read.items() if not path.startswith("pipeline/")})
+    outputs = {path: md5 for outs in locked_outputs(folder).values() for path, md5 in outs.items()}
+    read = locked_inputs(folder, "ingest") if PAIRS_PATH in outputs else {}
+    return CommitState(commit, outputs, {path: md5 for path, md5 in read.items() if not path.startswith("pipeline/")})
 
 
 def iterate_states(root: Path) -> Iterator[CommitState]:
@@ -76,9 +76,9 @@ def iterate_states(root: Path) -> Iterator[CommitState]:
     runs = run_git(root, "for-each-ref", *newest, "--format=%(objectname)", RUN_REFS).split()
     commits = run_git(root, "log", "--format=%H", "--", DVC_LOCK).split()
     for commit in dict.fromkeys([*runs, *commits]):
-        found = state_at(root, commit)
-        if found is not None:
-            yield found
+        state = state_at(root, commit)
+        if state is not None:
+            yield state
 
 
 def state_with_adapter(root: Path, adapter: Path) -> CommitState | None:
@@ -201,8 +201,8 @@ def fetch_output(root: Path, commit: str, path: str) -> None:
 @contextmanager
 def in_worktree(root: Path, commit: str) -> Iterator[Path]:
     """Lay a commit out beside this checkout, with its cache and settings: DVC asks the lock file that lies there."""
-    with tempfile.TemporaryDirectory(prefix="past-", dir=state_dir(root)) as place:
-        name = f"{Path(place).name}/tree"
+    with tempfile.TemporaryDirectory(prefix="past-", dir=state_dir(root)) as scratch:
+        name = f"{Path(scratch).name}/tree"
         try:
             yield add_worktree(root, commit, name)
         finally:

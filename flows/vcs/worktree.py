@@ -28,18 +28,18 @@ def add_worktree(root: Path, commit: str, name: str) -> Path:
     return tree
 
 
-def write_local_config(found: Mapping[str, str], cache: Path) -> str:
+def write_local_config(settings: Mapping[str, str], cache: Path) -> str:
     """Write the settings by which a worktree reaches the cache and the remote of its checkout, in DVC's own format.
 
     Args:
-        found: DVC's settings in the checkout by their dotted names.
+        settings: DVC's settings in the checkout by their dotted names.
         cache: Where the cache is if they do not say.
     """
-    lines = ["[cache]", f"    dir = {quote_value(found.get('cache.dir', str(cache)))}"]
-    remote = found.get("core.remote")
+    lines = ["[cache]", f"    dir = {quote_value(settings.get('cache.dir', str(cache)))}"]
+    remote = settings.get("core.remote")
     if remote is not None:
         above = f"remote.{remote}."
-        own = {name.removeprefix(above): value for name, value in found.items() if name.startswith(above)}
+        own = {name.removeprefix(above): value for name, value in settings.items() if name.startswith(above)}
         own["verify"] = "true"  # else DVC takes on trust what comes from there
         lines += ["[core]", f"    remote = {quote_value(remote)}", f"['remote \"{remote}\"']"]
         lines += [f"    {name} = {quote_value(value)}" for name, value in own.items()]
@@ -108,10 +108,10 @@ def pull_missing(tree: Path, wanted: Collection[str], *pointers: str) -> None:
         lacking = [name for name in missing if any(Path(name).is_relative_to(path) for path in wanted)]
         if not lacking:
             raise
-        places = f"the remote {remote}" if remote else "a remote, since none is set"
+        sources = f"the remote {remote}" if remote else "a remote, since none is set"
         raise UserError(
             ", ".join(lacking),
-            f"neither in DVC's cache nor in {places}",
+            f"neither in DVC's cache nor in {sources}",
             do="push them from where the run was made: `dvc push`",
         ) from problem
 
@@ -122,8 +122,8 @@ def data_status(tree: Path, *more: str) -> dict[str, Any]:
     Each object is looked up, within folders too. `dvc status --cloud` and `dvc push` look for folders only once they
     have seen them whole.
     """
-    found: dict[str, Any] = json.loads(run_dvc(tree, "data", "status", "--granular", "--json", *more))
-    return found
+    status: dict[str, Any] = json.loads(run_dvc(tree, "data", "status", "--granular", "--json", *more))
+    return status
 
 
 def tracked_outputs(tree: Path) -> Iterator[tuple[str, str]]:
@@ -142,5 +142,5 @@ def pointed_outputs(tree: Path, names: Iterable[str]) -> Iterator[tuple[str, str
     """List what `.dvc` files point to: path and MD5."""
     for name in names:
         pointer = read_yaml(tree / name)
-        place = Path(name).parent / pointer.get("wdir", ".")
-        yield from ((str(place / out["path"]), out["md5"]) for out in pointer["outs"])
+        folder = Path(name).parent / pointer.get("wdir", ".")
+        yield from ((str(folder / out["path"]), out["md5"]) for out in pointer["outs"])

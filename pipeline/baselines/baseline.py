@@ -65,4 +65,4 @@ def mean_score(wanted: BaselineTask, rows: Sequence[Pair], got: Sequence[str]) -
 
 def index_of_best(merits: Sequence[float | None]) -> int:
     """Give the place of the greatest merit; of equals, and where nothing could be measured, the first."""
-    return max(range(len(merits)), key=lambda place: (merits[place] or 0.0, -place))
+    return max(range(len(merits)), key=lambda index: (merits[index] or 0.0, -index))

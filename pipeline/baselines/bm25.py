@@ -19,14 +19,16 @@ class BM25Index:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        told = [lowercase_words(text) for text in texts]
+        tokenized = [lowercase_words(text) for text in texts]
         # Sorted, since a set's order is another in every process.
-        self.words = {word: number for number, word in enumerate(sorted({word for words in told for word in words}))}
+        self.words = {
+            word: number for number, word in enumerate(sorted({word for words in tokenized for word in words}))
+        }
         self.many = len(texts)
         self.scores = BM25(method="lucene")
         if self.words:
             self.scores.index(
-                ([[self.words[word] for word in words] for words in told], dict(self.words)), show_progress=False
+                ([[self.words[word] for word in words] for words in tokenized], dict(self.words)), show_progress=False
             )
 
     def places(self, text: str, many: int) -> list[int]:

@@ -52,8 +52,8 @@ class FewShot:
     def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- nothing to choose
         """Draw the examples."""
         self.examples = sample_examples(train, self.many, self.seed)
-        told = {"examples": [pair.id for pair in self.examples], "examples_wanted": len(self.examples)}
-        return {**told, "prompt_tokens_at_most": self.speaker.room}
+        report = {"examples": [pair.id for pair in self.examples], "examples_wanted": len(self.examples)}
+        return {**report, "prompt_tokens_at_most": self.speaker.room}
 
     def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Answer questions behind the examples that fit."""
@@ -83,14 +83,14 @@ class RetrievedFewShot:
     def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:
         """Learn the training rows."""
         self.train = train
-        told = {"examples_wanted": min(self.many, len(train)), "prompt_tokens_at_most": self.speaker.room}
-        return {**self.search.fit(train, validation), **told}
+        report = {"examples_wanted": min(self.many, len(train)), "prompt_tokens_at_most": self.speaker.room}
+        return {**self.search.fit(train, validation), **report}
 
     def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Answer questions behind the nearest training rows that fit."""
         prompts = [
             render_with_examples(
-                self.renderer, q, [self.train[place] for place in near], self.speaker.room, best_last=True
+                self.renderer, q, [self.train[index] for index in near], self.speaker.room, best_last=True
             )
             for q, near in zip(questions, self.search.places(questions, self.many), strict=True)
         ]
@@ -122,13 +122,13 @@ def answer_by_example_count(
         prompts: Each with the number of its examples.
         read: Tokens that were read besides, for each.
     """
-    found: dict[int, BaselinePrediction] = {}
+    predictions: dict[int, BaselinePrediction] = {}
     for many in sorted({many for _, many in prompts}):
-        places = [place for place, (_, has) in enumerate(prompts) if has == many]
-        given = speaker.say(renderer, [prompts[place][0] for place in places])
-        found |= dict(zip(places, given, strict=True))
+        indices = [index for index, (_, has) in enumerate(prompts) if has == many]
+        given = speaker.say(renderer, [prompts[index][0] for index in indices])
+        predictions |= dict(zip(indices, given, strict=True))
     besides = read or [0] * len(prompts)
     return [
-        replace(found[place], examples=many, tokens_in=len(prompt) + besides[place])
-        for place, (prompt, many) in enumerate(prompts)
+        replace(predictions[index], examples=many, tokens_in=len(prompt) + besides[index])
+        for index, (prompt, many) in enumerate(prompts)
     ]

@@ -66,7 +66,7 @@ class HiddenStates:
 
     def _scaled(self, means: LayerMeans) -> FeatureViews:
         scaled = (means - self.centre) / self.spread
-        return {f"layer {layer}": scaled[:, place] for place, layer in enumerate(self._layers())}
+        return {f"layer {layer}": scaled[:, index] for index, layer in enumerate(self._layers())}
 
     def _layers(self) -> list[int]:
         layers = self.speaker.base.config.get_text_config().num_hidden_layers
@@ -74,20 +74,20 @@ class HiddenStates:
 
     def _means(self, prompts: Sequence[Sequence[int]], progress: str = "") -> LayerMeans:
         """Read prompts, those of similar length together, and average the states of each behind the prefix it has."""
-        found: list[Any] = [None] * len(prompts)
+        vectors: list[Any] = [None] * len(prompts)
         begins, base = len(self.prefix), self.speaker.base
-        order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place]), place))
+        order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
         sharing = [p for p in order if begins < len(prompts[p]) and list(prompts[p][:begins]) == self.prefix]
-        others = [place for place in order if place not in set(sharing)]
+        others = [index for index in order if index not in set(sharing)]
         with torch.inference_mode(), progress_bar(len(prompts), progress) as shown:
             memory = compute_prefix(base, self.prefix, base.device) if begins else None
-            for places, lent, start in ((sharing, memory, begins), (others, None, 0)):
-                for batch in batches_by_tokens(places, [len(prompts[place]) for place in places]):
-                    means = self._read([list(prompts[place]) for place in batch], lent, start)
-                    for place, mean in zip(batch, means, strict=True):
-                        found[place] = mean
+            for indices, lent, start in ((sharing, memory, begins), (others, None, 0)):
+                for batch in batches_by_tokens(indices, [len(prompts[index]) for index in indices]):
+                    means = self._read([list(prompts[index]) for index in batch], lent, start)
+                    for index, mean in zip(batch, means, strict=True):
+                        vectors[index] = mean
                     shown.update(len(batch))
-        return np.stack(found)
+        return np.stack(vectors)
 
     def _read(self, rows: Sequence[list[int]], memory: Any, begins: int) -> LayerMeans:
         """Average the states of some rows over their tokens behind the prefix.
@@ -119,9 +119,9 @@ class HiddenStates:
 def batches_by_tokens(order: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
     """Put rows that are sorted by length into batches of at most PASS_TOKENS token places, or of one row."""
     batches: list[list[int]] = []
-    for place, length in zip(order, lengths, strict=True):
+    for index, length in zip(order, lengths, strict=True):
         if batches and length * (len(batches[-1]) + 1) <= STATE_BATCH_TOKENS:
-            batches[-1].append(place)
+            batches[-1].append(index)
         else:
-            batches.append([place])
+            batches.append([index])
     return batches

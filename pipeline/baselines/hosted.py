@@ -42,8 +42,8 @@ class HostedModel:
 
     def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- nothing to learn
         """Learn nothing."""
-        told = {"url": self.endpoint.url, "model": self.endpoint.model, "system": self.system}
-        return {**told, "reproducible": False, "why": "a hosted model may answer otherwise at any time"}
+        report = {"url": self.endpoint.url, "model": self.endpoint.model, "system": self.system}
+        return {**report, "reproducible": False, "why": "a hosted model may answer otherwise at any time"}
 
     def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Ask, several requests at once.
@@ -67,11 +67,11 @@ class HostedModel:
         )
 
     def _given(self, client: OpenAI, question: PromptMessages) -> BaselinePrediction:
-        said = self._completed(client, self._turns(question))
+        response = self._completed(client, self._turns(question))
         try:
-            text, usage = said["choices"][0]["message"]["content"] or "", said.get("usage") or {}
+            text, usage = response["choices"][0]["message"]["content"] or "", response.get("usage") or {}
         except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise self._problem("did not answer as the protocol says", got=str(said)[:200]) from error
+            raise self._problem("did not answer as the protocol says", got=str(response)[:200]) from error
         label = self.labels.get(text.strip(ANSWER_MARKUP).casefold(), text)
         free = text in self.labels.values() if self.labels else None
         return BaselinePrediction(label, free, None, usage.get("prompt_tokens"), usage.get("completion_tokens"))

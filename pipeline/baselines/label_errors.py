@@ -66,14 +66,14 @@ def cross_fit_probabilities(
 ) -> LabelProbabilities:
     """Answer each row by a classifier of the other folds; a label that those do not have has no likelihood there."""
     names = sorted(set(labels))
-    found = np.zeros((len(labels), len(names)))
+    probabilities = np.zeros((len(labels), len(names)))
     for others, own in folds:
         model = fit_classifier(rows[others], [labels[row] for row in others], strength)
         if isinstance(model, str):
-            found[own, names.index(model)] = 1
+            probabilities[own, names.index(model)] = 1
             continue
-        found[np.ix_(own, np.searchsorted(names, model.classes_))] = model.predict_proba(rows[own])
-    return found
+        probabilities[np.ix_(own, np.searchsorted(names, model.classes_))] = model.predict_proba(rows[own])
+    return probabilities
 
 
 def find_label_errors(train: Sequence[Pair], likelihoods: Mapping[str, LabelProbabilities]) -> list[dict[str, object]]:
@@ -91,11 +91,11 @@ def find_label_errors(train: Sequence[Pair], likelihoods: Mapping[str, LabelProb
     believed = np.array([confident_labels(of_one, own) for of_one in likelihoods.values()])  # (classifiers, rows)
     agreed = (believed == believed[0]).all(0) & (believed[0] >= 0) & (believed[0] != own)
     least = np.min([of_one[np.arange(len(own)), believed[0]] for of_one in likelihoods.values()], axis=0)
-    places = sorted(np.flatnonzero(agreed).tolist(), key=lambda row: (-least[row], train[row].id))
+    suspects = sorted(np.flatnonzero(agreed).tolist(), key=lambda row: (-least[row], train[row].id))
     return [
         {"id": train[row].id, "prompt": train[row].prompt, "label": labels[row],
          "suggested": names[believed[0][row]], "probability": round(float(least[row]), PROBABILITY_DECIMALS)}
-        for row in places
+        for row in suspects
     ]  # fmt: skip
 
 

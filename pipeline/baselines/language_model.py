@@ -65,10 +65,17 @@ class BaselineLanguageModel:
         self, renderer: PromptEncoder, prompts: Sequence[Sequence[int]], progress: str = ""
     ) -> list[BaselinePrediction]:
         """Answer prompts."""
-        found = answer_prompts(
+        predictions = answer_prompts(
             self.base, renderer, prompts, self.manner, progress=f"baselines {progress}" if progress else ""
         )
         return [
-            BaselinePrediction(said.text, said.free, said.held, len(prompt), said.tokens, probability=said.probability)
-            for said, prompt in zip(found, prompts, strict=True)
+            BaselinePrediction(
+                prediction.text,
+                prediction.free,
+                prediction.held,
+                len(prompt),
+                prediction.tokens,
+                probability=prediction.probability,
+            )
+            for prediction, prompt in zip(predictions, prompts, strict=True)
         ]

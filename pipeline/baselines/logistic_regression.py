@@ -56,11 +56,11 @@ class LogisticRegressionBaseline:
                 kept = model
         self.model, (self.view, self.strength) = kept, tried[index_of_best(merits)]
         self.rows = views[self.view]
-        told = [
-            {"view": view, "C": c, self.wanted.metric: found} for (view, c), found in zip(tried, merits, strict=True)
+        report = [
+            {"view": view, "C": c, self.wanted.metric: merit} for (view, c), merit in zip(tried, merits, strict=True)
         ]
         return {
-            "chosen": {"view": self.view, "C": self.strength}, "tried": told, "chosen_on": len(validation),
+            "chosen": {"view": self.view, "C": self.strength}, "tried": report, "chosen_on": len(validation),
             "labels": len(set(labels)), **self.features.report(),
         }  # fmt: skip
 

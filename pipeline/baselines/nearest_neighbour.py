@@ -50,9 +50,9 @@ class NearestNeighbours:
         ]
         self.view = list(views)[index_of_best(merits)]
         self.rows = views[self.view]
-        told = [{"view": view, self.wanted.metric: found} for view, found in zip(views, merits, strict=True)]
+        report = [{"view": view, self.wanted.metric: merit} for view, merit in zip(views, merits, strict=True)]
         return {
-            "chosen": {"view": self.view}, "tried": told, "chosen_on": len(validation), **self.features.report(),
+            "chosen": {"view": self.view}, "tried": report, "chosen_on": len(validation), **self.features.report(),
         }  # fmt: skip
 
     def places(self, questions: Sequence[PromptMessages], many: int) -> list[list[int]]:
@@ -71,8 +71,8 @@ class NearestNeighbours:
             for text, question in zip(completions, questions, strict=True)
         ]
 
-    def _completions(self, places: Sequence[Sequence[int]]) -> list[str]:
-        return [self.completions[first] for first, *_ in places]
+    def _completions(self, indices: Sequence[Sequence[int]]) -> list[str]:
+        return [self.completions[first] for first, *_ in indices]
 
 
 def nearest_by_cosine(rows: Matrix, questions: Matrix, many: int) -> list[list[int]]:
@@ -83,15 +83,15 @@ def nearest_by_cosine(rows: Matrix, questions: Matrix, many: int) -> list[list[i
         questions: Features of questions.
         many: How many places, at most, for each question.
     """
-    found = []
+    nearest = []
     for start in range(0, questions.shape[0], QUERY_BLOCK_ROWS):
         with single_threaded():
             likeness = rows @ normalize(questions[start : start + QUERY_BLOCK_ROWS]).T
         dense = likeness.toarray() if hasattr(likeness, "toarray") else likeness
-        found += [top_indices(dense[:, column], many) for column in range(dense.shape[1])]
-    return found
+        nearest += [top_indices(dense[:, column], many) for column in range(dense.shape[1])]
+    return nearest
 
 
 def top_indices(scores: NDArray[np.floating], many: int) -> list[int]:
     """Give the places of the greatest scores, the greatest first, equals in their order."""
-    return [int(place) for place in np.argsort(-scores, kind="stable")[:many]]
+    return [int(index) for index in np.argsort(-scores, kind="stable")[:many]]

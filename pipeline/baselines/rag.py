@@ -44,9 +44,9 @@ class RetrievalAugmented:
         files = read_documents(self.source)
         self.passages = [passage for file in files for passage in split_passages(read_document(file))]
         self.index = BM25Index(self.passages)
-        told = {"files": [file.name for file in files], "passages": len(self.passages)}
+        report = {"files": [file.name for file in files], "passages": len(self.passages)}
         wanted = min(self.many, len(self.passages))
-        return {**told, "examples_wanted": wanted, "prompt_tokens_at_most": self.speaker.room}
+        return {**report, "examples_wanted": wanted, "prompt_tokens_at_most": self.speaker.room}
 
     def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Answer questions, each with the passages that fit."""
@@ -57,10 +57,10 @@ class RetrievalAugmented:
 
     def _asked(self, renderer: PromptEncoder, question: PromptMessages) -> tuple[list[int], int]:
         """Render a question with as many of its passages as there is room for."""
-        found = [self.passages[place] for place in self.index.places(prompt_text(question), self.many)]
+        passages = [self.passages[index] for index in self.index.places(prompt_text(question), self.many)]
         own = question[0].content if question and question[0].role == "system" else self.system
-        for many in range(len(found), 0, -1):
-            system = "\n\n".join([*([own] if own else []), PASSAGES_HEADING, *found[:many]])
+        for many in range(len(passages), 0, -1):
+            system = "\n\n".join([*([own] if own else []), PASSAGES_HEADING, *passages[:many]])
             prompt = renderer.prompt(with_system_message(question, system))
             if len(prompt) <= self.speaker.room:
                 return prompt, many
@@ -78,12 +78,12 @@ def read_documents(source: Path) -> list[Path]:
     Raises:
         UserError: If there are none.
     """
-    found = (
+    files = (
         [source]
         if source.is_file()
         else sorted(p for p in source.rglob("*") if p.suffix in DOCUMENT_SUFFIXES and p.is_file())
     )
-    texts = [path for path in found if path.name != FOLDER_NOTE or path == source]
+    texts = [path for path in files if path.name != FOLDER_NOTE or path == source]
     if not texts:
         raise UserError(
             "params.yaml: baselines.rag_folder",

@@ -100,16 +100,16 @@ def sum_known(numbers: Sequence[int | None]) -> int | None:
 
 def tokenized_pairs(data: Path) -> dict[str, list[Pair]]:
     """Read the rows of each split that tokenize kept."""
-    found = {}
+    pairs = {}
     for split in SPLITS:
         by_id = {pair.id: pair for pair in read_pairs(data / "validate" / f"{split}.parquet")}
-        found[split] = [by_id[pair_id] for pair_id in read_ids(data / "tokenize" / f"{split}.arrow")]
-    return found
+        pairs[split] = [by_id[pair_id] for pair_id in read_ids(data / "tokenize" / f"{split}.arrow")]
+    return pairs
 
 
-def log_baseline(name: str, done: BaselineRun) -> None:
+def log_baseline(name: str, run: BaselineRun) -> None:
     """Log what a baseline took, and who was given less than the others."""
-    cost, report = done.cost, done.report
+    cost, report = run.cost, run.report
     log.info(
         "baselines: %s: fitted in %.1f s, %d rows in %.1f s, a request in %.2f s", name, cost["fit_seconds"],
         report["rows"], cost["answer_seconds"], cost["request_seconds"]["p50"] or 0.0,
@@ -121,9 +121,9 @@ def log_baseline(name: str, done: BaselineRun) -> None:
         log.warning("baselines: %s: not all %d examples fit: %s", name, report["examples_wanted"], rows)
 
 
-def log_summary(done: Mapping[str, BaselineRun], looked_at: int, suspected: int) -> None:
+def log_summary(runs: Mapping[str, BaselineRun], looked_at: int, suspected: int) -> None:
     """Log what all baselines took, which of them the most, and how many labels may be wrong."""
-    took = {name: sum(of.cost[part] for part in ("fit_seconds", "answer_seconds")) for name, of in done.items()}
+    took = {name: sum(of.cost[part] for part in ("fit_seconds", "answer_seconds")) for name, of in runs.items()}
     most = max(took, key=took.__getitem__)
     log.info("baselines: %.0f s in all, of which %s took %.0f s", sum(took.values()), most, took[most])
     if looked_at:
@@ -138,19 +138,19 @@ def run(model: Model, prompt: Prompt, baselines: Baselines, judged: ScoringParam
     wanted = BaselineTask(prompt.task, labels, judged.metric, load_rules(judged.rules, data.parent / RULES_FOLDER))
     manner = GenerationConfig(labels, judged.max_new_tokens, judged.batch_size)
     seed_everything(model, baselines.seed)
-    done, looked = dict[str, BaselineRun](), dict[str, LabelProbabilities]()
+    runs, looked = dict[str, BaselineRun](), dict[str, LabelProbabilities]()
     folds = stratified_group_folds(rows["train"], baselines.seed) if prompt.task == "labels" else []
     given = [pair.completion for pair in rows["train"]]
     for name, baseline in make_baselines(baselines, model, prompt.system, wanted, manner):
-        done[name] = run_baseline(baseline, rows, baselines.latency_rows)
-        log_baseline(name, done[name])
+        runs[name] = run_baseline(baseline, rows, baselines.latency_rows)
+        log_baseline(name, runs[name])
         if folds and isinstance(baseline, LogisticRegressionBaseline):
             looked[name] = cross_fit_probabilities(baseline.rows, given, baseline.strength, folds)
     suspected = find_label_errors(rows["train"], looked)
-    log_summary(done, len(given) if looked else 0, len(suspected))
+    log_summary(runs, len(given) if looked else 0, len(suspected))
     report = {
         "packages": {name: version(name) for name in REPORTED_PACKAGES},
-        "baselines": {name: of_baseline.report for name, of_baseline in done.items()},
+        "baselines": {name: of_baseline.report for name, of_baseline in runs.items()},
         "label_errors": {
             "looked_at": len(given) if looked else 0, "suspected": len(suspected), "by": [*looked],
         },
@@ -158,8 +158,8 @@ def run(model: Model, prompt: Prompt, baselines: Baselines, judged: ScoringParam
     with runner.atomic_folder(data / "baselines") as folder:
         ids = [pair.id for pair in rows["test"]]
         write_baseline_predictions(
-            folder / BASELINE_PREDICTIONS, ids, {name: of_baseline.answers for name, of_baseline in done.items()}
+            folder / BASELINE_PREDICTIONS, ids, {name: of_baseline.answers for name, of_baseline in runs.items()}
         )
         write_json(folder / "report.json", report)
         write_label_errors(folder / LABEL_ERRORS_FILE, suspected)
-        write_json(folder / "cost.json", {name: of_baseline.cost for name, of_baseline in done.items()})
+        write_json(folder / "cost.json", {name: of_baseline.cost for name, of_baseline in runs.items()})

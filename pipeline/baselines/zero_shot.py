@@ -67,10 +67,10 @@ class BestPrompt:
             sample = random.Random(self.seed).sample(list(validation), self.rows)  # noqa: S311 -- no secret
         merits = [self._merit(ZeroShot(self.speaker, system), sample) for system in self.systems]
         self.chosen = ZeroShot(self.speaker, self.systems[index_of_best(merits)])
-        told = [
-            {"system": system, self.wanted.metric: found} for system, found in zip(self.systems, merits, strict=True)
+        report = [
+            {"system": system, self.wanted.metric: merit} for system, merit in zip(self.systems, merits, strict=True)
         ]
-        return {"chosen": {"system": self.chosen.renderer.system}, "tried": told, "chosen_on": len(sample)}
+        return {"chosen": {"system": self.chosen.renderer.system}, "tried": report, "chosen_on": len(sample)}
 
     def _merit(self, plain: ZeroShot, rows: Sequence[Pair]) -> float | None:
         if not rows:

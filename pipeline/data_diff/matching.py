@@ -97,14 +97,14 @@ def pair_keys(batch: pa.RecordBatch, salt: str) -> dict[str, npt.NDArray[np.gene
     """Compute the numbers of some pairs."""
     prompts, completions = prompt_texts(batch).to_pylist(), batch["completion"].to_pylist()
     groups = [split_group(prompt) for prompt in prompts]
-    asked = [f"{group} {who}" for group, who in zip(groups, role_sequences(batch).to_pylist(), strict=True)]
+    asked = [f"{group} {roles}" for group, roles in zip(groups, role_sequences(batch).to_pylist(), strict=True)]
     spelt = [f"{prompt} {' '.join(answer.split())}" for prompt, answer in zip(asked, completions, strict=True)]
-    places = zip(batch["source"].to_pylist(), batch["row"].to_pylist(), completions, strict=True)
+    locations = zip(batch["source"].to_pylist(), batch["row"].to_pylist(), completions, strict=True)
     return {
         "ids": np.array([int(content, 16) for content in batch["id"].to_pylist()], np.uint64),
         "spelt": hash_texts(spelt),
         "prompts": hash_texts(asked),
-        "places": hash_texts([f"{source}\0{row}\0{answer}" for source, row, answer in places]),
+        "places": hash_texts([f"{source}\0{row}\0{answer}" for source, row, answer in locations]),
         "chars": np.array([len(prompt) for prompt in prompts], np.int64),
         "points": np.array(
             [split_point(split_group(opening), salt) for opening in first_user_turns(batch).to_pylist()]
@@ -179,13 +179,13 @@ def match_near_duplicates(files: tuple[Path, Path], left: tuple[Ints, Ints], nea
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     known: dict[str, int] = {}
     asked = [
-        np.array([known.setdefault(normalize(text), len(known)) for text in read_prompts_at(path, places)], np.int64)
-        for path, places in zip(files, left, strict=True)
+        np.array([known.setdefault(normalize(text), len(known)) for text in read_prompts_at(path, indices)], np.int64)
+        for path, indices in zip(files, left, strict=True)
     ]
-    found = with_identical(near_duplicates(known, near), len(known))
-    first, at = neighbours_of(asked[0], found)
-    second, runs = positions_of(asked[1], found.second[at])
-    first, jaccard = np.repeat(first, runs), np.repeat(found.jaccard[at], runs)
+    near_pairs = with_identical(near_duplicates(known, near), len(known))
+    first, at = neighbours_of(asked[0], near_pairs)
+    second, runs = positions_of(asked[1], near_pairs.second[at])
+    first, jaccard = np.repeat(first, runs), np.repeat(near_pairs.jaccard[at], runs)
     order = np.lexsort((second, first, -jaccard))
     matched = one_to_one(first[order].tolist(), second[order].tolist())
     return left[0][list(matched)], left[1][list(matched.values())]
@@ -201,26 +201,26 @@ def positions_of(numbers: Ints, wanted: Ints) -> tuple[Ints, Ints]:
 
 def one_to_one(first: list[int], second: list[int]) -> dict[int, int]:
     """Take pairs in their order, each end at most once."""
-    found: dict[int, int] = {}
+    matches: dict[int, int] = {}
     taken: set[int] = set()
     for one, other in zip(first, second, strict=True):
-        if one not in found and other not in taken:
-            found[one] = other
+        if one not in matches and other not in taken:
+            matches[one] = other
             taken.add(other)
-    return found
+    return matches
 
 
-def read_prompts_at(path: Path, places: Ints) -> Iterator[str]:
+def read_prompts_at(path: Path, indices: Ints) -> Iterator[str]:
     """Read the prompts at some places, which are in order."""
-    for batch in read_pairs_at(path, places):
+    for batch in read_pairs_at(path, indices):
         yield from prompt_texts(batch).to_pylist()
 
 
-def read_pairs_at(path: Path, places: Ints) -> Iterator[pa.RecordBatch]:
+def read_pairs_at(path: Path, indices: Ints) -> Iterator[pa.RecordBatch]:
     """Read the pairs at some places, which are in order, some at a time."""
     start = 0
     for batch in read_pair_batches(path):
-        within = places[np.searchsorted(places, start) : np.searchsorted(places, start + len(batch))]
+        within = indices[np.searchsorted(indices, start) : np.searchsorted(indices, start + len(batch))]
         if len(within):
             yield batch.take(pa.array(within - start))
         start += len(batch)

@@ -131,15 +131,15 @@ def change_examples(matching: Matching, old: Path, new: Path) -> Iterator[Change
             yield changed_row(kind, before[was[at]] if len(was) else {}, after[became[at]] if len(became) else {})
 
 
-def rows_by_position(path: Path, places: list[Ints]) -> dict[int, dict[str, Any]]:
+def rows_by_position(path: Path, indices: list[Ints]) -> dict[int, dict[str, Any]]:
     """Read the rows at some places, by their place."""
-    wanted = np.unique(np.concatenate(places))
-    found = [
+    wanted = np.unique(np.concatenate(indices))
+    rows = [
         {"prompt": prompt, "completion": row["completion"], "source": row["source"], "row": row["row"]}
         for batch in read_pairs_at(path, wanted)
         for prompt, row in zip(prompt_texts(batch).to_pylist(), batch.to_pylist(), strict=True)
     ]
-    return dict(zip(wanted.tolist(), found, strict=True))
+    return dict(zip(wanted.tolist(), rows, strict=True))
 
 
 def changed_row(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> ChangedRow:

@@ -117,15 +117,15 @@ def slices_by_size(sizes: Ints, most: int) -> Iterator[slice]:
     behind = np.cumsum(sizes)
     start = 0
     while start < len(sizes):
-        told = behind[start - 1] if start else 0
-        end = max(start + 1, int(np.searchsorted(behind, told + most, side="right")))
+        before = behind[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(behind, before + most, side="right")))
         yield slice(start, end)
         start = end
 
 
 def minhash_bands(grams: NGramSets) -> UInts:
     """Hash the minima of each band of each text, some texts at a time."""
-    found = np.empty((len(grams), BAND_COUNT), np.uint64)
+    bands = np.empty((len(grams), BAND_COUNT), np.uint64)
     for at in slices_by_size(grams.sizes(), BATCH_NGRAMS):
         some = grams.of(at.start, at.stop)
         digests = RMinHash.digest_matrix_from_flat_token_hashes(
@@ -133,8 +133,8 @@ def minhash_bands(grams: NGramSets) -> UInts:
         )
         minima = np.array(digests.to_rows(), np.uint32).reshape(-1, BAND_MINIMA)
         keys = mix_hash(minima) << np.uint64(32) | mix_hash(minima[:, ::-1])
-        found[at] = keys.reshape(-1, BAND_COUNT)
-    return found
+        bands[at] = keys.reshape(-1, BAND_COUNT)
+    return bands
 
 
 def hash_ngrams(texts: Sequence[str]) -> NGramSets:
@@ -158,29 +158,29 @@ def sorted_unique(numbers: npt.NDArray[IntegerType]) -> npt.NDArray[IntegerType]
 
 def mix_hash(letters: npt.NDArray[np.uint32]) -> UInts:
     """Hash each row of letters to 32 bits (the steps and factors of FNV-1a and MurmurHash3's last mixing)."""
-    found = np.full(len(letters), 0xCBF29CE484222325, np.uint64)
+    hashes = np.full(len(letters), 0xCBF29CE484222325, np.uint64)
     for column in letters.T:
-        found = (found ^ column) * np.uint64(0x100000001B3)
-    found ^= found >> np.uint64(33)
-    found *= np.uint64(0xFF51AFD7ED558CCD)
-    return found >> np.uint64(32)
+        hashes = (hashes ^ column) * np.uint64(0x100000001B3)
+    hashes ^= hashes >> np.uint64(33)
+    hashes *= np.uint64(0xFF51AFD7ED558CCD)
+    return hashes >> np.uint64(32)
 
 
 def candidate_pairs(bands: UInts) -> tuple[Ints, Ints]:
     """Find the pairs of rows that have some band in common."""
-    found = np.zeros(0, np.int64)
+    candidates = np.zeros(0, np.int64)
     for keys in bands.T:
         order = np.argsort(keys, kind="stable")
-        found = sorted_unique(np.concatenate([found, pairs_with_equal_keys(keys[order], order, len(keys))]))
-    return np.divmod(found, max(len(bands), 1))
+        candidates = sorted_unique(np.concatenate([candidates, pairs_with_equal_keys(keys[order], order, len(keys))]))
+    return np.divmod(candidates, max(len(bands), 1))
 
 
 def pairs_with_equal_keys(keys: UInts, order: Ints, rows: int) -> Ints:
     """Pair rows whose keys are equal and stand in an order: first place times all rows, plus second place."""
-    places = np.arange(len(keys))
-    opens = np.maximum.accumulate(np.where(np.diff(keys, prepend=~keys[:1]) != 0, places, 0))
-    pairs = [np.stack([opens, places])]
-    alike = places
+    indices = np.arange(len(keys))
+    opens = np.maximum.accumulate(np.where(np.diff(keys, prepend=~keys[:1]) != 0, indices, 0))
+    pairs = [np.stack([opens, indices])]
+    alike = indices
     for apart in range(1, CROWD_SIZE + 1):
         alike = alike[alike + apart < len(keys)]
         alike = alike[keys[alike] == keys[alike + apart]]
@@ -188,8 +188,8 @@ def pairs_with_equal_keys(keys: UInts, order: Ints, rows: int) -> Ints:
             break
         pairs.append(np.stack([alike, alike + apart]))
     first, second = np.sort(order[np.concatenate(pairs, axis=1)], axis=0)
-    found: Ints = (first * rows + second)[first != second]
-    return found
+    keys_of_pairs: Ints = (first * rows + second)[first != second]
+    return keys_of_pairs
 
 
 def may_reach_threshold(grams: NGramSets, first: Ints, second: Ints, threshold: float) -> npt.NDArray[np.bool_]:
@@ -199,14 +199,14 @@ def may_reach_threshold(grams: NGramSets, first: Ints, second: Ints, threshold: 
     much as they can share. Long texts mark nearly every bit and all pass.
     """
     sizes, marks = grams.sizes(), bit_signatures(grams)
-    found = np.empty(len(first), bool)
+    reachable = np.empty(len(first), bool)
     for start in range(0, len(first), BOUNDED_PAIRS):
         one, two = first[start : start + BOUNDED_PAIRS], second[start : start + BOUNDED_PAIRS]
         shared = np.minimum(overlap_bound(marks, sizes, one, two), overlap_bound(marks, sizes, two, one))
-        found[start : start + BOUNDED_PAIRS] = shared >= threshold * (sizes[one] + sizes[two] - shared) * (
+        reachable[start : start + BOUNDED_PAIRS] = shared >= threshold * (sizes[one] + sizes[two] - shared) * (
             1 - THRESHOLD_ROUNDING
         )
-    return found
+    return reachable
 
 
 def overlap_bound(marks: UInts, sizes: Ints, one: Ints, two: Ints) -> Ints:
@@ -217,25 +217,25 @@ def overlap_bound(marks: UInts, sizes: Ints, one: Ints, two: Ints) -> Ints:
 
 def bit_signatures(grams: NGramSets) -> UInts:
     """Set, for each text, a bit for each of its grams."""
-    found = np.zeros((len(grams), SIGNATURE_WORDS), np.uint64)
+    signatures = np.zeros((len(grams), SIGNATURE_WORDS), np.uint64)
     for at in slices_by_size(grams.sizes(), BATCH_NGRAMS):
         some = grams.of(at.start, at.stop)
         texts = np.repeat(np.arange(at.start, at.stop), some.sizes())
         bits = np.uint64(1) << (some.hashes & np.uint32(63)).astype(np.uint64)
-        np.bitwise_or.at(found, (texts, (some.hashes >> np.uint32(6)) % SIGNATURE_WORDS), bits)
-    return found
+        np.bitwise_or.at(signatures, (texts, (some.hashes >> np.uint32(6)) % SIGNATURE_WORDS), bits)
+    return signatures
 
 
 def exact_jaccard(grams: NGramSets, first: Ints, second: Ints) -> npt.NDArray[np.float64]:
     """Compute the Jaccard index of pairs: what occurs twice among the grams of both is shared."""
     sizes = grams.sizes()
-    places = np.stack([first, second], axis=1).ravel()
-    lengths = sizes[places]
+    indices = np.stack([first, second], axis=1).ravel()
+    lengths = sizes[indices]
     ends = np.cumsum(lengths)
-    at = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths - grams.starts[places], lengths)
-    pair = np.repeat(np.arange(len(places)) // 2, lengths)
+    at = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths - grams.starts[indices], lengths)
+    pair = np.repeat(np.arange(len(indices)) // 2, lengths)
     keys = np.sort(pair.astype(np.uint64) << np.uint64(32) | grams.hashes[at])
     twice = (keys[1:][keys[1:] == keys[:-1]] >> np.uint64(32)).astype(np.int64)
     shared = np.bincount(twice, minlength=len(first))
-    found: npt.NDArray[np.float64] = shared / (sizes[first] + sizes[second] - shared)
-    return found
+    similarity: npt.NDArray[np.float64] = shared / (sizes[first] + sizes[second] - shared)
+    return similarity

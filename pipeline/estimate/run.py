@@ -62,7 +62,7 @@ class StepMeasurements:
         """Say what it goes by."""
         return f"{len(self.steps)} steps of {self.steps[0][0]:,} to {self.steps[-1][0]:,} token places were taken"
 
-    def seconds(self, places: Sequence[int]) -> tuple[float, float]:
+    def seconds(self, indices: Sequence[int]) -> tuple[float, float]:
         """Estimate how long steps of so many token places take, going by the fastest and the slowest of those measured.
 
         Both from a straight line through the steps, moved up and down to where every one lies between.
@@ -70,7 +70,7 @@ class StepMeasurements:
         at, took = (np.array(column, dtype=float) for column in zip(*self.steps, strict=True))
         slope, start = np.polyfit(at, took, 1) if len(set(at)) > 1 else (took.mean() / at.mean(), 0.0)
         line = np.maximum(slope * at + start, took.min())
-        likely = float(np.maximum(slope * np.array(places) + start, took.min()).sum())
+        likely = float(np.maximum(slope * np.array(indices) + start, took.min()).sum())
         return likely * float((took / line).min()), likely * float((took / line).max())
 
 
@@ -105,24 +105,24 @@ def measure_steps(loss: PairLoss, steps: Sequence[StepTokens], finetune: Finetun
     order = sorted(steps, key=lambda step: (max(step.passes), step.places))
     chosen = [order[round(share * (len(order) - 1))] for share in MEASURED_QUANTILES]
     first = timed_step(chosen[0], loss, optimizer, finetune)
-    found: list[tuple[int, float]] = []
+    measurements: list[tuple[int, float]] = []
     memory: list[tuple[int, int]] = []
     for step in chosen:
         expected = extrapolate_memory(memory, max(step.passes))
         if expected > free:
-            return StepMeasurements(first - found[0][1], found, expected, tried=False)
-        found.append((step.places, timed_step(step, loss, optimizer, finetune)))
+            return StepMeasurements(first - measurements[0][1], measurements, expected, tried=False)
+        measurements.append((step.places, timed_step(step, loss, optimizer, finetune)))
         memory.append((max(step.passes), peak_memory()))
-    return StepMeasurements(first - found[0][1], found, memory[-1][1], tried=True)
+    return StepMeasurements(first - measurements[0][1], measurements, memory[-1][1], tried=True)
 
 
-def extrapolate_memory(memory: Sequence[tuple[int, int]], places: int) -> int:
+def extrapolate_memory(memory: Sequence[tuple[int, int]], tokens: int) -> int:
     """Guess the memory of a pass of so many token places from that of shorter ones; 0 where there are none."""
     if not memory:
         return 0
     (few, low), (many, high) = memory[0], memory[-1]
     slope = (high - low) / (many - few) if many > few else 0
-    return round(high + slope * (places - many))
+    return round(high + slope * (tokens - many))
 
 
 def peak_memory() -> int:
@@ -139,8 +139,10 @@ def free_memory() -> int:
         return int(torch.cuda.mem_get_info()[0]) + torch.cuda.memory_reserved()
     free = psutil.virtual_memory().available
     if (CGROUP / "memory.max").exists() and (limit := (CGROUP / "memory.max").read_text().strip()).isdecimal():
-        told = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
-        held = int((CGROUP / "memory.current").read_text()) - int(told["inactive_file"])  # of files, given back at need
+        statistics = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        held = int((CGROUP / "memory.current").read_text()) - int(
+            statistics["inactive_file"]
+        )  # of files, given back at need
         free = min(free, int(limit) - held)
     return free + psutil.Process().memory_info().rss
 
@@ -217,19 +219,19 @@ def disk_bytes(loss: PairLoss) -> tuple[int, int]:
 
 def resource_warnings(memory: int, free: int, checkpoints: int, space: int) -> list[str]:
     """Say what will not fit."""
-    found = []
+    warnings = []
     if memory > free:
-        found.append(
+        warnings.append(
             "warning: finetune.micro_batch_tokens: training needs too much memory; expected at most "
             f"{format_bytes(free)}, got {format_bytes(memory)}; lower it, or set "
             "finetune.activation_checkpointing to true"
         )
     if checkpoints > space:
-        found.append(
+        warnings.append(
             f"warning: the disk: checkpoints need {format_bytes(checkpoints)}, {format_bytes(space)} are free; "
             "make room"
         )
-    return found
+    return warnings
 
 
 def estimate_run(params: Params, data: Path) -> list[str]:

@@ -61,7 +61,7 @@ def first_epoch_batches(rows: Sequence[Encoded], finetune: Finetune, window: int
     lengths = [len(row.input_ids) for row in rows]
     order = list(WindowedSampler(lengths, batch_size=finetune.batch_size, window=window, seed=finetune.seed))
     for start in range(0, len(order), finetune.batch_size):
-        yield [rows[place] for place in order[start : start + finetune.batch_size]]
+        yield [rows[index] for index in order[start : start + finetune.batch_size]]
 
 
 def count_tokens(rows: Sequence[Encoded], loss: PairLoss, finetune: Finetune) -> EpochTokens:

@@ -37,13 +37,13 @@ def measure_forgetting(
         What `forgetting.json` holds: of `texts` the loss in nats a token before and after, and its rise; of `questions`
         the share of right answers before and after, and its change; each null where there are none.
     """
-    told: dict[str, Any] = {"texts": None, "questions": None}
+    measured: dict[str, Any] = {"texts": None, "questions": None}
     texts, questions = general.texts, general.questions
     if texts or questions:
         first, second = (run_probe(model(), tokenizer, texts, questions) for model in (before, after))
-        told["texts"] = loss_increase(first, second, terms) if texts else None
-        told["questions"] = accuracy_change(first, second, terms) if questions else None
-    return told | {"digests": dict(general.digests)}
+        measured["texts"] = loss_increase(first, second, terms) if texts else None
+        measured["questions"] = accuracy_change(first, second, terms) if questions else None
+    return measured | {"digests": dict(general.digests)}
 
 
 def loss_increase(before: ProbeResult, after: ProbeResult, terms: ComparisonSettings) -> dict[str, Any]:

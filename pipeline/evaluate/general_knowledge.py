@@ -58,7 +58,7 @@ def read_probe_lines(path: Path, kind: type[ProbeType]) -> list[ProbeType]:
     """
     if not path.exists():
         return []
-    found = []
+    probes = []
     try:
         text = path.read_text(encoding="utf-8").rstrip()
     except UnicodeDecodeError as error:
@@ -66,7 +66,7 @@ def read_probe_lines(path: Path, kind: type[ProbeType]) -> list[ProbeType]:
     lines = text.split("\n")  # not at the breaks that JSON has within texts
     for number, line in enumerate(lines if text else (), 1):
         try:
-            found.append(kind.model_validate_json(line))
+            probes.append(kind.model_validate_json(line))
         except ValidationError as error:
             fault = error.errors()[0]
             where = ".".join(map(str, fault["loc"]))
@@ -74,7 +74,7 @@ def read_probe_lines(path: Path, kind: type[ProbeType]) -> list[ProbeType]:
             raise UserError(
                 f"{path}, line {number}", what, expected=f"fields {', '.join(kind.model_fields)}"
             ) from error
-    return found
+    return probes
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def run_probe(
     for text, row in zip(texts, ids, strict=True):
         if len(row) < 2:
             raise UserError(TEXTS_FILE, "a single token, which nothing foretells", got=repr(text.text), do="write more")
-    found = continuation_log_likelihoods(model, [(row[:1], row[1:]) for row in ids])
+    likelihoods = continuation_log_likelihoods(model, [(row[:1], row[1:]) for row in ids])
     asked = [
         (encode_plain(tokenizer, one.question), encode_plain(tokenizer, f" {option}"))
         for one in questions
@@ -139,7 +139,7 @@ def run_probe(
     for one in questions:
         likely = [next(options) / len(option.encode()) for option in one.options]
         right.append(float(int(np.argmax(likely)) == one.answer))
-    return ProbeResult(-np.array(found), np.array([len(row) - 1 for row in ids], float), np.array(right))
+    return ProbeResult(-np.array(likelihoods), np.array([len(row) - 1 for row in ids], float), np.array(right))
 
 
 def encode_plain(tokenizer: Any, text: str) -> list[int]:
@@ -155,16 +155,16 @@ def continuation_log_likelihoods(model: Any, rows: Sequence[tuple[Sequence[int],
         model: A causal language model in evaluation mode.
         rows: Tokens of the beginning, at least one, and of what follows it.
     """
-    found = [0.0] * len(rows)
-    order = sorted(range(len(rows)), key=lambda place: sum(map(len, rows[place])))
+    likelihoods = [0.0] * len(rows)
+    order = sorted(range(len(rows)), key=lambda index: sum(map(len, rows[index])))
     while order:
         width = sum(map(len, rows[order[-1]]))
         batch = [order.pop() for _ in range(min(len(order), max(1, PROBE_BATCH_TOKENS // width)))]
-        for place, likelihood in zip(
-            batch, batch_log_likelihoods(model, [rows[place] for place in batch]), strict=True
+        for index, likelihood in zip(
+            batch, batch_log_likelihoods(model, [rows[index] for index in batch]), strict=True
         ):
-            found[place] = likelihood
-    return found
+            likelihoods[index] = likelihood
+    return likelihoods
 
 
 def batch_log_likelihoods(model: Any, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
@@ -177,4 +177,4 @@ def batch_log_likelihoods(model: Any, rows: Sequence[tuple[Sequence[int], Sequen
         likely = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float().log_softmax(2)
     each = likely.gather(2, ids[:, 1:, None]).squeeze(2).double()
     spans = [(len(before) - 1, len(row) - 1) for (before, _), row in zip(rows, whole, strict=True)]
-    return [float(each[place, begin:end].sum()) for place, (begin, end) in enumerate(spans)]
+    return [float(each[index, begin:end].sum()) for index, (begin, end) in enumerate(spans)]

@@ -85,24 +85,28 @@ def forgetting_of(
 ) -> dict[str, Any]:
     """Measure what an arm forgot of its base."""
     both = partial(load_arm, arm, evaluate, bare=True), partial(load_arm, arm, evaluate)
-    found = measure_forgetting(general, *both, arm.renderer.tokenizer, terms)
-    if found["texts"]:
-        told = {name: found["texts"][name]["value"] for name in ("before", "after")}
-        log.info("evaluate: loss on general texts %(before).3f nats a token before, %(after).3f after", told)
-    return found
+    forgotten = measure_forgetting(general, *both, arm.renderer.tokenizer, terms)
+    if forgotten["texts"]:
+        losses = {name: forgotten["texts"][name]["value"] for name in ("before", "after")}
+        log.info("evaluate: loss on general texts %(before).3f nats a token before, %(after).3f after", losses)
+    return forgotten
 
 
 def answer_with(arm: TrainedModel, evaluate: Evaluate, timed: int) -> ModelAnswers:
     """Answer every row with one arm; then some of them again, one by one, to time a request."""
     model = load_arm(arm, evaluate)
     manner = GenerationConfig(arm.labels, evaluate.max_new_tokens, evaluate.batch_size)
-    found: list[Prediction] = []
+    predictions: list[Prediction] = []
     seconds = elapsed_seconds(
-        lambda: found.extend(answer_prompts(model, arm.renderer, arm.prompts, manner, progress=arm.title))
+        lambda: predictions.extend(answer_prompts(model, arm.renderer, arm.prompts, manner, progress=arm.title))
     )
-    log.info("evaluate: %s: %d rows in %.0f s, %.1f rows/s", arm.name, len(found), seconds, len(found) / seconds)
+    log.info(
+        "evaluate: %s: %d rows in %.0f s, %.1f rows/s", arm.name, len(predictions), seconds, len(predictions) / seconds
+    )
     requests = [
         elapsed_seconds(partial(answer_prompts, model, arm.renderer, [one], manner)) for one in arm.prompts[:timed]
     ]
-    tokens = {"tokens_in": sum(map(len, arm.prompts)), "tokens_out": sum(one.tokens for one in found)}
-    return ModelAnswers(found, {"rows": len(found), **tokens, **measure_latency(seconds, len(found), requests)})
+    tokens = {"tokens_in": sum(map(len, arm.prompts)), "tokens_out": sum(one.tokens for one in predictions)}
+    return ModelAnswers(
+        predictions, {"rows": len(predictions), **tokens, **measure_latency(seconds, len(predictions), requests)}
+    )

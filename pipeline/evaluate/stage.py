@@ -49,13 +49,13 @@ def baseline_answers(data: Path, test: Sequence[Pair]) -> dict[str, list[Predict
     Raises:
         UserError: If they answered other rows.
     """
-    found = read_baseline_predictions(data / "baselines" / BASELINE_PREDICTIONS, [pair.id for pair in test])
+    answers = read_baseline_predictions(data / "baselines" / BASELINE_PREDICTIONS, [pair.id for pair in test])
     return {
         name: [
             Prediction(given.text, given.free is not False, given.held is not False, given.probability)
             for given in of_baseline
         ]
-        for name, of_baseline in found.items()
+        for name, of_baseline in answers.items()
     }
 
 
@@ -70,22 +70,22 @@ def compare_arms(
     arms: Mapping[str, ScoredPredictions], terms: ComparisonSettings, measure: str
 ) -> dict[str, dict[str, Any]]:
     """Compare the fine-tuned arm with each other one, on the measure that the gate goes by; labels one by one too."""
-    tuned, found = arms[FINETUNED], {}
+    tuned, comparisons = arms[FINETUNED], {}
     for name, other in arms.items():
         if name == FINETUNED:
             continue
-        found[name] = {
+        comparisons[name] = {
             **asdict(compare_scores(measure, tuned.scores[measure], other.scores[measure], terms)),
             "classes": {},
         }
         if tuned.task == "labels":
             of_labels = count_labels(tuned.expected, tuned.got, other.got)
             of_tuned, of_other = (macro_f1_statistic(tuned.expected, arm.got) for arm in (tuned, other))
-            found[name] |= {
+            comparisons[name] |= {
                 "classes": {label: asdict(one) for label, one in of_labels.items()},
                 "macro_f1": asdict(compare_statistics("macro_f1", of_tuned, of_other, len(tuned.test), terms)),
             }
-    return found
+    return comparisons
 
 
 def write_predictions(path: Path, test: Sequence[Pair], arms: Mapping[str, ScoredPredictions]) -> None:
@@ -109,8 +109,8 @@ def write_predictions(path: Path, test: Sequence[Pair], arms: Mapping[str, Score
 
 def decontaminated_rows(data: Path, test: Sequence[Pair]) -> Bools:
     """Say which test rows have no near-duplicate that was trained on."""
-    found = pq.read_table(data / "validate" / "overlaps.parquet", columns=["test_id", "trained"]).to_pylist()
-    known = {row["test_id"] for row in found if row["trained"]}
+    overlaps = pq.read_table(data / "validate" / "overlaps.parquet", columns=["test_id", "trained"]).to_pylist()
+    known = {row["test_id"] for row in overlaps if row["trained"]}
     return np.array([pair.id not in known for pair in test], bool)
 
 
@@ -152,27 +152,27 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
     labels, rules = read_json(data / "validate" / "labels.json"), load_rules(evaluate.rules, data.parent / RULES_FOLDER)
     require_label(evaluate.out_of_scope_label, labels)
     general = read_probe(data.parent / evaluate.forgetting_probe)
-    found = baseline_answers(data, test)
+    predictions = baseline_answers(data, test)
     trained = trained_models(model, prompt, labels, test, prompts, data)
-    done = {arm.name: answer_with(arm, evaluate, timed) for arm in trained}
-    found |= {name: of_arm.answers for name, of_arm in done.items()}
-    arms = {name: score_predictions(prompt.task, test, answers, rules) for name, answers in found.items()}
+    answered = {arm.name: answer_with(arm, evaluate, timed) for arm in trained}
+    predictions |= {name: values.answers for name, values in answered.items()}
+    arms = {name: score_predictions(prompt.task, test, answers, rules) for name, answers in predictions.items()}
     metrics = {
         "task": prompt.task,
         "n": len(test),
         **measure_arms(arms, decontaminated_rows(data, test), evaluate, register),
     }
-    for name, of_arm in metrics["arms"].items():
-        metric = of_arm[register.metric]
-        told = f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f}), n={metric['n']}"
-        log.info("evaluate: %s: %s %s", name, register.metric, told)
+    for name, values in metrics["arms"].items():
+        metric = values[register.metric]
+        interval = f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f}), n={metric['n']}"
+        log.info("evaluate: %s: %s %s", name, register.metric, interval)
     lost = forgetting_of(trained[0], evaluate, comparison_settings(evaluate, register), general)
     details = {name: score_details(arm, evaluate) for name, arm in arms.items()}
     with runner.atomic_folder(data / "evaluate") as folder:
         write_json(folder / "metrics.json", metrics)
         write_json(folder / "details.json", details)
         write_json(folder / "forgetting.json", lost)
-        write_json(folder / "cost.json", {name: of_arm.cost for name, of_arm in done.items()})
+        write_json(folder / "cost.json", {name: values.cost for name, values in answered.items()})
         write_predictions(folder / "predictions.parquet", test, arms)
 
 

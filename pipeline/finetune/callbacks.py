@@ -82,7 +82,9 @@ class TrainingCallback(TrainerCallback):
             self.bar.close()
 
 
-def validation_loss(loss: PairLoss, rows: Sequence[Encoded], tokens: int, mine: RankSlice = SINGLE_PROCESS) -> float:
+def validation_loss(
+    loss: PairLoss, rows: Sequence[Encoded], tokens: int, rank_slice: RankSlice = SINGLE_PROCESS
+) -> float:
     """Mean loss over every supervised token of some rows, in evaluation mode, in passes of so many tokens.
 
     Several processes compute a share of the rows each, and all return the mean of all rows.
@@ -92,6 +94,6 @@ def validation_loss(loss: PairLoss, rows: Sequence[Encoded], tokens: int, mine: 
     loss.eval()
     # Compiled layers would be compiled once more for it, which takes longer than they save.
     with torch.compiler.set_stance("force_eager"):
-        total = sum(loss.value(one, 1) for one in micro_batches(loss, tokens, mine)(rows)["passes"])
+        total = sum(loss.value(one, 1) for one in micro_batches(loss, tokens, rank_slice)(rows)["passes"])
     loss.train(was_training)
     return float(reduce(torch.tensor(total, dtype=torch.float64, device=training_device()), "sum")) / items

@@ -99,14 +99,14 @@ def open_checkpoints(recipe: Mapping[str, Any]) -> Checkpoints:
     Args:
         recipe: All that the bytes of the result depend on, but for our code, which is added here.
     """
-    place = os.environ.get(CHECKPOINTS_VARIABLE)
-    if not place:
+    root = os.environ.get(CHECKPOINTS_VARIABLE)
+    if not root:
         return Checkpoints(None)
     code = {str(path.relative_to(PIPELINE_CODE)): file_sha256(path) for path in sorted(PIPELINE_CODE.rglob("*.py"))}
-    told = json.dumps([recipe, code], sort_keys=True)
-    fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
+    identity = json.dumps([recipe, code], sort_keys=True)
+    fingerprint = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return Checkpoints(
-        Path(place) / fingerprint, float(os.environ.get(CHECKPOINT_SECONDS_VARIABLE, "60")), time.monotonic()
+        Path(root) / fingerprint, float(os.environ.get(CHECKPOINT_SECONDS_VARIABLE, "60")), time.monotonic()
     )
 
 

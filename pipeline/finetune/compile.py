@@ -53,5 +53,5 @@ def require_compiler() -> None:
 def compiler_version() -> str:
     """Name the compiler whose version the bytes of an adapter depend on where layers are compiled."""
     command = get_cpp_compiler()
-    told = subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
-    return told.splitlines()[0]
+    version = subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
+    return version.splitlines()[0]

@@ -32,14 +32,14 @@ def describe_machine() -> dict[str, Any]:
 
 def cpu_vendor(cpuinfo: str) -> str:
     """Find who made the CPU, since libraries choose their kernels by that too; empty where the kernel does not say."""
-    found = re.search(r"^(?:vendor_id|CPU implementer)\s*:\s*(\S+)", cpuinfo, re.MULTILINE)
-    return found[1] if found else ""
+    vendor = re.search(r"^(?:vendor_id|CPU implementer)\s*:\s*(\S+)", cpuinfo, re.MULTILINE)
+    return vendor[1] if vendor else ""
 
 
 def installed_packages() -> dict[str, str]:
     """List the version of every package there is, by its canonical name."""
-    found = {str(each.metadata["Name"]): each.version for each in distributions()}
-    return {re.sub(r"[-_.]+", "-", name).lower(): number for name, number in sorted(found.items())}
+    versions = {str(each.metadata["Name"]): each.version for each in distributions()}
+    return {re.sub(r"[-_.]+", "-", name).lower(): number for name, number in sorted(versions.items())}
 
 
 if __name__ == "__main__":

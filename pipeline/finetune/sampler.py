@@ -43,8 +43,8 @@ class WindowedSampler(Sampler[int]):
         batches = [ordered[start : start + self.batch_size] for start in range(0, len(ordered), self.batch_size)]
         # The short batch stays last: the loader cuts the stream into batches by counting.
         full, rest = (batches, []) if len(batches[-1]) == self.batch_size else (batches[:-1], batches[-1])
-        for place in torch.randperm(len(full), generator=random).tolist():
-            yield from full[place]
+        for index in torch.randperm(len(full), generator=random).tolist():
+            yield from full[index]
         yield from rest
 
     def _length(self, row: int) -> tuple[int, int]:

@@ -50,10 +50,10 @@ TRAINING_PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors
 
 def training_environment(model: Model, finetune: Finetune) -> dict[str, Any]:
     """Record what the bytes of the adapter depend on besides code, data and params."""
-    found = describe_machine()
+    environment = describe_machine()
     return {
-        **found,
-        "cpu": {**found["cpu"], "threads": model.threads},
+        **environment,
+        "cpu": {**environment["cpu"], "threads": model.threads},
         "compiler": compiler_version() if finetune.compile else None,
         "packages": {
             name: version(name) for name in (*TRAINING_PACKAGES, *QUANTIZATION_PACKAGES[finetune.adapter == "qlora"])
@@ -65,12 +65,12 @@ def history_writer(history: Path) -> PointSink:
     """Give a function that appends a point to the history, and to the live file if the environment names one."""
     history.touch()  # a training too short for a point has a curve without one
     live = os.environ.get(LIVE_HISTORY_VARIABLE) if is_main_process() else None
-    places = [history, *(Path(place) for place in [live] if place)]
+    paths = [history, *(Path(path) for path in [live] if path)]
 
     def emit(point: HistoryPoint) -> None:
         line = json.dumps(point, sort_keys=True) + "\n"
-        for place in places:
-            with place.open("a", encoding="utf-8") as out:
+        for path in paths:
+            with path.open("a", encoding="utf-8") as out:
                 out.write(line)
 
     return emit
@@ -137,12 +137,12 @@ def train_and_write(model: Model, finetune: Finetune, data: Path) -> None:
     with output_folder(data) as folder:
         initial = save_trained(adapted, folder, base.digest)
         loss = make_loss(adapted, [*rows, *held_out], finetune)
-        done = train(loss, rows, held_out, finetune, history_writer(folder / "history.jsonl"), checkpoints)
-        told = asdict(done)
-        seconds = told.pop("seconds")
+        result = train(loss, rows, held_out, finetune, history_writer(folder / "history.jsonl"), checkpoints)
+        summary = asdict(result)
+        seconds = summary.pop("seconds")
         report = {
             "rows": len(rows),
-            **told,
+            **summary,
             "kind": finetune.adapter,
             "parameters": everything,
             "trainable_parameters": trains,

@@ -39,8 +39,8 @@ class EncodedDataset(Dataset[Encoded]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, place: int) -> Encoded:
-        return self.rows[place]
+    def __getitem__(self, index: int) -> Encoded:
+        return self.rows[index]
 
 
 class RankSlice(NamedTuple):
@@ -59,7 +59,7 @@ SINGLE_PROCESS = RankSlice(0, 1)
 
 
 def micro_batches(
-    loss: PairLoss, tokens: int, mine: RankSlice = SINGLE_PROCESS
+    loss: PairLoss, tokens: int, rank_slice: RankSlice = SINGLE_PROCESS
 ) -> Callable[[Sequence[Encoded]], ModelInputs]:
     """Give a collator that cuts a batch into passes of at most so many tokens, rows of similar length together.
 
@@ -74,7 +74,7 @@ def micro_batches(
 
     def collate(rows: Sequence[Encoded]) -> ModelInputs:
         cut: list[list[Encoded]] = [[]]
-        own = mine.rows(sorted(rows, key=lambda row: len(row.input_ids)))
+        own = rank_slice.rows(sorted(rows, key=lambda row: len(row.input_ids)))
         for row in own:
             # Laid out, all rows of a pass are as long as its longest, which is this one.
             if cut[-1] and shared + (len(cut[-1]) + 1) * (len(row.input_ids) - shared) > tokens:
@@ -149,10 +149,12 @@ class PairTrainer(Trainer):
 
     def _same_chance(self) -> None:
         """Draw dropout from step and process, of several: a checkpoint keeps the state of one of them only."""
-        step, nth = self.state.global_step, self.nth[1] + 1 if self.nth[0] == self.state.global_step else 0
-        self.nth = (step, nth)
-        place = (step * self.args.gradient_accumulation_steps + nth) * self.args.world_size + self.args.process_index
-        torch.manual_seed(self.args.seed * 1_000_003 + place)
+        step, pass_index = self.state.global_step, self.nth[1] + 1 if self.nth[0] == self.state.global_step else 0
+        self.nth = (step, pass_index)
+        draw = (
+            step * self.args.gradient_accumulation_steps + pass_index
+        ) * self.args.world_size + self.args.process_index
+        torch.manual_seed(self.args.seed * 1_000_003 + draw)
 
     def training_step(self, model: Any, inputs: ModelInputs, num_items_in_batch: Any = None) -> Tensor:
         """Compute the gradients of a batch pass by pass; between processes they are exchanged once, after the last."""

@@ -72,7 +72,7 @@ def can_share_prefix(adapted: Any, prefix: Sequence[int], finetune: Finetune) ->
 
 def training_arguments(finetune: Finetune, steps: int, scratch: Path) -> TrainingArguments:
     """Say in the Trainer's words what params ask for."""
-    found = TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(scratch),
         use_cpu=training_device().type == "cpu",
         per_device_train_batch_size=finetune.batch_size,
@@ -96,8 +96,8 @@ def training_arguments(finetune: Finetune, steps: int, scratch: Path) -> Trainin
         dataloader_pin_memory=False,
     )
     # One process has one device: torch's DataParallel would tear a pass apart. Several GPUs want a process each.
-    found._n_gpu = 1  # noqa: SLF001 -- transformers has no public name for it
-    return found
+    arguments._n_gpu = 1  # noqa: SLF001 -- transformers has no public name for it
+    return arguments
 
 
 def optimizer_steps(rows: int, finetune: Finetune) -> int:
@@ -142,19 +142,21 @@ def train(
     newest = checkpoints.newest()
     progress = TrainingProgress(**read_json(newest / "progress.json")) if newest else TrainingProgress()
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
-        told = training_arguments(finetune, optimizer_steps(len(rows), finetune), Path(scratch))
-        mine = RankSlice(told.process_index, told.world_size)
+        arguments = training_arguments(finetune, optimizer_steps(len(rows), finetune), Path(scratch))
+        rank_slice = RankSlice(arguments.process_index, arguments.world_size)
         trainer = PairTrainer(
             checkpoints,
             progress,
             length_window=finetune.length_window,
             model=loss,
-            args=told,
+            args=arguments,
             train_dataset=EncodedDataset(rows),
-            data_collator=micro_batches(loss, finetune.micro_batch_tokens, mine),
+            data_collator=micro_batches(loss, finetune.micro_batch_tokens, rank_slice),
             optimizers=(lora_plus_optimizer(loss.model, finetune), None),
         )
-        validation = (lambda: validation_loss(loss, held_out, finetune.micro_batch_tokens, mine)) if held_out else None
+        validation = (
+            (lambda: validation_loss(loss, held_out, finetune.micro_batch_tokens, rank_slice)) if held_out else None
+        )
         trainer.add_callback(TrainingCallback(trainer, validation, emit, finetune.patience))
         trainer.remove_callback(PrinterCallback)
         run_training(trainer, newest, finetune, emit)

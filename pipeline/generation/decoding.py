@@ -109,12 +109,12 @@ class DecodingBatch:
         ids = [[0] * p + list(chunk) for p, chunk in zip(pad, chunks, strict=True)]
         new = torch.tensor([[0] * p + [1] * (width - p) for p in pad], device=self.device)
         self.mask = torch.cat([self.mask, new], 1)
-        places = self.lengths + (new.cumsum(1) - 1).clamp(min=0)
+        positions = self.lengths + (new.cumsum(1) - 1).clamp(min=0)
         self.lengths = self.lengths + new.sum(1, keepdim=True)
         logits: Tensor = self.model(
             input_ids=torch.tensor(ids, device=self.device),
             attention_mask=self.mask,
-            position_ids=places,
+            position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
             # By their places and not by their number: a slice would go through the output layer row by row.

@@ -73,19 +73,19 @@ def answer_prompts(
     if len(labels) < len(manner.labels):
         alike = sorted(set(manner.labels) - set(labels.values()))
         raise UserError("the labels", f"{alike[0]!r} has the same tokens as another", do="write the two in one way")
-    order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place]), place))
+    order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
     answers = [Prediction("", free=True, held=False)] * len(prompts)
     with progress_bar(len(prompts), progress) as shown, torch.inference_mode():
         batch = batch_answerer(model, renderer, prompts, trie, manner)
         for start in range(0, len(order), manner.batch_size):
-            places = order[start : start + manner.batch_size]
-            for place, said in zip(places, batch([prompts[place] for place in places]), strict=True):
-                text = decode_text(renderer, said.tokens)
-                sure = round(said.probability, PROBABILITY_DIGITS) if labels else None
-                answers[place] = Prediction(
-                    labels[text] if labels else text, said.free, bool(labels), sure, len(said.tokens)
+            indices = order[start : start + manner.batch_size]
+            for index, prediction in zip(indices, batch([prompts[index] for index in indices]), strict=True):
+                text = decode_text(renderer, prediction.tokens)
+                sure = round(prediction.probability, PROBABILITY_DIGITS) if labels else None
+                answers[index] = Prediction(
+                    labels[text] if labels else text, prediction.free, bool(labels), sure, len(prediction.tokens)
                 )
-            shown.update(len(places))
+            shown.update(len(indices))
     return answers
 
 
@@ -139,40 +139,40 @@ def decode_labels(reading: DecodingBatch, logits: Tensor, trie: LabelTrie) -> li
     """
     answers = going = [DecodedTokens([]) for _ in logits]
     while True:
-        for said, likelihood in zip(going, logits, strict=True):
-            follow_likeliest(said, likelihood, trie)
-        going, _ = keep_unfinished(reading, going, [bool(trie.unread(said)) for said in going])
+        for decoded, likelihood in zip(going, logits, strict=True):
+            follow_likeliest(decoded, likelihood, trie)
+        going, _ = keep_unfinished(reading, going, [bool(trie.unread(decoded)) for decoded in going])
         if not going:
             return answers
-        unread = [trie.unread(said) for said in going]
+        unread = [trie.unread(decoded) for decoded in going]
         # Of who would not say it anyway, only what comes after is of interest.
-        wanted = [len(way) if said.free else 1 for said, way in zip(going, unread, strict=True)]
+        wanted = [len(way) if decoded.free else 1 for decoded, way in zip(going, unread, strict=True)]
         logits = reading.feed(unread, max(wanted))
-        for said, tokens, likeliest in zip(going, unread, logits.argmax(2).tolist(), strict=True):
-            said.free &= likeliest[len(likeliest) - len(tokens) :][: len(said.way) - 1] == said.way[1:]
-        going, places = keep_unfinished(reading, going, [trie.forks_after(said.tokens) for said in going])
+        for decoded, tokens, likeliest in zip(going, unread, logits.argmax(2).tolist(), strict=True):
+            decoded.free &= likeliest[len(likeliest) - len(tokens) :][: len(decoded.way) - 1] == decoded.way[1:]
+        going, indices = keep_unfinished(reading, going, [trie.forks_after(decoded.tokens) for decoded in going])
         if not going:
             return answers
-        logits = logits[places, -1]
+        logits = logits[indices, -1]
 
 
 def keep_unfinished(
     reading: DecodingBatch, going: Sequence[DecodedTokens], whether: Sequence[bool]
 ) -> tuple[list[DecodedTokens], list[int]]:
     """Keep the unfinished rows; return them with their batch positions."""
-    places = [place for place, stays in enumerate(whether) if stays]
-    reading.keep(places)
-    return [going[place] for place in places], places
+    indices = [index for index, stays in enumerate(whether) if stays]
+    reading.keep(indices)
+    return [going[index] for index in indices], indices
 
 
-def follow_likeliest(said: DecodedTokens, likelihood: Tensor, trie: LabelTrie) -> None:
+def follow_likeliest(decoded: DecodedTokens, likelihood: Tensor, trie: LabelTrie) -> None:
     """Take the most likely way at a fork, up to the next fork or the end of the label."""
-    following = trie.next[tuple(said.tokens)]
+    following = trie.next[tuple(decoded.tokens)]
     token = following[int(likelihood[following].argmax())]
-    said.probability *= token_probability(likelihood, following, token)
-    said.free &= int(likelihood.argmax()) == token
-    said.way = trie.go_on(said.tokens, token)
-    said.tokens += said.way
+    decoded.probability *= token_probability(likelihood, following, token)
+    decoded.free &= int(likelihood.argmax()) == token
+    decoded.way = trie.go_on(decoded.tokens, token)
+    decoded.tokens += decoded.way
 
 
 def token_probability(likelihood: Tensor, following: Sequence[int], token: int) -> float:
@@ -192,14 +192,19 @@ def decode_greedy(reading: DecodingBatch, logits: Tensor, stop: int, max_new_tok
     """
     answers = going = [DecodedTokens([]) for _ in logits]
     while True:
-        for said, token in zip(going, logits.argmax(1).tolist(), strict=True):
-            said.tokens.append(token)
+        for tokens_so_far, token in zip(going, logits.argmax(1).tolist(), strict=True):
+            tokens_so_far.tokens.append(token)
         going, _ = keep_unfinished(
-            reading, going, [said.tokens[-1] != stop and len(said.tokens) < max_new_tokens for said in going]
+            reading,
+            going,
+            [
+                tokens_so_far.tokens[-1] != stop and len(tokens_so_far.tokens) < max_new_tokens
+                for tokens_so_far in going
+            ],
         )
         if not going:
             return answers
-        logits = reading.feed([said.tokens[-1:] for said in going], 1)[:, -1]
+        logits = reading.feed([tokens_so_far.tokens[-1:] for tokens_so_far in going], 1)[:, -1]
 
 
 def generate_with_transformers(
@@ -236,11 +241,11 @@ def constrained_prediction(tokens: list[int], trie: LabelTrie, likelihoods: Sequ
         likelihoods: Of the words of the vocabulary, where each token was taken; those behind the label are not looked
             at.
     """
-    said = DecodedTokens(tokens)
+    decoded = DecodedTokens(tokens)
     for end, (token, likelihood) in enumerate(zip(tokens, likelihoods, strict=False)):
-        said.free &= int(likelihood.argmax()) == token
-        said.probability *= token_probability(likelihood, trie.next[tuple(tokens[:end])], token)
-    return said
+        decoded.free &= int(likelihood.argmax()) == token
+        decoded.probability *= token_probability(likelihood, trie.next[tuple(tokens[:end])], token)
+    return decoded
 
 
 def decode_text(renderer: PromptEncoder, ids: list[int]) -> str:

@@ -36,26 +36,26 @@ class LabelTrie:
                     following.append(token)
         self.longest = max(map(len, labels))
 
-    def go_on(self, said: Sequence[int], token: int) -> list[int]:
+    def go_on(self, tokens: Sequence[int], token: int) -> list[int]:
         """Follow a label from a token on, as long as there is one way to go."""
         way = [token]
-        while len(following := self.next.get((*said, *way), [])) == 1:
+        while len(following := self.next.get((*tokens, *way), [])) == 1:
             way += following
         return way
 
-    def forks_after(self, said: Sequence[int]) -> bool:
+    def forks_after(self, tokens: Sequence[int]) -> bool:
         """Say whether a beginning is no whole label yet."""
-        return tuple(said) in self.next
+        return tuple(tokens) in self.next
 
-    def unread(self, said: DecodedTokens) -> list[int]:
+    def unread(self, decoded: DecodedTokens) -> list[int]:
         """Of the way taken last, what the model must read.
 
         All of it before a fork. At the end of a label nothing follows its last token, and the others are read only to
         see whether the model would say them by itself, as long as it may.
         """
-        if self.forks_after(said.tokens):
-            return said.way
-        return said.way[:-1] if said.free else []
+        if self.forks_after(decoded.tokens):
+            return decoded.way
+        return decoded.way[:-1] if decoded.free else []
 
     def allowed(self, prompt_tokens: int, stop: int) -> PrefixAllowedTokens:
         """Give what transformers' `generate` asks for: tokens that may follow; only *stop* after a whole label."""

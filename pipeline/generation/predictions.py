@@ -74,12 +74,12 @@ def read_baseline_predictions(path: Path, ids: Sequence[str]) -> dict[str, list[
     Raises:
         UserError: If a baseline answered other rows than these.
     """
-    found: dict[str, list[BaselinePrediction]] = {}
+    predictions: dict[str, list[BaselinePrediction]] = {}
     asked: dict[str, list[str]] = {}
     for row in pq.read_table(path).to_pylist():
         name, pair_id, text = row.pop("baseline"), row.pop("id"), row.pop("answer")
         asked.setdefault(name, []).append(pair_id)
-        found.setdefault(name, []).append(BaselinePrediction(text, **row))
+        predictions.setdefault(name, []).append(BaselinePrediction(text, **row))
     for name, rows in asked.items():
         if rows != list(ids):
             raise UserError(
@@ -89,4 +89,4 @@ def read_baseline_predictions(path: Path, ids: Sequence[str]) -> dict[str, list[
                 got=f"{len(rows)}, {len(set(rows) & set(ids))} of them test rows",
                 do="let the baselines answer anew: `tunesmith run`",
             )
-    return found
+    return predictions

@@ -72,8 +72,8 @@ def count_holdout_uses(folder: Path, rows: UInts, adapter: str) -> HoldoutUse:
 
 def read_use(path: Path) -> UInts:
     """Read the rows of one decision."""
-    found: UInts = pq.read_table(path, schema=HOLDOUT_USES_SCHEMA)["prompt"].to_numpy()
-    return found
+    prompts: UInts = pq.read_table(path, schema=HOLDOUT_USES_SCHEMA)["prompt"].to_numpy()
+    return prompts
 
 
 def write_use(path: Path, rows: UInts) -> None:

@@ -65,11 +65,11 @@ def add_scored_prompts(folder: Path, prompts: Iterable[str]) -> int:
     """
     known = set(read_scored_prompts(folder).prompts.tolist())
     fresh = {text_hash(text): text for text in map(normalize, prompts)}
-    found = sorted((number, text) for number, text in fresh.items() if number not in known)
-    lengths = np.array([len(text) for _, text in found], np.int64)  # a text has at most so many grams
+    unknown = sorted((number, text) for number, text in fresh.items() if number not in known)
+    lengths = np.array([len(text) for _, text in unknown], np.int64)  # a text has at most so many grams
     for some in slices_by_size(lengths, FILE_NGRAMS):
-        write_scored_file(folder, found[some])
-    return len(found)
+        write_scored_file(folder, unknown[some])
+    return len(unknown)
 
 
 def record_scored_prompts(data: Path) -> int:
@@ -82,10 +82,10 @@ def record_scored_prompts(data: Path) -> int:
     return add_scored_prompts(data / SCORED_PROMPTS_FOLDER, read_answered_prompts(answers)) if answers.exists() else 0
 
 
-def write_scored_file(folder: Path, found: list[tuple[int, str]]) -> None:
+def write_scored_file(folder: Path, prompts: list[tuple[int, str]]) -> None:
     """Write a file whose name tells its content, whole or not at all."""
-    grams = hash_ngrams([text for _, text in found])
-    numbers = np.array([number for number, _ in found], np.uint64)
+    grams = hash_ngrams([text for _, text in prompts])
+    numbers = np.array([number for number, _ in prompts], np.uint64)
     lists = pa.ListArray.from_arrays(pa.array(grams.starts, pa.int32()), pa.array(grams.hashes))
     part = folder / ".part"
     pq.write_table(

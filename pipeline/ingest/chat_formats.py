@@ -68,8 +68,10 @@ def reject_unsupported(row: dict[str, Any]) -> None:
     if UNSUPPORTED_FIELDS.isdisjoint(row):
         return
     if any(row.get(name) not in EMPTY_VALUES for name in PREFERENCE_FIELDS):
-        told = "two answers of which one is preferred, which are not trained on; write the better one as completion"
-        raise NotAPair("preference", told)
+        explanation = (
+            "two answers of which one is preferred, which are not trained on; write the better one as completion"
+        )
+        raise NotAPair("preference", explanation)
     for name in TOOL_FIELDS:
         if row.get(name) not in EMPTY_VALUES:
             raise NotAPair("tools", f"the row has {name}, which are not trained on")
@@ -162,7 +164,7 @@ def require_role_order(roles: list[str]) -> None:
     if "user" not in roles:
         raise NotAPair("no_question", "no user turn before the answer")
     first = 1 if roles[0] == "system" else 0
-    for place in range(first, len(roles)):
-        wanted = "assistant" if (place - first) % 2 else "user"
-        if roles[place] != wanted:
-            raise NotAPair("role_order", f"turn {place + 1} is by {roles[place]!r}; expected {wanted!r}")
+    for index in range(first, len(roles)):
+        wanted = "assistant" if (index - first) % 2 else "user"
+        if roles[index] != wanted:
+            raise NotAPair("role_order", f"turn {index + 1} is by {roles[index]!r}; expected {wanted!r}")

@@ -58,9 +58,9 @@ def address_file_name(address: str) -> str:
 
 def download_unpinned(address: str) -> UserError:
     """Fetch a file that params do not pin, keep it, and say by which digest it can be had."""
-    place = cache_folder("sources")
-    place.mkdir(parents=True, exist_ok=True)
-    with temporary_sibling(place) as part:
+    folder = cache_folder("sources")
+    folder.mkdir(parents=True, exist_ok=True)
+    with temporary_sibling(folder) as part:
         file = part / address_file_name(address)
         download_file(address, file)
         got = file_sha256(file)
@@ -165,10 +165,10 @@ def select_hub_files(address: str, wanted: str, files: list[str]) -> list[str]:
         return [wanted]
     split = re.compile(rf"(^|[/._-]){re.escape(wanted)}([/._-]|$)")
     pattern = any(mark in wanted for mark in "*?[")
-    found = [file for file in known if (fnmatch(file, wanted) if pattern else split.search(file))]
-    kinds = {(str(PurePosixPath(file).parent), data_suffix(Path(file))) for file in found}
-    if found and (pattern or len(kinds) == 1):
-        return found
-    shown = ", ".join((found or known)[:NAMED_FILES]) or "no file of rows"
-    what = f"has several sets of files called {wanted!r}" if found else f"has no file, and no split, {wanted!r}"
+    selected = [file for file in known if (fnmatch(file, wanted) if pattern else split.search(file))]
+    kinds = {(str(PurePosixPath(file).parent), data_suffix(Path(file))) for file in selected}
+    if selected and (pattern or len(kinds) == 1):
+        return selected
+    shown = ", ".join((selected or known)[:NAMED_FILES]) or "no file of rows"
+    what = f"has several sets of files called {wanted!r}" if selected else f"has no file, and no split, {wanted!r}"
     raise UserError(address, what, got=shown, do="name the file, or a pattern such as data/train-*.parquet")

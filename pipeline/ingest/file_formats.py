@@ -142,12 +142,12 @@ def possible_delimiters(head: bytes, source: Source) -> tuple[list[str], int]:
     whole = len(head) < SNIFF_BYTES
     for delimiter in DELIMITERS:
         try:
-            found = [row for row in csv.reader(io.StringIO(shown, newline=""), delimiter=delimiter) if row]
+            lines = [row for row in csv.reader(io.StringIO(shown, newline=""), delimiter=delimiter) if row]
         except csv.Error:
             continue
-        found = (found if whole else found[:-1] or found)[:SNIFF_ROWS]
-        if found and len(found[0]) > 1:
-            widths[delimiter], rows[delimiter] = [len(row) for row in found], found[0]
+        lines = (lines if whole else lines[:-1] or lines)[:SNIFF_ROWS]
+        if lines and len(lines[0]) > 1:
+            widths[delimiter], rows[delimiter] = [len(row) for row in lines], lines[0]
     fitting = list(widths)
     if len(fitting) > 1:
         named = [d for d in fitting if {source.prompt_column, source.completion_column} <= {*rows[d], None}]

@@ -35,12 +35,12 @@ class ArrayReader:
 
     def peek(self) -> str:
         """Go on to the next character that is not whitespace, and give it; nothing at the end."""
-        while not (found := NON_WHITESPACE.search(self._text, self._at)):
+        while not (match := NON_WHITESPACE.search(self._text, self._at)):
             self._at = len(self._text)
             if not self._more():
                 return ""
-        self._at = found.start()
-        return found[0]
+        self._at = match.start()
+        return match[0]
 
     def skip(self) -> None:
         """Go past one character."""
@@ -54,7 +54,7 @@ class ArrayReader:
         """
         while True:
             try:
-                found, end = DECODER.raw_decode(self._text, self._at)
+                parsed, end = DECODER.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:  # perhaps only cut off
                 if len(self._text) - self._at > MAX_LINE_BYTES or not self._more():
                     raise self.fault(error.msg, error.pos) from error
@@ -64,7 +64,7 @@ class ArrayReader:
                 if end < len(self._text) or not self._more():  # else a number might go on
                     shown = self._text[self._at : end]
                     self._at = end
-                    return found, shown
+                    return parsed, shown
 
     def fault(self, what: str, at: int | None = None) -> NotAJsonArray:
         """Say what is wrong, and in which line."""

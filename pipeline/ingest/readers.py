@@ -28,16 +28,16 @@ class SourceRecord(NamedTuple):
     fault: tuple[str, str] | None = None
 
 
-def read_records(path: Path, source: Source, *, found: FileFormat) -> Iterator[SourceRecord]:
+def read_records(path: Path, source: Source, *, file_format: FileFormat) -> Iterator[SourceRecord]:
     """Read the rows of a file as what it was found to be.
 
     Raises:
         UserError: If the file as a whole cannot be read: damaged, in another encoding, without a named column.
     """
-    return READERS[found.format](path, source, found)
+    return READERS[file_format.format](path, source, file_format)
 
 
-def read_jsonl(path: Path, source: Source, _found: FileFormat) -> Iterator[SourceRecord]:
+def read_jsonl(path: Path, source: Source, _file_format: FileFormat) -> Iterator[SourceRecord]:
     """Read one JSON value a line; a bad line is a record with its fault, an empty one no record."""
     for number, line in enumerate(split_lines(path, read_utf8(path, source.encoding)), start=1):
         raw = line.rstrip(b"\r\n")
@@ -50,13 +50,13 @@ def parse_json_line(number: int, raw: bytes) -> SourceRecord:
     try:
         return SourceRecord(number, raw, json.loads(raw.decode()))
     except UnicodeDecodeError as error:
-        told = f"byte {error.start} of the line; if the whole file has another encoding, name it in ingest.sources"
-        return SourceRecord(number, raw, fault=("not_utf8", told))
+        detail = f"byte {error.start} of the line; if the whole file has another encoding, name it in ingest.sources"
+        return SourceRecord(number, raw, fault=("not_utf8", detail))
     except (ValueError, RecursionError) as error:  # ValueError: no JSON, or a number of thousands of digits
         return SourceRecord(number, raw, fault=("not_json", str(error)))
 
 
-def read_json_array(path: Path, source: Source, _found: FileFormat) -> Iterator[SourceRecord]:
+def read_json_array(path: Path, source: Source, _file_format: FileFormat) -> Iterator[SourceRecord]:
     """Read a file that is one JSON list of rows, a row at a time."""
     try:
         for number, (row, shown) in enumerate(iterate_array(read_characters(path, source.encoding)), start=1):
@@ -69,10 +69,10 @@ def read_json_array(path: Path, source: Source, _found: FileFormat) -> Iterator[
         ) from error
 
 
-def read_csv(path: Path, source: Source, found: FileFormat) -> Iterator[SourceRecord]:
+def read_csv(path: Path, source: Source, file_format: FileFormat) -> Iterator[SourceRecord]:
     """Read a table with a header; the raw bytes of a row are those that stand in the file."""
     seen: list[str] = []
-    rows = csv_rows(path, buffered_lines(decode_lines(path, source), seen), str(found.delimiter))
+    rows = csv_rows(path, buffered_lines(decode_lines(path, source), seen), str(file_format.delimiter))
     header = next(rows, [])
     seen.clear()
     require_columns(path, header, source)
@@ -104,17 +104,17 @@ def decode_lines(path: Path, source: Source) -> Iterator[str]:
             yield shown
 
 
-def buffered_lines(found: Iterator[str], seen: list[str]) -> Iterator[str]:
+def buffered_lines(lines: Iterator[str], seen: list[str]) -> Iterator[str]:
     """Pass lines on, and keep them until their row is made."""
-    for line in found:
+    for line in lines:
         seen.append(line)
         yield line
 
 
-def csv_rows(path: Path, found: Iterator[str], delimiter: str) -> Iterator[list[str]]:
+def csv_rows(path: Path, lines: Iterator[str], delimiter: str) -> Iterator[list[str]]:
     """Split a table into rows of fields, strictly: an open quote would swallow every row after it."""
     csv.field_size_limit(MAX_LINE_BYTES)
-    rows = csv.reader(found, delimiter=delimiter, strict=True)
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         line = rows.line_num + 1
         try:
@@ -127,7 +127,7 @@ def csv_rows(path: Path, found: Iterator[str], delimiter: str) -> Iterator[list[
             ) from error
 
 
-def read_parquet(path: Path, source: Source, _found: FileFormat) -> Iterator[SourceRecord]:
+def read_parquet(path: Path, source: Source, _file_format: FileFormat) -> Iterator[SourceRecord]:
     """Read a Parquet file batch by batch."""
     try:
         file = pq.ParquetFile(path)

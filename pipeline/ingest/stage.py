@@ -85,7 +85,7 @@ def sample_per_label(pairs: Iterable[Pair], per_label: int, seed: int) -> set[Ro
             heapq.heappush(of_label, entry)
         else:
             heapq.heappushpop(of_label, entry)
-    return {place for of_label in chosen.values() for *_, place in of_label}
+    return {index for of_label in chosen.values() for *_, index in of_label}
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class SourceFile:
 
     name: str
     path: Path
-    found: FileFormat
+    file_format: FileFormat
 
 
 def source_files(source: Source, folder: Path) -> list[Path]:
@@ -147,10 +147,10 @@ def detect_inputs(source: Source, folder: Path) -> list[SourceFile]:
         files = fetch_source(source)
     else:
         files = {path.relative_to(folder).as_posix(): path for path in source_files(source, folder)}
-    found = [SourceFile(name, path, detect_format(path, source)) for name, path in files.items()]
-    for one in found:
-        log.info("ingest: %s: %s", one.name, one.found)
-    return found
+    inputs = [SourceFile(name, path, detect_format(path, source)) for name, path in files.items()]
+    for one in inputs:
+        log.info("ingest: %s: %s", one.name, one.file_format)
+    return inputs
 
 
 @dataclass
@@ -192,7 +192,7 @@ class PairOutputs:
 
     def take(self, rows: Iterable[Pair | Quarantined], file: SourceFile, chosen: set[RowLocation] | None) -> FileCounts:
         """Write the rows of a file, of its pairs only the chosen ones if some are, and account for each."""
-        account = FileCounts(file.name, str(file.found))
+        account = FileCounts(file.name, str(file.file_format))
         for row in rows:
             if isinstance(row, Quarantined):
                 self._aside.add(row)
@@ -218,7 +218,7 @@ def read_sources(ingest: Ingest, outputs: PairOutputs) -> Iterator[FileCounts]:
 
 def read_rows_of(source: Source, file: SourceFile) -> Iterator[Pair | Quarantined]:
     """Read the rows of a file."""
-    return read_file(source, file.name, read_records(file.path, source, found=file.found))
+    return read_file(source, file.name, read_records(file.path, source, file_format=file.file_format))
 
 
 def sampled_rows(source: Source, files: list[SourceFile], seed: int) -> set[RowLocation] | None:

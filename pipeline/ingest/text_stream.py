@@ -158,10 +158,10 @@ def split_lines(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
     """
     left, number = b"", 0
     for chunk in chunks:
-        found = (left + chunk).split(b"\n")
-        left = found.pop()
-        number += len(found)
-        yield from found
+        lines = (left + chunk).split(b"\n")
+        left = lines.pop()
+        number += len(lines)
+        yield from lines
         if len(left) > MAX_LINE_BYTES:
             raise UserError(
                 str(path), f"line {number + 1} is longer than {MAX_LINE_BYTES >> 20} MiB", do="write one row a line"

@@ -34,15 +34,15 @@ def analyze_growth(rows: Floats, scores: Floats, metric: str, resamples: int, se
     growth = fit_growth(rows, scores, resamples, seed)
     last = compare_last_step(rows, scores, metric, ComparisonSettings(resamples, seed, SHOWN_CONFIDENCE, 0.0))
     text = f"{growth_sentence(growth, metric)} {last['text']}" if last else growth_sentence(growth, metric)
-    found: dict[str, Any] = {"law": None, "line": [], "twice": None, "last": last, "text": text}
+    growth_report: dict[str, Any] = {"law": None, "line": [], "twice": None, "last": last, "text": text}
     if growth is None or growth.missed:
-        return found
+        return growth_report
     law = growth.law
-    places = np.geomspace(rows[0], 2 * rows[-1], CURVE_POINTS)
-    return found | {
+    row_counts = np.geomspace(rows[0], 2 * rows[-1], CURVE_POINTS)
+    return growth_report | {
         "law": {"scale": float(law.scale[0]), "power": float(law.power[0]), "floor": float(law.floor[0])},
         "line": [
-            {"rows": float(place), **dict(zip(INTERVAL_FIELDS, growth.at(place), strict=True))} for place in places
+            {"rows": float(count), **dict(zip(INTERVAL_FIELDS, growth.at(count), strict=True))} for count in row_counts
         ],
         "twice": doubling_forecast(growth),
     }
@@ -52,12 +52,13 @@ def compare_last_step(rows: Floats, scores: Floats, metric: str, terms: Comparis
     """Compare the model of all rows with that of the share before; None if there is none."""
     if len(rows) < 2:
         return None
-    found = compare_scores(metric, scores[-1], scores[-2], terms)
+    comparison = compare_scores(metric, scores[-1], scores[-2], terms)
     return {
-        "difference": found.difference, "low": found.low, "high": found.high,
+        "difference": comparison.difference, "low": comparison.low, "high": comparison.high,
         "text": (
-            f"The last rows, from {rows[-2]:,.0f} to {rows[-1]:,.0f}, brought {100 * found.difference:+.1f} points "
-            f"({100 * found.low:+.1f} to {100 * found.high:+.1f})."
+            f"The last rows, from {rows[-2]:,.0f} to {rows[-1]:,.0f}, brought "
+            f"{100 * comparison.difference:+.1f} points "
+            f"({100 * comparison.low:+.1f} to {100 * comparison.high:+.1f})."
         ),
     }  # fmt: skip
 
@@ -86,20 +87,20 @@ def labels_needing_data(
     """
     if not strata or len(got) < 2:
         return []
-    rows, found = Counter(strata), list[dict[str, Any]]()
-    right = [np.array([said == wanted for said, wanted in zip(of, expected, strict=True)]) for of in got]
+    rows, needing = Counter(strata), list[dict[str, Any]]()
+    right = [np.array([predicted == wanted for predicted, wanted in zip(of, expected, strict=True)]) for of in got]
     for label in sorted(set(expected)):
-        mine = np.array([wanted == label for wanted in expected])
-        before, after = (hits[mine] for hits in right)
+        of_label = np.array([wanted == label for wanted in expected])
+        before, after = (hits[of_label] for hits in right)
         better, worse = int(np.sum(after & ~before)), int(np.sum(before & ~after))
-        found.append(
+        needing.append(
             {
                 "label": label, "rows": rows[label],
                 "before": asdict(proportion(before)), "after": asdict(proportion(after)),
              "gain": float(after.mean() - before.mean()), "p_value": float(one_sided_p_value(worse, better))}
         )  # fmt: skip
-    sure = holm_corrected([one["p_value"] for one in found])
+    sure = holm_corrected([one["p_value"] for one in needing])
     told_of = [
-        {**one, "p_corrected": p, "stands_out": p <= SIGNIFICANCE_LEVEL} for one, p in zip(found, sure, strict=True)
+        {**one, "p_corrected": p, "stands_out": p <= SIGNIFICANCE_LEVEL} for one, p in zip(needing, sure, strict=True)
     ]
     return sorted(told_of, key=lambda one: (-one["gain"], one["label"]))

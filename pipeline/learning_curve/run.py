@@ -54,13 +54,13 @@ class CurvePoint:
     got: list[str]
 
 
-def run(params: Params, data: Path, place: Path, shares: Sequence[float]) -> None:
+def run(params: Params, data: Path, checkpoints: Path, shares: Sequence[float]) -> None:
     """Train and measure each share, put the whole beside them, and write what they say.
 
     Args:
         params: All of params.yaml.
         data: The folder of all stages.
-        place: Where what was trained is kept, to go on from.
+        checkpoints: Where what was trained is kept, to go on from.
         shares: Rising, each above 0 and below 1.
     """
     test, prompts = read_test_rows(data)
@@ -71,7 +71,7 @@ def run(params: Params, data: Path, place: Path, shares: Sequence[float]) -> Non
     for share in shares:
         chosen = choose_subset(strata, share, params.finetune.seed)
         log.info("curve: %s of %s training rows, %.3g %%", f"{len(chosen):,}", f"{len(ids):,}", 100 * share)
-        folder = train_subset(params, data, place, [ids[row] for row in chosen])
+        folder = train_subset(params, data, checkpoints, [ids[row] for row in chosen])
         points.append(score_subset(params, share, folder, test, answer_subset(params, data, folder, prompts)))
         log_point(points[-1], params)
     points.append(full_data_point(params, data, len(ids), test))
@@ -80,7 +80,7 @@ def run(params: Params, data: Path, place: Path, shares: Sequence[float]) -> Non
     write_curve(params, data, points, test, strata)
 
 
-def train_subset(params: Params, data: Path, place: Path, ids: Sequence[str]) -> Path:
+def train_subset(params: Params, data: Path, checkpoints: Path, ids: Sequence[str]) -> Path:
     """Train on some of the rows as the stage does, unless that was done; in one process, which learns the same."""
     chosen = set(ids)
     rows = [row for row in read_tokens(data / "tokenize" / "train.arrow") if row[0] in chosen]
@@ -94,7 +94,7 @@ def train_subset(params: Params, data: Path, place: Path, ids: Sequence[str]) ->
             {path: digest for path, digest in file_digests(CURVE_CODE).items() if path.endswith(".py")}
         ),
     }
-    folder = place / hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+    folder = checkpoints / hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     if not (folder / "finetune").exists():
         (folder / "tokenize").mkdir(parents=True, exist_ok=True)
         every_turn = any(encoded.earlier for _, encoded in rows)
@@ -125,10 +125,10 @@ def score_subset(
 ) -> CurvePoint:
     """Score the answers of a share as the evaluation does."""
     rules = load_rules(params.evaluate.rules, Path(RULES_FOLDER))
-    found = score_predictions(params.prompt.task, test, answers, rules)
+    scored = score_predictions(params.prompt.task, test, answers, rules)
     report, cost = (read_json(folder / "finetune" / f"{name}.json") for name in ("report", "cost"))
-    scores = found.scores[params.register.metric]
-    return CurvePoint(share, report["rows"], report["steps"], cost["seconds"], scores, found.got)
+    scores = scored.scores[params.register.metric]
+    return CurvePoint(share, report["rows"], report["steps"], cost["seconds"], scores, scored.got)
 
 
 def full_data_point(params: Params, data: Path, rows: int, test: Sequence[Pair]) -> CurvePoint:
@@ -143,9 +143,9 @@ def full_data_point(params: Params, data: Path, rows: int, test: Sequence[Pair])
 
 def log_point(point: CurvePoint, params: Params) -> None:
     """Log what a share has."""
-    found = mean_metric(point.scores, params.evaluate.bootstrap_resamples, params.evaluate.seed)
-    told = f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}), n={found.n}"
-    log.info("curve: %s rows: %s %s", f"{point.rows:,}", params.register.metric, told)
+    metric = mean_metric(point.scores, params.evaluate.bootstrap_resamples, params.evaluate.seed)
+    interval = f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f}), n={metric.n}"
+    log.info("curve: %s rows: %s %s", f"{point.rows:,}", params.register.metric, interval)
 
 
 def write_curve(
@@ -159,7 +159,7 @@ def write_curve(
          **asdict(mean_metric(point.scores, evaluate.bootstrap_resamples, evaluate.seed))}
         for point in points
     ]  # fmt: skip
-    found = {
+    curve = {
         "adapter": file_sha256(weights_file(data / "finetune" / "adapter")),
         "test": file_sha256(data / "validate" / "test.parquet"),
         "metric": metric,
@@ -167,6 +167,6 @@ def write_curve(
         **analyze_growth(rows, scores, metric, evaluate.bootstrap_resamples, evaluate.seed),
         "labels": labels_needing_data(strata, [pair.completion for pair in test], [point.got for point in points[-2:]]),
     }
-    write_json(data / LEARNING_CURVE, found)
+    write_json(data / LEARNING_CURVE, curve)
     seconds = [{"share": point.share, "seconds": point.seconds} for point in points]
     write_json((data / LEARNING_CURVE).with_name("cost.json"), seconds)

@@ -17,12 +17,12 @@ def choose_subset(labels: Sequence[str], share: float, seed: int) -> list[int]:
     Returns:
         The places of the chosen rows, in their order.
     """
-    places: dict[str, list[int]] = {}
-    for place, label in enumerate(labels):
-        places.setdefault(label, []).append(place)
+    indices: dict[str, list[int]] = {}
+    for index, label in enumerate(labels):
+        indices.setdefault(label, []).append(index)
     drawn = random.Random(seed)  # noqa: S311 -- no secret
     chosen: list[int] = []
-    for of_label in (places[label] for label in sorted(places)):
+    for of_label in (indices[label] for label in sorted(indices)):
         drawn.shuffle(of_label)
         chosen += of_label[: max(1, round(share * len(of_label)))]
     return sorted(chosen)

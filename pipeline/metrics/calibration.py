@@ -39,29 +39,29 @@ def expected_calibration_error(sure: Confidences, resamples: int, seed: int) -> 
     gaps, bins = sure.right - sure.probability, sure.bins
 
     def error(rows: Indices) -> Floats:
-        found: Floats = np.abs(count_by_kind(bins[rows], CALIBRATION_BINS, gaps[rows])).sum(axis=1) / rows.shape[1]
-        return found
+        errors: Floats = np.abs(count_by_kind(bins[rows], CALIBRATION_BINS, gaps[rows])).sum(axis=1) / rows.shape[1]
+        return errors
 
     return bootstrap_metric(error, len(gaps), resamples, seed)
 
 
 def reliability_bins(sure: Confidences) -> list[dict[str, Any]]:
     """Report for each bin that has rows its edges, its mean confidence and its accuracy."""
-    found, bins = [], sure.bins
-    for place in sorted(set(bins.tolist())):
-        inside = bins == place
-        found.append(
+    reliability, bins = [], sure.bins
+    for index in sorted(set(bins.tolist())):
+        inside = bins == index
+        reliability.append(
             {
-                "from": place / CALIBRATION_BINS,
-                "to": (place + 1) / CALIBRATION_BINS,
+                "from": index / CALIBRATION_BINS,
+                "to": (index + 1) / CALIBRATION_BINS,
                 "probability": float(sure.probability[inside].mean()),
                 "right": asdict(proportion(sure.right[inside])),
             }
         )
-    return found
+    return reliability
 
 
 def confidences_of(probabilities: Sequence[float | None], right: Floats) -> Confidences | None:
     """Collect the confidences of an arm; None if a row has none."""
-    told = [probability for probability in probabilities if probability is not None]
-    return Confidences(np.array(told), right) if told and len(told) == len(right) else None
+    known = [probability for probability in probabilities if probability is not None]
+    return Confidences(np.array(known), right) if known and len(known) == len(right) else None

@@ -21,7 +21,7 @@ class Confusion:
 
     def __init__(self, expected: Sequence[str], got: Sequence[str]) -> None:
         self.labels = sorted(set(expected) | set(got))
-        number = {label: place for place, label in enumerate(self.labels)}
+        number = {label: index for index, label in enumerate(self.labels)}
         self.truth = np.array([number[label] for label in expected], np.intp)
         self.said = np.array([number[label] for label in got], np.intp)
 
@@ -34,10 +34,10 @@ class Confusion:
         Returns:
             Shape (draws, labels). NaN where a draw has no row of a label, nor one that was called so.
         """
-        true, said, many = self.truth[rows], self.said[rows], len(self.labels)
-        hits = count_by_kind(np.where(true == said, true, many), many)
+        true, predicted, many = self.truth[rows], self.said[rows], len(self.labels)
+        hits = count_by_kind(np.where(true == predicted, true, many), many)
         with np.errstate(invalid="ignore"):
-            return 2 * hits / (count_by_kind(true, many) + count_by_kind(said, many))
+            return 2 * hits / (count_by_kind(true, many) + count_by_kind(predicted, many))
 
 
 def macro_f1(expected: Sequence[str], got: Sequence[str], resamples: int, seed: int) -> Metric:
@@ -56,16 +56,16 @@ def label_metrics_table(
     Precision is of the rows where it was said, recall of those where it was expected, F1 of those where it was either;
     what is of no row is left out.
     """
-    found = Confusion(expected, got)
-    values = found.f1(np.arange(len(found))[None])[0]
-    draws = bootstrap_draws(found.f1, len(found), resamples, seed)
+    confusion = Confusion(expected, got)
+    values = confusion.f1(np.arange(len(confusion))[None])[0]
+    draws = bootstrap_draws(confusion.f1, len(confusion), resamples, seed)
     measured: dict[str, dict[str, Metric]] = {}
-    for place, label in enumerate(found.labels):
-        wanted, said = found.truth == place, found.said == place
-        both, either = wanted & said, int((wanted | said).sum())
-        of_label = measured[label] = {"f1": metric_from_draws(float(values[place]), either, draws[:, place])}
-        if said.any():
-            of_label["precision"] = proportion(both[said])
+    for index, label in enumerate(confusion.labels):
+        wanted, predicted = confusion.truth == index, confusion.said == index
+        both, either = wanted & predicted, int((wanted | predicted).sum())
+        of_label = measured[label] = {"f1": metric_from_draws(float(values[index]), either, draws[:, index])}
+        if predicted.any():
+            of_label["precision"] = proportion(both[predicted])
         if wanted.any():
             of_label["recall"] = proportion(both[wanted])
     return measured
@@ -74,7 +74,10 @@ def label_metrics_table(
 def confusion_counts(expected: Sequence[str], got: Sequence[str]) -> dict[str, dict[str, int]]:
     """Count the predicted labels of each expected one."""
     pairs = Counter(zip(expected, got, strict=True))
-    return {want: {said: n for (of, said), n in sorted(pairs.items()) if of == want} for want in sorted(set(expected))}
+    return {
+        want: {predicted: n for (of, predicted), n in sorted(pairs.items()) if of == want}
+        for want in sorted(set(expected))
+    }
 
 
 def macro_f1_statistic(expected: Sequence[str], got: Sequence[str]) -> Callable[[Indices], Floats]:
@@ -83,7 +86,7 @@ def macro_f1_statistic(expected: Sequence[str], got: Sequence[str]) -> Callable[
     A draw's labels are those that it drew among the expected ones; each counts the same.
     """
     labels = sorted(set(expected) | set(got))
-    number = {label: place for place, label in enumerate(labels)}
+    number = {label: index for index, label in enumerate(labels)}
     truth = np.array([number[label] for label in expected])
     answers = np.array([number[label] for label in got])
 
@@ -94,8 +97,8 @@ def macro_f1_statistic(expected: Sequence[str], got: Sequence[str]) -> Callable[
             cells = (draw + of)[among]
             return np.bincount(cells, minlength=len(rows) * len(labels)).reshape(len(rows), -1)
 
-        true, said, every = truth[rows], answers[rows], np.ones(rows.shape, bool)
-        wanted, given, hits = cells_of(true, every), cells_of(said, every), cells_of(true, true == said)
+        true, predicted, every = truth[rows], answers[rows], np.ones(rows.shape, bool)
+        wanted, given, hits = cells_of(true, every), cells_of(predicted, every), cells_of(true, true == predicted)
         scores = 2 * hits / np.maximum(wanted + given, 1)
         return np.asarray(scores.sum(axis=1, where=wanted > 0) / (wanted > 0).sum(axis=1))
 

@@ -65,15 +65,17 @@ class JsonFieldScores:
     def counts(self) -> Floats:
         """Shape (rows, 2): leaves that are right, and leaves of both sides together."""
         pairs = zip(self.wanted, self.said, strict=True)
-        return np.array([(len(want & (said or set())), len(want) + len(said or ())) for want, said in pairs], float)
+        return np.array(
+            [(len(want & (predicted or set())), len(want) + len(predicted or ())) for want, predicted in pairs], float
+        )
 
     def scores(self) -> dict[str, Floats]:
         """Score each row: is it JSON, does it say the very same, and F1 of its fields with their exact values."""
         right, both = self.counts.T
         pairs = list(zip(self.wanted, self.said, strict=True))
         return {
-            "json_valid": np.array([float(said is not None) for _, said in pairs]),
-            "json_exact": np.array([float(said == want) for want, said in pairs]),
+            "json_valid": np.array([float(predicted is not None) for _, predicted in pairs]),
+            "json_exact": np.array([float(predicted == want) for want, predicted in pairs]),
             "fields_f1": 2 * right / both,
         }
 
@@ -90,9 +92,9 @@ class JsonFieldScores:
     def fields(self) -> dict[str, Metric]:
         """Tell of the most frequent fields, among the rows that want them, how often they have the right value."""
         hits: dict[str, list[bool]] = {}
-        for want, said in zip(self.wanted, self.said, strict=True):
+        for want, predicted in zip(self.wanted, self.said, strict=True):
             for leaf in want:
-                hits.setdefault(format_path(leaf[0]), []).append(leaf in (said or ()))
+                hits.setdefault(format_path(leaf[0]), []).append(leaf in (predicted or ()))
         common = Counter({path: len(of_path) for path, of_path in sorted(hits.items())}).most_common(SHOWN_FIELDS)
         return {path: proportion(hits[path]) for path, _ in sorted(common)}
 
@@ -104,7 +106,7 @@ def read_structures(ids: Sequence[str], expected: Sequence[str], got: Sequence[s
         UserError: If what is wanted of a row is not JSON.
     """
     wanted: list[JsonLeaves] = []
-    said: list[JsonLeaves | None] = []
+    predicted: list[JsonLeaves | None] = []
     for pair_id, text, answer in zip(ids, expected, got, strict=True):
         try:
             wanted.append(json_leaves(parse_strict(text)))
@@ -114,7 +116,7 @@ def read_structures(ids: Sequence[str], expected: Sequence[str], got: Sequence[s
                 do="mend the row, or set prompt.task to text",
             ) from error  # fmt: skip
         try:
-            said.append(json_leaves(parse_strict(answer)))
+            predicted.append(json_leaves(parse_strict(answer)))
         except ValueError:
-            said.append(None)
-    return JsonFieldScores(wanted, said)
+            predicted.append(None)
+    return JsonFieldScores(wanted, predicted)

@@ -81,6 +81,6 @@ def count_by_kind(kinds: Indices, number: int, weights: Floats | None = None) ->
         Shape (draws, number).
     """
     draws = len(kinds)
-    places = (kinds + (number + 1) * np.arange(draws)[:, None]).ravel()
-    found = np.bincount(places, None if weights is None else weights.ravel(), draws * (number + 1))
-    return found.reshape(draws, number + 1)[:, :number].astype(np.float64)
+    cells = (kinds + (number + 1) * np.arange(draws)[:, None]).ravel()
+    counts = np.bincount(cells, None if weights is None else weights.ravel(), draws * (number + 1))
+    return counts.reshape(draws, number + 1)[:, :number].astype(np.float64)

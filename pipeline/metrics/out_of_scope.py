@@ -22,17 +22,17 @@ def out_of_scope_metrics(
         resamples: Bootstrap resamples behind an interval.
         seed: Of those.
     """
-    out, said = (np.array([one == label for one in labels]) for labels in (expected, got))
-    found = {}
-    if said.any():
-        found["out_of_scope_precision"] = proportion(out[said])
+    out, predicted = (np.array([one == label for one in labels]) for labels in (expected, got))
+    metrics = {}
+    if predicted.any():
+        metrics["out_of_scope_precision"] = proportion(out[predicted])
     if out.any():
-        found["out_of_scope_recall"] = proportion(said[out])
+        metrics["out_of_scope_recall"] = proportion(predicted[out])
     if probability is not None and out.any() and not out.all():
         # Of a label that was not said, no more is known than what the one that was said has left for it.
-        likely = np.where(said, probability, 1 - probability)
-        found["out_of_scope_auroc"] = auroc(out, likely, resamples, seed)
-    return found
+        likely = np.where(predicted, probability, 1 - probability)
+        metrics["out_of_scope_auroc"] = auroc(out, likely, resamples, seed)
+    return metrics
 
 
 def auroc(out: NDArray[np.bool_], likely: Floats, resamples: int, seed: int) -> Metric:
@@ -40,16 +40,16 @@ def auroc(out: NDArray[np.bool_], likely: Floats, resamples: int, seed: int) -> 
 
     Computed from ranks (Hanley and McNeil 1982). A draw that has rows of one kind only tells nothing.
     """
-    steps, place = np.unique(likely, return_inverse=True)
+    steps, rank = np.unique(likely, return_inverse=True)
     many = len(steps)
 
     def area(rows: Indices) -> Floats:
-        is_out, at = out[rows], place[rows]
+        is_out, at = out[rows], rank[rows]
         positive = count_by_kind(np.where(is_out, at, many), many)
         negative = count_by_kind(np.where(is_out, many, at), many)
         below = negative.cumsum(axis=1) - negative / 2
         with np.errstate(invalid="ignore"):
-            found: Floats = (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
-        return found
+            ratio: Floats = (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
+        return ratio
 
     return bootstrap_metric(area, len(out), resamples, seed)

@@ -60,17 +60,17 @@ class LoadedRule:
         """Call the function of the rule."""
         where = f"evaluate.rules: {self.rule.name}"
         try:
-            said = function(answer, prompt)
+            result = function(answer, prompt)
         except Exception as error:
             raise UserError(
                 where, f"{self.rule.python} failed at test row {row}: {type(error).__name__}: {error}",
                 got=f"the answer {answer[:60]!r}", do="mend the function",
             ) from error  # fmt: skip
-        if isinstance(said, bool | int | float) and 0 <= said <= 1:
-            return float(said)
+        if isinstance(result, bool | int | float) and 0 <= result <= 1:
+            return float(result)
         raise UserError(
             where, f"{self.rule.python} said something else at test row {row}",
-            expected="True, False or a number from 0 to 1", got=repr(said), do="mend the function",
+            expected="True, False or a number from 0 to 1", got=repr(result), do="mend the function",
         )  # fmt: skip
 
 
@@ -123,15 +123,15 @@ def load_schema(name: str, path: Path) -> Any:
     """
     where = f"evaluate.rules: {name}"
     try:
-        told = read_json(path)
-        kind = validator_for(told, default=Draft202012Validator)
-        kind.check_schema(told)
+        schema = read_json(path)
+        kind = validator_for(schema, default=Draft202012Validator)
+        kind.check_schema(schema)
     except FileNotFoundError as error:
         raise UserError(where, "no such file", got=f"{RULES_FOLDER}/{path.name}", do="put the schema there") from error
     except (ValueError, SchemaError) as error:
-        said = error.message if isinstance(error, SchemaError) else str(error)
-        raise UserError(where, f"{RULES_FOLDER}/{path.name} is no JSON Schema: {said}", do="mend it") from error
-    return kind(told, registry=Registry())
+        reason = error.message if isinstance(error, SchemaError) else str(error)
+        raise UserError(where, f"{RULES_FOLDER}/{path.name} is no JSON Schema: {reason}", do="mend it") from error
+    return kind(schema, registry=Registry())
 
 
 def load_function(name: str, folder: Path, entry: str) -> RuleFunction:

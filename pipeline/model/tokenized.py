@@ -93,6 +93,6 @@ def encoded_rows(batch: pa.RecordBatch) -> Iterator[tuple[str, Encoded]]:
         yield row["id"], Encoded(row["input_ids"], row["completion_start"], decode_spans(row.get("earlier", [])))
 
 
-def decode_spans(places: Sequence[int]) -> tuple[Span, ...]:
+def decode_spans(bounds: Sequence[int]) -> tuple[Span, ...]:
     """Give begin and end of each span, which are kept one after the other."""
-    return tuple(zip(places[::2], places[1::2], strict=True))
+    return tuple(zip(bounds[::2], bounds[1::2], strict=True))

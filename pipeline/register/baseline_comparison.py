@@ -28,7 +28,7 @@ def cost_rank(arm: str) -> int:
 class BaselineComparison:
     """The fine-tuned model against every baseline that does without fine-tuning, and the terms."""
 
-    found: Mapping[str, Comparison]
+    comparisons: Mapping[str, Comparison]
     arms: Mapping[str, Mapping[str, Any]]
     register: Register
 
@@ -39,41 +39,45 @@ class BaselineComparison:
     @property
     def best(self) -> str:
         """The baseline with the most of the metric; of several the cheapest."""
-        return max(self.found, key=lambda arm: (self.value(arm), -cost_rank(arm)))
+        return max(self.comparisons, key=lambda arm: (self.value(arm), -cost_rank(arm)))
 
     @property
     def p_values(self) -> dict[str, float]:
         """Of "no difference", corrected for the number of baselines."""
-        return dict(zip(self.found, holm_corrected([one.p_value for one in self.found.values()]), strict=True))
+        return dict(
+            zip(self.comparisons, holm_corrected([one.p_value for one in self.comparisons.values()]), strict=True)
+        )
 
     def beaten(self, arm: str) -> bool:
         """Whether the fine-tuned model is significantly better by more than the least gain, looked at by itself."""
-        return is_significant_gain(self.found[arm], margin=self.register.min_gain, confidence=self.register.confidence)
+        return is_significant_gain(
+            self.comparisons[arm], margin=self.register.min_gain, confidence=self.register.confidence
+        )
 
     def better(self) -> list[str]:
         """Baselines that are significantly better, though they were picked out of many."""
         limit = 1 - self.register.confidence
-        return [arm for arm, p in self.p_values.items() if p <= limit and self.found[arm].high < 0]
+        return [arm for arm, p in self.p_values.items() if p <= limit and self.comparisons[arm].high < 0]
 
     def alike(self) -> list[str]:
         """Cheaper baselines that are non-inferior by the margin, corrected for their number.
 
         One test to one side, at the level of one side of the interval: a cheaper baseline having *more* speaks for it.
         """
-        cheap = [arm for arm in self.found if cost_rank(arm) < cost_rank(FINETUNED)]
-        sure = holm_corrected([self.found[arm].p_alike for arm in cheap])
+        cheap = [arm for arm in self.comparisons if cost_rank(arm) < cost_rank(FINETUNED)]
+        sure = holm_corrected([self.comparisons[arm].p_alike for arm in cheap])
         limit = (1 - self.register.confidence) / 2
         return [arm for arm, p in zip(cheap, sure, strict=True) if p <= limit]
 
     def rows_to_beat(self, arm: str) -> int | None:
         """How many rows show that a baseline is beaten."""
-        return required_rows(self.found[arm], margin=self.register.min_gain, confidence=self.register.confidence)
+        return required_rows(self.comparisons[arm], margin=self.register.min_gain, confidence=self.register.confidence)
 
     def rows_to_give_way(self, arm: str) -> Iterator[int]:
         """Rows that show a baseline to be better, or cheaper and non-inferior, at the level of the first of so many."""
-        confidence = 1 - (1 - self.register.confidence) / len(self.found)
+        confidence = 1 - (1 - self.register.confidence) / len(self.comparisons)
         margins = [0.0, -self.register.non_inferiority_margin] if cost_rank(arm) < cost_rank(FINETUNED) else [0.0]
         for margin in margins:
-            rows = required_rows(self.found[arm].turned(), margin=margin, confidence=confidence)
+            rows = required_rows(self.comparisons[arm].turned(), margin=margin, confidence=confidence)
             if rows is not None:
                 yield rows

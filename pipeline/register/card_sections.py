@@ -97,19 +97,19 @@ def limitations_section(files: CardFiles) -> Iterator[str]:
 
 def label_limits(details: Mapping[str, Any]) -> Iterator[str]:
     """Tell of labels with few test rows, and of those that are taken for others."""
-    recalls = {label: found["recall"] for label, found in details.get("classes", {}).items() if "recall" in found}
+    recalls = {label: metrics["recall"] for label, metrics in details.get("classes", {}).items() if "recall" in metrics}
     few = {label: recall["n"] for label, recall in recalls.items() if recall["n"] < FEW_LABEL_ROWS}
     if few:
         least = min(few.values())
         yield f"- {len(few)} of {len(recalls)} labels have fewer than {FEW_LABEL_ROWS} test rows, the least {least}."
     wrong = [
-        (rows, wanted, said)
+        (rows, wanted, predicted)
         for wanted, counts in details.get("confusion", {}).items()
-        for said, rows in counts.items()
-        if said != wanted and rows > 1
+        for predicted, rows in counts.items()
+        if predicted != wanted and rows > 1
     ]
-    for rows, wanted, said in sorted(wrong, key=lambda one: (-one[0], one[1], one[2]))[:LISTED_CONFUSIONS]:
-        yield f"- {rows} rows of {escape_markdown(wanted)} were answered with {escape_markdown(said)}."
+    for rows, wanted, predicted in sorted(wrong, key=lambda one: (-one[0], one[1], one[2]))[:LISTED_CONFUSIONS]:
+        yield f"- {rows} rows of {escape_markdown(wanted)} were answered with {escape_markdown(predicted)}."
 
 
 def metric_with_interval(metric: Mapping[str, Any], form: str = ".3f") -> str:

@@ -71,17 +71,17 @@ def read_usage(files: Mapping[str, Any]) -> dict[str, ArmUsage]:
     Args:
         files: `finetune/cost.json`, `evaluate/cost.json`, `baselines/cost.json` and `baselines/report.json`.
     """
-    told, baselines = files["baselines/report.json"]["baselines"], files["baselines/cost.json"]
-    found = {name: arm_usage(cost, told[name], cost["fit_seconds"]) for name, cost in baselines.items()}
+    reports, baselines = files["baselines/report.json"]["baselines"], files["baselines/cost.json"]
+    usage = {name: arm_usage(cost, reports[name], cost["fit_seconds"]) for name, cost in baselines.items()}
     trained = files["finetune/cost.json"]["seconds"]
     for name, cost in files["evaluate/cost.json"].items():  # what made the champion is spent, whatever comes
-        found[name] = arm_usage(cost, cost, trained if name == FINETUNED else 0.0)
-    return found
+        usage[name] = arm_usage(cost, cost, trained if name == FINETUNED else 0.0)
+    return usage
 
 
-def arm_usage(cost: Mapping[str, Any], told: Mapping[str, Any], made_seconds: float) -> ArmUsage:
+def arm_usage(cost: Mapping[str, Any], report: Mapping[str, Any], made_seconds: float) -> ArmUsage:
     """Put together what an arm took, tokens by the row."""
-    each = [None if told[name] is None else told[name] / told["rows"] for name in ("tokens_in", "tokens_out")]
+    each = [None if report[name] is None else report[name] / report["rows"] for name in ("tokens_in", "tokens_out")]
     request = cost["request_seconds"]
     return ArmUsage(made_seconds, cost["rows_per_second"], each[0], each[1], request["p50"], request["p95"])
 
@@ -137,14 +137,14 @@ def break_even_phrase(volume: int | None) -> str:
     return "from the first request on" if volume == 1 else f"from {volume:,} requests on"
 
 
-def cost_sentence(found: Mapping[str, ArmCost], baseline: str, called: str, currency: str) -> str:
+def cost_sentence(costs: Mapping[str, ArmCost], baseline: str, called: str, currency: str) -> str:
     """Say to whoever pays what the fine-tuned model costs beside a baseline."""
-    own, other = found[FINETUNED], found[baseline]
+    own, other = costs[FINETUNED], costs[baseline]
     made = f"The training cost {format_money(own.upfront, currency)}"
     if own.per_1000 is None or other.per_1000 is None:
         return f"{made}; what a thousand answers of {called} cost is not known: its tokens or their price are not told."
-    mine, theirs = format_money(own.per_1000, currency), format_money(other.per_1000, currency)
-    each = f"a thousand answers cost {mine}, by {called} {theirs}"
+    ours, theirs = format_money(own.per_1000, currency), format_money(other.per_1000, currency)
+    each = f"a thousand answers cost {ours}, by {called} {theirs}"
     if other.break_even is None:
         return f"{made} and {each}: against it that is never earned back."
     return f"{made} and {each}: against it that is earned back {other.earned_back}."

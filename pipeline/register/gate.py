@@ -91,13 +91,13 @@ def check_holdout_uses(use: HoldoutUse, limit: int) -> GateCheck:
             passed=True,
             text=f"decision {format_count(use.decisions)} by these test rows, {rows}; {left}",
         )
-    found = (
+    sentence = (
         f"the test rows are used up: decision {format_count(use.decisions)} by them, {rows}; "
         f"at most {limit} are allowed"
     )
     do = "bring fresh ones: a source with `split: test`, or some by another validate.salt"
     return GateCheck(
-        HOLDOUT_CHECK, passed=False, text=f"{found}, since models chosen by the same rows fit them by chance; {do}"
+        HOLDOUT_CHECK, passed=False, text=f"{sentence}, since models chosen by the same rows fit them by chance; {do}"
     )
 
 
@@ -113,35 +113,38 @@ def check_gains(comparisons: Mapping[str, Mapping[str, Any]], register: Register
             "gain", passed=False, text="there was nothing to compare with: no baseline and no champion answered"
         )
     for name, values in comparisons.items():
-        found = Comparison.read(values)
-        passed = is_significant_gain(found, margin=register.min_gain, confidence=register.confidence)
-        yield GateCheck(f"gain over {name}", passed, gain_sentence(name, found, register, passed=passed))
+        comparison = Comparison.read(values)
+        passed = is_significant_gain(comparison, margin=register.min_gain, confidence=register.confidence)
+        yield GateCheck(f"gain over {name}", passed, gain_sentence(name, comparison, register, passed=passed))
 
 
-def is_significant_gain(found: Comparison, *, margin: float, confidence: float) -> bool:
+def is_significant_gain(comparison: Comparison, *, margin: float, confidence: float) -> bool:
     """Say whether the first arm is significantly better by more than a margin >= 0: interval and p-value agree."""
-    if found.method == "score":
-        sure = significantly_better(found.better, found.worse, found.n, margin=margin, confidence=confidence)
+    if comparison.method == "score":
+        sure = significantly_better(
+            comparison.better, comparison.worse, comparison.n, margin=margin, confidence=confidence
+        )
         return bool(sure)
-    return found.low > margin and found.p_value <= 1 - confidence
+    return comparison.low > margin and comparison.p_value <= 1 - confidence
 
 
-def gain_sentence(name: str, found: Comparison, register: Register, *, passed: bool) -> str:
+def gain_sentence(name: str, comparison: Comparison, register: Register, *, passed: bool) -> str:
     """Say how much better the model is than an arm, what was needed, and what so many rows could have shown."""
     text = (
-        f"{'significantly' if passed else 'not significantly'} better than {ARM_NAMES.get(name, name)}: {found.metric} "
-        f"{found.difference:+.3f} ({100 * register.confidence:g}% interval {found.low:+.3f} to {found.high:+.3f}, "
-        f"n={found.n}, p={found.p_value:.2g}); needed: above {register.min_gain:+.3f}"
+        f"{'significantly' if passed else 'not significantly'} better than {ARM_NAMES.get(name, name)}: "
+        f"{comparison.metric} {comparison.difference:+.3f} "
+        f"({100 * register.confidence:g}% interval {comparison.low:+.3f} to {comparison.high:+.3f}, "
+        f"n={comparison.n}, p={comparison.p_value:.2g}); needed: above {register.min_gain:+.3f}"
     )
     if passed:
         return text
-    least = minimum_detectable(found, margin=register.min_gain, confidence=register.confidence)
+    least = minimum_detectable(comparison, margin=register.min_gain, confidence=register.confidence)
     if least is None:
         return f"{text}; so few rows can show no gain at all"
     return f"{text}; so many rows show a true gain of {least:.3f} or more in four cases of five"
 
 
-def check_labels(found: Mapping[str, LabelCounts], register: Register) -> Iterator[GateCheck]:
+def check_labels(counts: Mapping[str, LabelCounts], register: Register) -> Iterator[GateCheck]:
     """Check whether some label became worse than the champion's, whatever the average did.
 
     Against the champion alone: what no champion had, nobody loses. A label became worse if its F1 fell, and if more of
@@ -153,36 +156,36 @@ def check_labels(found: Mapping[str, LabelCounts], register: Register) -> Iterat
     - visibly: more than `max_label_regression` of its rows are lost, net, and its own p-value is at most that. With
       ten rows a label few losses are ever sure among many labels; a label that collapses is stopped all the same.
     """
-    limit, fell = 1 - register.confidence, {label for label, one in found.items() if one.tuned_f1 < one.other_f1}
-    raw = {label: float(one_sided_p_value(one.better, one.worse)) for label, one in found.items()}
+    limit, fell = 1 - register.confidence, {label for label, one in counts.items() if one.tuned_f1 < one.other_f1}
+    raw = {label: float(one_sided_p_value(one.better, one.worse)) for label, one in counts.items()}
     sure = dict(zip(raw, holm_corrected(list(raw.values())), strict=True))
-    seen = {label for label, one in found.items() if one.worse - one.better > register.max_label_regression * one.n}
-    lost = [label for label in found if label in fell and (raw[label] if label in seen else sure[label]) <= limit]
+    seen = {label for label, one in counts.items() if one.worse - one.better > register.max_label_regression * one.n}
+    lost = [label for label in counts if label in fell and (raw[label] if label in seen else sure[label]) <= limit]
     for label in lost:
-        chance = f"p={raw[label]:.2g}, corrected for {len(found)} labels {sure[label]:.2g}"
+        chance = f"p={raw[label]:.2g}, corrected for {len(counts)} labels {sure[label]:.2g}"
         yield GateCheck(
-            f"class {label}", passed=False, text=f"{label_regression_phrase(label, found[label])} ({chance})"
+            f"class {label}", passed=False, text=f"{label_regression_phrase(label, counts[label])} ({chance})"
         )
-    if found and not lost:
+    if counts and not lost:
         yield GateCheck(
             "classes",
             passed=True,
-            text=f"no label became worse than the champion's; {undetectable_phrase(found, limit)}",
+            text=f"no label became worse than the champion's; {undetectable_phrase(counts, limit)}",
         )
 
 
-def label_regression_phrase(label: str, found: LabelCounts) -> str:
+def label_regression_phrase(label: str, counts: LabelCounts) -> str:
     """Say what a label had and what it has."""
-    rows = f"{found.tuned} of {found.n} rows right, before {found.other}"
-    return f"{label!r} became worse than the champion's: {rows}; F1 {found.tuned_f1:.2f}, before {found.other_f1:.2f}"
+    rows = f"{counts.tuned} of {counts.n} rows right, before {counts.other}"
+    return f"{label!r} became worse than the champion's: {rows}; F1 {counts.tuned_f1:.2f}, before {counts.other_f1:.2f}"
 
 
-def undetectable_phrase(found: Mapping[str, LabelCounts], limit: float) -> str:
+def undetectable_phrase(counts: Mapping[str, LabelCounts], limit: float) -> str:
     """Say which losses no check can see: fewer rows than a fair coin may lose in a row."""
     needed = math.ceil(math.log2(1 / limit) - 1e-9)
-    few = [label for label, one in found.items() if one.n < needed]
+    few = [label for label, one in counts.items() if one.n < needed]
     rows = f"fewer than {needed} rows lost in a label could be chance"
-    return f"{rows}, and {len(few)} of {len(found)} labels have no more" if few else rows
+    return f"{rows}, and {len(few)} of {len(counts)} labels have no more" if few else rows
 
 
 FORGETTING_REMEDY = "lower finetune.learning_rate or train fewer epochs, or mix general rows into the pairs"
@@ -210,12 +213,12 @@ def check_texts(texts: Mapping[str, Any], limit: float) -> GateCheck:
     """Check the loss on texts."""
     rise, passed = texts["rise"], texts["rise"]["high"] <= limit
     rose = "rose by no more than" if passed else "may have risen by more than"
-    found = (
+    sentence = (
         f"the loss on {texts['n']} general texts {rose} {limit:g} nats a token: {rise['value']:+.3f} "
         f"({rise['low']:+.3f} to {rise['high']:+.3f}), from {texts['before']['value']:.3f} to "
         f"{texts['after']['value']:.3f}"
     )
-    return GateCheck("forgetting: texts", passed, found if passed else f"{found}; {FORGETTING_REMEDY}")
+    return GateCheck("forgetting: texts", passed, sentence if passed else f"{sentence}; {FORGETTING_REMEDY}")
 
 
 def check_questions(questions: Mapping[str, Any], register: Register) -> GateCheck:
@@ -224,9 +227,9 @@ def check_questions(questions: Mapping[str, Any], register: Register) -> GateChe
     chance = float(one_sided_p_value(change.better, change.worse))
     failed = -change.difference > limit and chance <= 1 - register.confidence
     before, after = (round(questions[when]["value"] * questions["n"]) for when in ("before", "after"))
-    found = (
+    sentence = (
         f"of {questions['n']} general questions the base model answers {before} rightly, the fine-tuned one {after}: "
         f"{change.difference:+.3f} ({change.low:+.3f} to {change.high:+.3f}, one-sided p={chance:.2g}); "
         f"at most {limit:g} may be lost"
     )
-    return GateCheck("forgetting: questions", not failed, f"{found}; {FORGETTING_REMEDY}" if failed else found)
+    return GateCheck("forgetting: questions", not failed, f"{sentence}; {FORGETTING_REMEDY}" if failed else sentence)

@@ -80,9 +80,9 @@ def held_out_results(release: dict[str, Any]) -> list[EvalResult]:
             dataset_name="held-out rows",
             dataset_split="test",
             metric_type=measure,
-            metric_value=round(found["value"], 6),
+            metric_value=round(metric["value"], 6),
         )
-        for measure, found in release["metrics"]["arms"].get(FINETUNED, {}).items()
+        for measure, metric in release["metrics"]["arms"].get(FINETUNED, {}).items()
         if not measure.startswith("rule:")
     ]
 

@@ -18,23 +18,23 @@ MAX_PLANNED_ROWS = 1_000_000
 BISECTION_STEPS = 16
 
 
-def power_of(found: Comparison, n: int, difference: float, *, margin: float, confidence: float) -> float:
+def power_of(comparison: Comparison, n: int, difference: float, *, margin: float, confidence: float) -> float:
     """How often n such rows show that the first arm is significantly better by more than a margin.
 
     Rows are as those that were seen: where they are right or wrong, as many of them differ (Connor 1987, Biometrics
     43:207), or all that the difference needs; where they have degrees, they differ with the same spread.
 
     Args:
-        found: The comparison that was made.
+        comparison: The comparison that was made.
         n: How many rows.
         difference: What the difference is in truth.
         margin: What it has to be above.
         confidence: Of the gate's interval.
     """
-    if found.method == "score":
-        apart = max((found.better + found.worse) / found.n, abs(difference))
+    if comparison.method == "score":
+        apart = max((comparison.better + comparison.worse) / comparison.n, abs(difference))
         return exact_power(n, (apart + difference) / 2, (apart - difference) / 2, margin=margin, confidence=confidence)
-    error = found.spread / math.sqrt(n)
+    error = comparison.spread / math.sqrt(n)
     return float(ndtr((difference - margin) / error - z_value(confidence)))
 
 
@@ -67,11 +67,11 @@ def max_losses(discordant: NDArray[np.intp], n: int, *, margin: float, confidenc
     return low
 
 
-def minimum_detectable(found: Comparison, *, margin: float, confidence: float) -> float | None:
+def minimum_detectable(comparison: Comparison, *, margin: float, confidence: float) -> float | None:
     """The smallest difference that the rows at hand show four times in five; None: not even the largest."""
 
     def shown(difference: float) -> bool:
-        return power_of(found, found.n, difference, margin=margin, confidence=confidence) >= TARGET_POWER
+        return power_of(comparison, comparison.n, difference, margin=margin, confidence=confidence) >= TARGET_POWER
 
     if not shown(1.0):
         return None
@@ -82,18 +82,18 @@ def minimum_detectable(found: Comparison, *, margin: float, confidence: float) -
     return high
 
 
-def required_rows(found: Comparison, *, margin: float, confidence: float) -> int | None:
+def required_rows(comparison: Comparison, *, margin: float, confidence: float) -> int | None:
     """How many rows, in all, show the difference that was seen four times in five.
 
     Returns:
         About so many: what is exact rises in small steps with the rows. None if the difference is not above the margin,
         which no number of rows can show, or if it takes more than a million.
     """
-    if found.difference <= margin:
+    if comparison.difference <= margin:
         return None
 
     def shown(n: int) -> bool:
-        return power_of(found, n, found.difference, margin=margin, confidence=confidence) >= TARGET_POWER
+        return power_of(comparison, n, comparison.difference, margin=margin, confidence=confidence) >= TARGET_POWER
 
     return smallest_passing(shown)
 

@@ -76,10 +76,10 @@ def read_evidence_files(data: Path) -> dict[str, Any]:
 
 def cost_report_of(files: Mapping[str, Any], prices: Prices, worth: Mapping[str, Any]) -> dict[str, Any]:
     """Put the costs of all arms together, and say those of the baseline that the verdict speaks of."""
-    found = {line.arm: line for line in arm_costs(read_usage(files), prices)}
+    costs = {line.arm: line for line in arm_costs(read_usage(files), prices)}
     baseline = best_baseline(worth)
-    text = "" if baseline is None else cost_sentence(found, baseline, arm_name(baseline), prices.currency)
-    return {"prices": prices.model_dump(), "text": text, "lines": [asdict(line) for line in found.values()]}
+    text = "" if baseline is None else cost_sentence(costs, baseline, arm_name(baseline), prices.currency)
+    return {"prices": prices.model_dump(), "text": text, "lines": [asdict(line) for line in costs.values()]}
 
 
 def decide(model: Model, prompt: Prompt, register: Register, data: Path) -> dict[str, Any]:

@@ -74,83 +74,85 @@ def decide_verdict(metrics: Mapping[str, Any], register: Register, use: HoldoutU
 
     The champion is no baseline here: it was fine-tuned too. The gate compares with it.
     """
-    found = {arm: Comparison.read(one) for arm, one in metrics["comparisons"].items() if arm != CHAMPION}
-    standing = BaselineComparison(found, metrics["arms"], register)
-    if not found:
+    comparisons = {arm: Comparison.read(one) for arm, one in metrics["comparisons"].items() if arm != CHAMPION}
+    compared = BaselineComparison(comparisons, metrics["arms"], register)
+    if not comparisons:
         text = "Not enough evidence: no baseline answered that does without fine-tuning."
-        return Verdict("unsure", register.metric, None, None, None, text, tuple(verdict_lines(standing, "unsure")))
-    answer, baseline = apply_rules(standing)
+        return Verdict("unsure", register.metric, None, None, None, text, tuple(verdict_lines(compared, "unsure")))
+    answer, baseline = apply_rules(compared)
     spent = use is not None and use.decisions > register.max_holdout_uses
     if spent and answer == "ship":
         answer = "unsure"
-    more = rows_needed(standing) if answer == "unsure" and not spent else None
+    more = rows_needed(compared) if answer == "unsure" and not spent else None
     least = minimum_detectable(
-        found[baseline or standing.best], margin=register.min_gain, confidence=register.confidence
+        comparisons[baseline or compared.best], margin=register.min_gain, confidence=register.confidence
     )
-    first = verdict_sentence(standing, answer, baseline, more)
+    first = verdict_sentence(compared, answer, baseline, more)
     if spent and use is not None:
         first = f"{INCONCLUSIVE if answer == 'unsure' else first} {worn_holdout_sentence(use, register)}"
-    text = " ".join((first, numbers_sentence(standing, baseline or standing.best), detectable_sentence(least)))
-    return Verdict(answer, register.metric, baseline, more, least, text, tuple(verdict_lines(standing, answer)))
+    text = " ".join((first, numbers_sentence(compared, baseline or compared.best), detectable_sentence(least)))
+    return Verdict(answer, register.metric, baseline, more, least, text, tuple(verdict_lines(compared, answer)))
 
 
-def apply_rules(standing: BaselineComparison) -> tuple[VerdictAnswer, str | None]:
+def apply_rules(compared: BaselineComparison) -> tuple[VerdictAnswer, str | None]:
     """Apply the rules."""
-    if all(standing.beaten(arm) for arm in standing.found):
+    if all(compared.beaten(arm) for arm in compared.comparisons):
         return "ship", None
-    if better := standing.better():
-        return "baseline", max(better, key=lambda arm: (standing.value(arm), -cost_rank(arm)))
-    if alike := standing.alike():
+    if better := compared.better():
+        return "baseline", max(better, key=lambda arm: (compared.value(arm), -cost_rank(arm)))
+    if alike := compared.alike():
         return "baseline", min(alike, key=cost_rank)
     return "unsure", None
 
 
-def rows_needed(standing: BaselineComparison) -> int | None:
+def rows_needed(compared: BaselineComparison) -> int | None:
     """How many more rows would settle it, by whichever rule wants the fewest; None if none will, or millions."""
-    ship = [standing.rows_to_beat(arm) for arm in standing.found if not standing.beaten(arm)]
-    ways = [rows for arm in standing.found for rows in standing.rows_to_give_way(arm)]
+    ship = [compared.rows_to_beat(arm) for arm in compared.comparisons if not compared.beaten(arm)]
+    ways = [rows for arm in compared.comparisons for rows in compared.rows_to_give_way(arm)]
     ways += [max(rows for rows in ship if rows is not None)] if None not in ship else []
-    n = next(iter(standing.found.values())).n
+    n = next(iter(compared.comparisons.values())).n
     return max(1, min(ways) - n) if ways else None
 
 
-def verdict_lines(standing: BaselineComparison, answer: VerdictAnswer) -> Iterator[VerdictLine]:
+def verdict_lines(compared: BaselineComparison, answer: VerdictAnswer) -> Iterator[VerdictLine]:
     """Write a line for the fine-tuned model and each baseline, the best first."""
-    words, p_values = arm_verdicts(standing, answer), standing.p_values
-    for arm in sorted([FINETUNED, *standing.found], key=lambda arm: (-standing.value(arm), cost_rank(arm))):
-        own = {part: standing.arms[arm][standing.register.metric][part] for part in ("value", "low", "high", "n")}
+    words, p_values = arm_verdicts(compared, answer), compared.p_values
+    for arm in sorted([FINETUNED, *compared.comparisons], key=lambda arm: (-compared.value(arm), cost_rank(arm))):
+        own = {part: compared.arms[arm][compared.register.metric][part] for part in ("value", "low", "high", "n")}
         if arm == FINETUNED:
             yield VerdictLine(arm, "fine-tuned", **own)
             continue
-        found = standing.found[arm]
-        yield VerdictLine(arm, words[arm], **own, difference=found.difference, difference_low=found.low,
-                   difference_high=found.high, p_value=p_values[arm])  # fmt: skip
+        comparison = compared.comparisons[arm]
+        yield VerdictLine(arm, words[arm], **own, difference=comparison.difference, difference_low=comparison.low,
+                   difference_high=comparison.high, p_value=p_values[arm])  # fmt: skip
 
 
-def arm_verdicts(standing: BaselineComparison, answer: VerdictAnswer) -> dict[str, ArmVerdict]:
+def arm_verdicts(compared: BaselineComparison, answer: VerdictAnswer) -> dict[str, ArmVerdict]:
     """Say of each baseline by itself what is sure of it, corrected for their number unless all are beaten."""
-    limit, p_values = 1 - standing.register.confidence, standing.p_values
-    sure = {arm for arm in standing.found if standing.beaten(arm) and (answer == "ship" or p_values[arm] <= limit)}
-    words: dict[str, ArmVerdict] = dict.fromkeys(standing.found, "undecided")
+    limit, p_values = 1 - compared.register.confidence, compared.p_values
+    sure = {
+        arm for arm in compared.comparisons if compared.beaten(arm) and (answer == "ship" or p_values[arm] <= limit)
+    }
+    words: dict[str, ArmVerdict] = dict.fromkeys(compared.comparisons, "undecided")
     words |= dict.fromkeys(sure, "beaten")
     if answer != "ship":
-        words |= dict.fromkeys(standing.alike(), "non-inferior")
-    return words | dict.fromkeys(standing.better(), "better")
+        words |= dict.fromkeys(compared.alike(), "non-inferior")
+    return words | dict.fromkeys(compared.better(), "better")
 
 
 def verdict_sentence(
-    standing: BaselineComparison, answer: VerdictAnswer, baseline: str | None, more: int | None
+    compared: BaselineComparison, answer: VerdictAnswer, baseline: str | None, more: int | None
 ) -> str:
     """Say what to do, and why, in a sentence."""
-    names = ", ".join(arm_name(arm) for arm in standing.found)
+    names = ", ".join(arm_name(arm) for arm in compared.comparisons)
     if answer == "ship":
-        least = f" by more than {points_text(standing.register.min_gain)}" if standing.register.min_gain else ""
+        least = f" by more than {points_text(compared.register.min_gain)}" if compared.register.min_gain else ""
         return f"Ship the fine-tuned model: it is significantly better{least} than every baseline ({names})."
-    if baseline is not None and baseline in standing.better():
+    if baseline is not None and baseline in compared.better():
         return f"Use {arm_name(baseline)} instead: it is significantly better than the fine-tuned model."
     if baseline is not None:
         alike = (
-            f"is non-inferior, significantly less than {points_text(standing.register.non_inferiority_margin)} behind"
+            f"is non-inferior, significantly less than {points_text(compared.register.non_inferiority_margin)} behind"
         )
         return f"Use {arm_name(baseline)} instead: it needs no training of its own and {alike}."
     if more is None:
@@ -167,19 +169,20 @@ def worn_holdout_sentence(use: HoldoutUse, register: Register) -> str:
     )
 
 
-def numbers_sentence(standing: BaselineComparison, baseline: str) -> str:
+def numbers_sentence(compared: BaselineComparison, baseline: str) -> str:
     """Say the numbers of the fine-tuned model, of the baseline that counts, and the difference of the two."""
-    metric, found = standing.register.metric, standing.found[baseline]
-    tuned, other = (standing.arms[arm][metric] for arm in (FINETUNED, baseline))
+    metric, comparison = compared.register.metric, compared.comparisons[baseline]
+    tuned, other = (compared.arms[arm][metric] for arm in (FINETUNED, baseline))
     of = (
-        f", the best of {len(standing.found)} baselines,"
-        if baseline == standing.best and len(standing.found) > 1
+        f", the best of {len(compared.comparisons)} baselines,"
+        if baseline == compared.best and len(compared.comparisons) > 1
         else ""
     )
     return (
-        f"On {found.n:,} held-out test rows, the fine-tuned model has {metric} {percent_text(tuned)}; "
-        f"{arm_name(baseline)}{of} {percent_text(other)}. That is {points_text(found.difference, signed=True)} "
-        f"({100 * standing.register.confidence:g} % interval {100 * found.low:+.1f} to {100 * found.high:+.1f})."
+        f"On {comparison.n:,} held-out test rows, the fine-tuned model has {metric} {percent_text(tuned)}; "
+        f"{arm_name(baseline)}{of} {percent_text(other)}. That is {points_text(comparison.difference, signed=True)} "
+        f"({100 * compared.register.confidence:g} % interval {100 * comparison.low:+.1f} "
+        f"to {100 * comparison.high:+.1f})."
     )
 
 
@@ -195,9 +198,9 @@ def arm_name(arm: str) -> str:
     return ARM_NAMES.get(arm, arm)
 
 
-def percent_text(found: Mapping[str, Any]) -> str:
+def percent_text(metric: Mapping[str, Any]) -> str:
     """Write a metric in percent, with its interval."""
-    return f"{100 * found['value']:.1f} % (95 % interval {100 * found['low']:.1f} to {100 * found['high']:.1f})"
+    return f"{100 * metric['value']:.1f} % (95 % interval {100 * metric['low']:.1f} to {100 * metric['high']:.1f})"
 
 
 def points_text(value: float, *, signed: bool = False) -> str:

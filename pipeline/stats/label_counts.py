@@ -42,9 +42,9 @@ class LabelCounts:
 def count_labels(expected: Sequence[str], tuned: Sequence[str], other: Sequence[str]) -> dict[str, LabelCounts]:
     """Count for each label that is expected what two arms answer."""
     wanted, first, second = np.array(expected), np.array(tuned), np.array(other)
-    found = {}
+    counts = {}
     for label in sorted(set(expected)):
         rows, one, two = wanted == label, first == label, second == label
         hits = (rows & one, rows & two, rows & one & ~two, rows & two & ~one)
-        found[label] = LabelCounts(*(int(some.sum()) for some in (rows, *hits, one, two)))
-    return found
+        counts[label] = LabelCounts(*(int(some.sum()) for some in (rows, *hits, one, two)))
+    return counts

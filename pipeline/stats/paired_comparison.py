@@ -77,10 +77,10 @@ def compare_scores(metric: str, first: Floats, second: Floats, terms: Comparison
     differences = first - second
     binary = (set(np.unique(first)) | set(np.unique(second))) <= {0.0, 1.0}
     better, worse, n = int((differences > 0).sum()), int((differences < 0).sum()), len(differences)
-    found = exact_difference(better, worse, n, terms) if binary else bootstrap_difference(differences, terms)
+    difference = exact_difference(better, worse, n, terms) if binary else bootstrap_difference(differences, terms)
     return Comparison(
         metric, float(differences.mean()), n, method="score" if binary else "bootstrap",
-        better=better, worse=worse, spread=standard_deviation(differences), **found,
+        better=better, worse=worse, spread=standard_deviation(differences), **difference,
     )  # fmt: skip
 
 
@@ -107,8 +107,8 @@ def bootstrap_difference(differences: Floats, terms: ComparisonSettings) -> dict
 
 def largest_difference(differences: Floats) -> float:
     """The largest difference of a row that was seen; what a row may have at most where that says nothing."""
-    found = float(np.abs(differences).max())
-    return found if found > 0 and len(differences) > 1 else 1.0
+    largest = float(np.abs(differences).max())
+    return largest if largest > 0 and len(differences) > 1 else 1.0
 
 
 def bootstrap_means(differences: Floats, resamples: int, seed: int) -> Floats:
@@ -120,12 +120,14 @@ def bootstrap_means(differences: Floats, resamples: int, seed: int) -> Floats:
     in 100; with them 94), and where none differs have no width at all. Where all rows differ they change little.
     """
     n, far = len(differences), largest_difference(differences)
-    random, found = np.random.default_rng(seed), []
+    random, means = np.random.default_rng(seed), []
     for size in draw_batches(resamples, n):
-        place = random.random((size, n)) * (n + 1)
-        unseen = np.where(place < n + 0.5, far, -far)
-        found.append(np.where(place < n, differences[np.minimum(place.astype(np.intp), n - 1)], unseen).mean(axis=1))
-    return np.concatenate(found)
+        position = random.random((size, n)) * (n + 1)
+        unseen = np.where(position < n + 0.5, far, -far)
+        means.append(
+            np.where(position < n, differences[np.minimum(position.astype(np.intp), n - 1)], unseen).mean(axis=1)
+        )
+    return np.concatenate(means)
 
 
 def standard_deviation(differences: Floats) -> float:
@@ -179,8 +181,8 @@ def holm_corrected(p_values: Sequence[float]) -> list[float]:
     that is in truth not beaten stops it as often as if it stood alone (intersection-union: Berger 1982,
     Technometrics 24:295).
     """
-    found, least = [0.0] * len(p_values), 0.0
-    for place, number in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        least = max(least, min(1.0, p_values[number] * (len(p_values) - place)))
-        found[number] = least
-    return found
+    corrected, least = [0.0] * len(p_values), 0.0
+    for rank, number in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, p_values[number] * (len(p_values) - rank)))
+        corrected[number] = least
+    return corrected

@@ -58,7 +58,7 @@ def tango_interval(better: ArrayLike, worse: ArrayLike, n: int, confidence: floa
     1998, 17:2635) does as well, but its answer depends also on the rows that both have right.
     """
     b, c = np.broadcast_arrays(np.asarray(better, float), np.asarray(worse, float))
-    reach, found = z_value(confidence), (b - c) / n
+    reach, difference = z_value(confidence), (b - c) / n
 
     def where_score_is(wanted: float, low: Floats, high: Floats) -> Floats:
         for _ in range(HALVINGS):
@@ -67,7 +67,9 @@ def tango_interval(better: ArrayLike, worse: ArrayLike, n: int, confidence: floa
             low, high = np.where(above, middle, low), np.where(above, high, middle)
         return (low + high) / 2
 
-    return where_score_is(reach, np.full(b.shape, -1.0), found), where_score_is(-reach, found, np.full(b.shape, 1.0))
+    return where_score_is(reach, np.full(b.shape, -1.0), difference), where_score_is(
+        -reach, difference, np.full(b.shape, 1.0)
+    )
 
 
 def significantly_better(

@@ -81,10 +81,10 @@ class GoldenPair:
 
     def lines(self) -> list[str]:
         """Tell the tokens, one a line, and which are supervised."""
-        learnt = {place for start, end in self.spans for place in range(start, end)}
+        learnt = {index for start, end in self.spans for index in range(start, end)}
         return [
-            f"{'learnt' if place in learnt else '':<6}  {number:>6}  {token!r}"
-            for place, (number, token) in enumerate(zip(self.ids, self.tokens, strict=True))
+            f"{'learnt' if index in learnt else '':<6}  {number:>6}  {token!r}"
+            for index, (number, token) in enumerate(zip(self.ids, self.tokens, strict=True))
         ]
 
 
@@ -113,16 +113,16 @@ def render_pair(kind: str, pair: Pair | GoldenPair, renderer: PromptEncoder, *, 
 def choose_pairs(pairs: Iterable[Pair], renderer: PromptEncoder, max_tokens: int) -> list[tuple[str, Pair]]:
     """Choose the pairs of each kind whose ids are smallest, and the longest pair; none too long, and none twice."""
     most = sum(SAMPLE_KINDS.values())  # so many are enough of each kind, whatever the other kinds have taken
-    found = {kind: SmallestKeys[Pair](most) for kind in SAMPLE_KINDS}
+    by_kind = {kind: SmallestKeys[Pair](most) for kind in SAMPLE_KINDS}
     for pair in pairs:
         keys = dict.fromkeys(pair_kinds(pair), (0, pair.id)) | {"long": (-len(pair.prompt + pair.completion), pair.id)}
-        wanted = [kind for kind, key in keys.items() if found[kind].wants(key)]
+        wanted = [kind for kind, key in keys.items() if by_kind[kind].wants(key)]
         if wanted and len(renderer.encode(pair.messages, pair.completion).input_ids) <= max_tokens:
             for kind in wanted:
-                found[kind].take(keys[kind], pair)
+                by_kind[kind].take(keys[kind], pair)
     chosen: dict[str, tuple[str, Pair]] = {}
     for kind, number in SAMPLE_KINDS.items():
-        fresh = [pair for pair in found[kind].rows if pair.id not in chosen]
+        fresh = [pair for pair in by_kind[kind].rows if pair.id not in chosen]
         chosen |= {pair.id: (kind, pair) for pair in fresh[:number]}
     return list(chosen.values())
 
@@ -179,11 +179,11 @@ def check_golden_tokens(contract: GoldenTokens | None, now: GoldenTerms, tokeniz
         if after != before:
             sys.stderr.write("\n".join(golden_diff(number, before, after)) + "\n")
             raise first_difference(number, before, after)
-    told = f"{len(contract.rows)} pairs have the tokens that were accepted"
+    summary = f"{len(contract.rows)} pairs have the tokens that were accepted"
     other = [name for name in ("system", "train_on") if getattr(now, name) != getattr(accepted, name)]
     if other:
-        told += f", with the {' and '.join(other)} of then; `tunesmith accept-tokens` renews it"
-    return told
+        summary += f", with the {' and '.join(other)} of then; `tunesmith accept-tokens` renews it"
+    return summary
 
 
 def rerender(number: int, before: GoldenPair, renderer: PromptEncoder, *, every_turn: bool) -> GoldenPair:
@@ -206,12 +206,12 @@ def first_difference(number: int, before: GoldenPair, after: GoldenPair) -> User
     """Say where the tokens of a pair differ first."""
     lines = [[*row.lines(), "nothing"] for row in (before, after)]
     pairs = zip(*lines, strict=False)
-    place = next((place for place, (was, now) in enumerate(pairs) if was != now), None)
-    if place is None:
+    index = next((index for index, (was, now) in enumerate(pairs) if was != now), None)
+    if index is None:
         what = "its text is not the one that was accepted, though its tokens are"
     else:
-        was, now = (" ".join(line[place].split()) for line in lines)
-        what = f"its tokens are not those that were accepted: token {place + 1} was {was}, and is {now}"
+        was, now = (" ".join(line[index].split()) for line in lines)
+        what = f"its tokens are not those that were accepted: token {index + 1} was {was}, and is {now}"
     return UserError(f"data/{GOLDEN_FILE} row {number} ({before.kind})", what, do=GOLDEN_REMEDY)
 
 
@@ -228,14 +228,14 @@ def golden_changes(before: GoldenTokens | None, after: GoldenTokens) -> list[str
     if before is None:
         return [f"{len(after.rows)} pairs accepted for the first time"]
     was, now = asdict(before.terms), asdict(after.terms)
-    told = [f"{name}: {was[name]!r} -> {now[name]!r}" for name in now if was[name] != now[name]]
+    changes = [f"{name}: {was[name]!r} -> {now[name]!r}" for name in now if was[name] != now[name]]
     old, new = ({row.id: row for row in contract.rows} for contract in (before, after))
     kept = [pair_id for pair_id in new if pair_id in old]
-    told += [f"{len(new) - len(kept)} pairs come in, {len(old) - len(kept)} go out, {len(kept)} stay"]
+    changes += [f"{len(new) - len(kept)} pairs come in, {len(old) - len(kept)} go out, {len(kept)} stay"]
     for number, row in enumerate(after.rows, start=1):
         if row.id in old and row != old[row.id]:
-            told += golden_diff(number, old[row.id], row)
-    return told
+            changes += golden_diff(number, old[row.id], row)
+    return changes
 
 
 def accept_current_tokens(params: Params, data: Path) -> list[str]:
@@ -251,8 +251,8 @@ def accept_current_tokens(params: Params, data: Path) -> list[str]:
     terms = current_terms(params.model, params.prompt, params.tokenize, base.digest)
     renderer = PromptEncoder(load_tokenizer(base.folder), terms.system)
     chosen = choose_pairs(iterate_pairs(rows), renderer, params.tokenize.max_seq_length)
-    found = (render_pair(kind, pair, renderer, every_turn=terms.every_turn) for kind, pair in chosen)
-    contract, unread = GoldenTokens(terms, tuple(found)), []
+    rendered = (render_pair(kind, pair, renderer, every_turn=terms.every_turn) for kind, pair in chosen)
+    contract, unread = GoldenTokens(terms, tuple(rendered)), []
     try:
         before = read_golden_tokens(path)
     except UserError as problem:  # it is written anew, whatever it was
@@ -264,10 +264,10 @@ def accept_current_tokens(params: Params, data: Path) -> list[str]:
 def main() -> None:
     """Accept the tokens of now, in the current project."""
     try:
-        told = accept_current_tokens(load_params(Path("params.yaml")), Path("data"))
+        changes = accept_current_tokens(load_params(Path("params.yaml")), Path("data"))
     except UserError as problem:
         sys.exit(f"error: {problem}")
-    sys.stdout.write("\n".join([*told, f"data/{GOLDEN_FILE} written; commit it"]) + "\n")
+    sys.stdout.write("\n".join([*changes, f"data/{GOLDEN_FILE} written; commit it"]) + "\n")
 
 
 if __name__ == "__main__":

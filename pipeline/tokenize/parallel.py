@@ -74,8 +74,8 @@ class ParallelEncoder:
         for left in waiting:
             yield from self._ended(*left)
 
-    def _ended(self, pairs: list[Pair], told: Future[list[Encoded] | None]) -> Iterator[tuple[Pair, Encoded]]:
-        return zip(pairs, told.result() or self._here(pairs), strict=True)
+    def _ended(self, pairs: list[Pair], encoded: Future[list[Encoded] | None]) -> Iterator[tuple[Pair, Encoded]]:
+        return zip(pairs, encoded.result() or self._here(pairs), strict=True)
 
     def _here(self, pairs: Sequence[Pair]) -> list[Encoded]:
         return encode_batch(pairs, self._renderer, every_turn=self._every_turn)

@@ -83,9 +83,9 @@ class SampleChooser:
 
     def samples(self, kept: Path) -> list[PreviewSample]:
         """Give the rows that were chosen, each once; those that are kept are read from their file."""
-        found = {why: self._of_length(share) for why, share in LENGTH_QUANTILES.items()}
-        found |= {kind: some.rows for kind, some in self._kinds.items()}
-        reasons = sample_reasons({**found, "drawn": self._drawn.rows})
+        candidates = {why: self._of_length(share) for why, share in LENGTH_QUANTILES.items()}
+        candidates |= {kind: some.rows for kind, some in self._kinds.items()}
+        reasons = sample_reasons({**candidates, "drawn": self._drawn.rows})
         rows = find_tokens(kept, reasons)
         return [*(PreviewSample(why, row_id, rows[row_id]) for row_id, why in reasons.items()), *self._too_long.rows]
 
@@ -94,10 +94,10 @@ class SampleChooser:
         return [self._first[percentile(self._lengths, share)]] if self._lengths else []
 
 
-def sample_reasons(found: dict[str, list[str]]) -> dict[str, str]:
+def sample_reasons(candidates: dict[str, list[str]]) -> dict[str, str]:
     """Say of each row for what it was chosen, each once and in the order that it was."""
     reasons: dict[str, list[str]] = {}
-    for why, ids in found.items():
+    for why, ids in candidates.items():
         for row_id in ids:
             reasons.setdefault(row_id, []).append(why)
     return {row_id: ", ".join(whys) for row_id, whys in reasons.items()}
@@ -174,18 +174,18 @@ def shown_sample(sample: PreviewSample, tokenizer: Any, max_tokens: int) -> Show
 def token_classes(row: Encoded, tokenizer: Any, max_tokens: int) -> list[str]:
     """Say of each token whether it is learnt, special, or beyond the limit."""
     special = set(tokenizer.all_special_ids)
-    learnt = {place for start, end in row.spans for place in range(start, end)}
+    learnt = {index for start, end in row.spans for index in range(start, end)}
     return [
         " ".join(
             mark
             for mark, holds in {
-                "learnt": place in learnt and len(row.input_ids) <= max_tokens,
+                "learnt": index in learnt and len(row.input_ids) <= max_tokens,
                 "special": token in special,
-                "cut": place >= max_tokens,
+                "cut": index >= max_tokens,
             }.items()
             if holds
         )
-        for place, token in enumerate(row.input_ids)
+        for index, token in enumerate(row.input_ids)
     ]
 
 
@@ -194,14 +194,14 @@ def token_texts(ids: Sequence[int], tokenizer: Any) -> list[str]:
 
     What a token adds to those before it: some tokenizers drop the blank of a token that stands alone.
     """
-    found: list[str] = []
-    start, told = 0, ""
+    texts: list[str] = []
+    start, known = 0, ""
     for end in range(1, len(ids) + 1):
         text = tokenizer.decode(ids[start:end], clean_up_tokenization_spaces=False)
         whole = not text.endswith("\ufffd")
-        found.append(text[len(told) :] if whole else "")
+        texts.append(text[len(known) :] if whole else "")
         if whole:
-            start, told = end - 1, tokenizer.decode(ids[end - 1 : end], clean_up_tokenization_spaces=False)
-            if "\ufffd" in told:
-                start, told = end, ""
-    return found
+            start, known = end - 1, tokenizer.decode(ids[end - 1 : end], clean_up_tokenization_spaces=False)
+            if "\ufffd" in known:
+                start, known = end, ""
+    return texts

@@ -13,13 +13,13 @@ SampledRow = TypeVar("SampledRow")
 def pair_kinds(pair: Pair) -> list[str]:
     """Say which kinds a pair belongs to, but for its length."""
     roles = [message.role for message in pair.messages]
-    found = {
+    kinds = {
         "one turn": roles == ["user"],
         "own system": "system" in roles,
         "several turns": "assistant" in roles,
         "unicode": not (pair.completion.isascii() and all(message.content.isascii() for message in pair.messages)),
     }
-    return [kind for kind, holds in found.items() if holds]
+    return [kind for kind, holds in kinds.items() if holds]
 
 
 class SmallestKeys(Generic[SampledRow]):

@@ -102,7 +102,7 @@ def text_columns(batch: pa.RecordBatch) -> dict[str, Ints]:
     """Count, in the texts of a batch of pairs, what the checks ask for."""
     prompt, completion = prompt_texts(batch), batch["completion"]
     both = pc.binary_join_element_wise(prompt, completion, "\n")
-    found = {
+    columns = {
         "question_seen": pc.match_substring_regex(last_turns(batch), VISIBLE_PATTERN),
         "completion_seen": pc.match_substring_regex(completion, VISIBLE_PATTERN),
         "prompt_chars": pc.utf8_length(pc.utf8_trim_whitespace(prompt)),
@@ -110,7 +110,7 @@ def text_columns(batch: pa.RecordBatch) -> dict[str, Ints]:
         "control_chars": pc.count_substring_regex(both, CONTROL_PATTERN),
         "markup": pc.count_substring_regex(both, TEMPLATE_MARKUP),
     }
-    numbers = {name: np.asarray(column.to_numpy(zero_copy_only=False), np.int64) for name, column in found.items()}
+    numbers = {name: np.asarray(column.to_numpy(zero_copy_only=False), np.int64) for name, column in columns.items()}
     return {
         **numbers,
         "mojibake": count_where(both, NOT_ASCII, ftfy.badness.badness),
@@ -139,10 +139,10 @@ def mask_raw(raw: bytes, masks: Collection[str]) -> bytes:
 
 def count_where(texts: pa.Array, pattern: str, count: Callable[[str], int]) -> Ints:
     """Count with a slow function, and only in texts that a fast pattern finds."""
-    found = np.zeros(len(texts), np.int64)
+    counts = np.zeros(len(texts), np.int64)
     at = np.flatnonzero(pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False))
-    found[at] = [count(text) for text in texts.take(pa.array(at)).to_pylist()]
-    return found
+    counts[at] = [count(text) for text in texts.take(pa.array(at)).to_pylist()]
+    return counts
 
 
 def completion_in_prompt(prompts: pa.Array, completions: pa.Array) -> Ints:
@@ -226,11 +226,11 @@ class ColumnReader:
     def columns(self) -> PairColumns:
         """Give the columns of all that went by, once: the parts go as they are put together."""
         names = list(self.parts[0]) if self.parts else []
-        found = {name: np.concatenate([part.pop(name) for part in self.parts]) for name in names}
-        own = {name: found.pop(name) for name in BASE_COLUMNS}
+        merged = {name: np.concatenate([part.pop(name) for part in self.parts]) for name in names}
+        own = {name: merged.pop(name) for name in BASE_COLUMNS}
         answers, files = (list(map(str, known)) for known in (self.answers, self.files))
         asked = np.array(list(self.asked), np.uint64)
-        return PairColumns(**own, asked=asked, answers=answers, files=files, texts=found)
+        return PairColumns(**own, asked=asked, answers=answers, files=files, texts=merged)
 
 
 BASE_COLUMNS = ("ids", "prompts", "turns", "points", "given", "completions", "sources", "rows")
@@ -239,7 +239,7 @@ BASE_COLUMNS = ("ids", "prompts", "turns", "points", "given", "completions", "so
 
 def source_splits(batch: pa.RecordBatch) -> Ints:
     """Give the number of the split that the source of each pair names, or DRAWN."""
-    return number_values(batch["split"], {None: UNASSIGNED, **{name: place for place, name in enumerate(SPLITS)}})
+    return number_values(batch["split"], {None: UNASSIGNED, **{name: index for index, name in enumerate(SPLITS)}})
 
 
 def number_values(values: pa.Array, known: dict[str | int | None, int], *, hashed: bool = False) -> Ints:
@@ -247,5 +247,5 @@ def number_values(values: pa.Array, known: dict[str | int | None, int], *, hashe
     encoded = values.dictionary_encode(null_encoding="encode")
     keys = map(text_hash, encoded.dictionary.to_pylist()) if hashed else encoded.dictionary.to_pylist()
     numbers = np.array([known.setdefault(key, len(known)) for key in keys], np.int64)
-    found: Ints = numbers[encoded.indices.to_numpy()]
-    return found
+    numbered: Ints = numbers[encoded.indices.to_numpy()]
+    return numbered

@@ -35,23 +35,23 @@ def find_overlaps(
     tested = np.flatnonzero((sides == TEST) & kept)
     shown = representative_rows(columns, sides, kept)
     near = with_identical(near, len(columns.asked))
-    who, whom = neighbours_of(columns.prompts[tested], near)
+    prompts, whom = neighbours_of(columns.prompts[tested], near)
     there = shown[near.second[whom]] >= 0
-    who, whom = tested[who[there]], whom[there]
+    prompts, whom = tested[prompts[there]], whom[there]
     jaccard, whom = near.jaccard[whom], shown[near.second[whom]]
-    order = np.lexsort((whom, who, -jaccard))
-    who, whom, jaccard = who[order], whom[order], jaccard[order]
-    texts = prompts_at(batches, {*who.tolist(), *whom.tolist()})
+    order = np.lexsort((whom, prompts, -jaccard))
+    prompts, whom, jaccard = prompts[order], whom[order], jaccard[order]
+    texts = prompts_at(batches, {*prompts.tolist(), *whom.tolist()})
     return pa.Table.from_pydict(
         {
-            "test_id": [f"{columns.ids[at]:016x}" for at in who],
-            "test_source": [columns.files[columns.sources[at]] for at in who],
-            "test_row": columns.rows[who],
+            "test_id": [f"{columns.ids[at]:016x}" for at in prompts],
+            "test_source": [columns.files[columns.sources[at]] for at in prompts],
+            "test_row": columns.rows[prompts],
             "source": [columns.files[columns.sources[at]] for at in whom],
             "row": columns.rows[whom],
             "trained": kept[whom] & (sides[whom] == TRAIN),
             "jaccard": jaccard,
-            "test_prompt": [texts[at] for at in who.tolist()],
+            "test_prompt": [texts[at] for at in prompts.tolist()],
             "prompt": [texts[at] for at in whom.tolist()],
         },
         schema=OVERLAPS_SCHEMA,
@@ -60,21 +60,21 @@ def find_overlaps(
 
 def representative_rows(columns: PairColumns, sides: Ints, kept: Bools) -> Ints:
     """Choose the row that stands for each prompt outside the test set: the first that is trained on, else the first."""
-    found = np.full(len(columns.asked), -1)
+    representatives = np.full(len(columns.asked), -1)
     for rows in (sides != TEST, kept & (sides == TRAIN)):
-        places = np.flatnonzero(rows)[::-1]
-        found[columns.prompts[places]] = places
-    return found
+        indices = np.flatnonzero(rows)[::-1]
+        representatives[columns.prompts[indices]] = indices
+    return representatives
 
 
 def with_identical(near: NearDuplicates, number: int) -> NearDuplicates:
     """Give near-duplicates from both ends in the order of their first prompt, each prompt with itself among them."""
-    who, whom = symmetric_pairs(near)
+    left, whom = symmetric_pairs(near)
     every = np.arange(number)
-    who, whom = np.concatenate([every, who]), np.concatenate([every, whom])
+    left, whom = np.concatenate([every, left]), np.concatenate([every, whom])
     jaccard = np.concatenate([np.ones(number), near.jaccard, near.jaccard])
-    order = np.argsort(who, kind="stable")
-    return NearDuplicates(who[order], whom[order], jaccard[order])
+    order = np.argsort(left, kind="stable")
+    return NearDuplicates(left[order], whom[order], jaccard[order])
 
 
 def neighbours_of(prompts: Ints, near: NearDuplicates) -> tuple[Ints, Ints]:
@@ -84,16 +84,16 @@ def neighbours_of(prompts: Ints, near: NearDuplicates) -> tuple[Ints, Ints]:
     return np.repeat(np.arange(len(prompts)), lengths), np.repeat(opens, lengths) + run_positions(lengths)
 
 
-def prompts_at(batches: Iterable[pa.RecordBatch], places: set[int]) -> dict[int, str]:
+def prompts_at(batches: Iterable[pa.RecordBatch], indices: set[int]) -> dict[int, str]:
     """Read the prompts at some places."""
-    found: dict[int, str] = {}
+    prompts: dict[int, str] = {}
     start = 0
-    for batch in batches if places else ():
-        inside = [place for place in places if start <= place < start + len(batch)]
-        some = batch.take(pa.array([place - start for place in inside], pa.int64()))
-        found |= dict(zip(inside, prompt_texts(some).to_pylist(), strict=True))
+    for batch in batches if indices else ():
+        inside = [index for index in indices if start <= index < start + len(batch)]
+        some = batch.take(pa.array([index - start for index in inside], pa.int64()))
+        prompts |= dict(zip(inside, prompt_texts(some).to_pylist(), strict=True))
         start += len(batch)
-    return found
+    return prompts
 
 
 def summarize_overlaps(overlaps: pa.Table, tested: int) -> dict[str, Any]:

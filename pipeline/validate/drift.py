@@ -65,8 +65,8 @@ class DriftFindings:
 
     def summary(self) -> dict[str, Any]:
         """Put it into the report."""
-        told = [{**asdict(drift), "broken": drift in self.broken} for drift in self.compared]
-        return {"action": self.action, "compared": told}
+        compared = [{**asdict(drift), "broken": drift in self.broken} for drift in self.compared]
+        return {"action": self.action, "compared": compared}
 
 
 NO_DRIFT = DriftFindings()
@@ -83,13 +83,13 @@ def drift_from_champion(
     compared = measure_drifts(before, profile, words)
     far = np.array([drift.thousandths for drift in compared], np.int64)
     (finding,) = run_suite({"drift": far}, [drift_check(validate)], validate).findings
-    return DriftFindings(compared, [compared[place] for place in finding.places], validate.checks.drift)
+    return DriftFindings(compared, [compared[index] for index in finding.places], validate.checks.drift)
 
 
 def training_rows(judged: ValidatedPairs) -> npt.NDArray[np.bool_]:
     """Say which pairs are trained on."""
-    found: npt.NDArray[np.bool_] = judged.kept & (judged.sides == TRAIN)
-    return found
+    trained: npt.NDArray[np.bool_] = judged.kept & (judged.sides == TRAIN)
+    return trained
 
 
 def training_profile(judged: ValidatedPairs, words: Counter[str], *, labels: bool) -> dict[str, Any]:
@@ -122,26 +122,26 @@ def length_histogram(lengths: Ints) -> dict[str, int]:
 
 def word_counts(batches: Iterable[pa.RecordBatch]) -> Counter[str]:
     """Count the words in the prompts of some pairs, in the order of the alphabet."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for batch in batches:
         words = pc.split_pattern_regex(pc.utf8_lower(prompt_texts(batch)), WORD_SEPARATORS).flatten()
         for word, number in zip(*(column.to_pylist() for column in pc.value_counts(words).flatten()), strict=True):
-            if word and (word in found or len(found) < MAX_COUNTED_WORDS):
-                found[word] += number
-    return Counter(dict(sorted(found.items())))
+            if word and (word in counts or len(counts) < MAX_COUNTED_WORDS):
+                counts[word] += number
+    return Counter(dict(sorted(counts.items())))
 
 
 def measure_drifts(before: Mapping[str, Any], now: Mapping[str, Any], words: Counter[str]) -> list[DriftMeasure]:
     """Compare the profile of now, and all words that were counted for it, with the champion's profile."""
     known = {word: words[word] for word in before["words"]}
     known[OTHER_VALUES] = words.total() - sum(known.values())
-    told = {
+    drifts = {
         "labels": (before["labels"], now["labels"]),
         "prompt lengths": (before["prompt_chars"], now["prompt_chars"]),
         "completion lengths": (before["completion_chars"], now["completion_chars"]),
         "words": ({**before["words"], OTHER_VALUES: before["other_words"]}, known),
     }
-    return [measure_drift(what, *both) for what, both in told.items() if all(sum(one.values()) for one in both)]
+    return [measure_drift(what, *both) for what, both in drifts.items() if all(sum(one.values()) for one in both)]
 
 
 def measure_drift(what: str, before: Mapping[str, int], now: Mapping[str, int]) -> DriftMeasure:
@@ -149,7 +149,7 @@ def measure_drift(what: str, before: Mapping[str, int], now: Mapping[str, int]) 
     names = sorted(name for name in {*before, *now} if before.get(name) or now.get(name))
     table = np.array([[counted.get(name, 0) for name in names] for counted in (before, now)], np.float64)
     then, since = table / table.sum(axis=1, keepdims=True)
-    place = int(np.argmax(np.abs(since - then)))
+    index = int(np.argmax(np.abs(since - then)))
     p_value = float(stats.chi2_contingency(table, correction=False).pvalue) if len(names) > 1 else 1.0
-    most = (names[place], float(then[place]), float(since[place]))
+    most = (names[index], float(then[index]), float(since[index]))
     return DriftMeasure(what, float(np.abs(since - then).sum() / 2), p_value, most)

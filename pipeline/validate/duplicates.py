@@ -28,34 +28,34 @@ def neighbour_columns(
         living: The pairs that are not set aside for themselves.
         aside: The columns whose pairs are set aside.
     """
-    found = {"copy": count_copies(columns.ids, sides, living)}
-    left = remaining_rows(living, found, aside)
+    columns_found = {"copy": count_copies(columns.ids, sides, living)}
+    left = remaining_rows(living, columns_found, aside)
     tested = near_held_out(columns, near, sides != TEST, left & (sides == TEST), "in_test")
     left = remaining_rows(left, tested, aside)
     validated = near_held_out(columns, near, sides == TRAIN, left & (sides == VALIDATION), "in_validation")
     left = remaining_rows(left, validated, aside)
     across = {name: tested[name] | validated[name] for name in ("near_test", "near_heldout")}
     return {
-        **found, **tested, **validated, **across, **conflicting_completions(columns, near, left),
+        **columns_found, **tested, **validated, **across, **conflicting_completions(columns, near, left),
         "near_copies": near_duplicate_rows(columns, near, sides, left),
     }  # fmt: skip
 
 
-def remaining_rows(living: Bools, found: dict[str, Ints], aside: Collection[str]) -> Bools:
+def remaining_rows(living: Bools, violations: dict[str, Ints], aside: Collection[str]) -> Bools:
     """Leave out the pairs that are set aside for what was found."""
-    dead = [numbers > 0 for name, numbers in found.items() if name in aside]
+    dead = [numbers > 0 for name, numbers in violations.items() if name in aside]
     return living & ~np.any(dead, axis=0) if dead else living
 
 
 def near_held_out(
-    columns: PairColumns, near: NearDuplicates, who: Bools, held_out: Bools, name: str
+    columns: PairColumns, near: NearDuplicates, rows: Bools, held_out: Bools, name: str
 ) -> dict[str, Ints]:
     """Mark pairs that ask, or nearly ask, what is held out from them.
 
     Args:
         columns: The pairs.
         near: Near-duplicates among their prompts.
-        who: The pairs that must not know it.
+        rows: The pairs that must not know it.
         held_out: The pairs that they must not know.
         name: Of the column of those with the very prompt.
     """
@@ -65,7 +65,7 @@ def near_held_out(
         "near_test": near_prompts(near, prompts_of_rows(columns, held_out & given)),
         "near_heldout": near_prompts(near, prompts_of_rows(columns, held_out & ~given)),
     }
-    return {column: as_numbers(who & prompts[columns.prompts]) for column, prompts in asked.items()}
+    return {column: as_numbers(rows & prompts[columns.prompts]) for column, prompts in asked.items()}
 
 
 def as_numbers(flags: Bools) -> Ints:
@@ -75,9 +75,9 @@ def as_numbers(flags: Bools) -> Ints:
 
 def prompts_of_rows(columns: PairColumns, rows: Bools) -> Bools:
     """Say of each prompt whether one of these rows has it."""
-    found = np.zeros(len(columns.asked), bool)
-    found[columns.prompts[rows]] = True
-    return found
+    flags = np.zeros(len(columns.asked), bool)
+    flags[columns.prompts[rows]] = True
+    return flags
 
 
 def count_copies(ids: UInts, sides: Ints, living: Bools) -> Ints:
@@ -85,14 +85,14 @@ def count_copies(ids: UInts, sides: Ints, living: Bools) -> Ints:
 
     The dead have none.
     """
-    places = np.flatnonzero(living)
-    ids, sides = ids[places], sides[places]
-    order = np.lexsort((places, -sides, ids))
+    indices = np.flatnonzero(living)
+    ids, sides = ids[indices], sides[indices]
+    order = np.lexsort((indices, -sides, ids))
     opens = np.concatenate([[True], ids[order][1:] != ids[order][:-1]]) if len(ids) else np.zeros(0, bool)
-    found = np.zeros(len(living), np.int64)
+    copies = np.zeros(len(living), np.int64)
     ranks = np.arange(len(ids))
-    found[places[order]] = ranks - np.maximum.accumulate(np.where(opens, ranks, 0))
-    return found
+    copies[indices[order]] = ranks - np.maximum.accumulate(np.where(opens, ranks, 0))
+    return copies
 
 
 def symmetric_pairs(near: NearDuplicates) -> tuple[Ints, Ints]:
@@ -102,10 +102,10 @@ def symmetric_pairs(near: NearDuplicates) -> tuple[Ints, Ints]:
 
 def near_prompts(near: NearDuplicates, prompts: Bools) -> Bools:
     """Say of each prompt whether it is near one of these."""
-    who, whom = symmetric_pairs(near)
-    found = np.zeros(len(prompts), bool)
-    found[who[prompts[whom]]] = True
-    return found
+    left, whom = symmetric_pairs(near)
+    flags = np.zeros(len(prompts), bool)
+    flags[left[prompts[whom]]] = True
+    return flags
 
 
 def conflicting_completions(columns: PairColumns, near: NearDuplicates, living: Bools) -> dict[str, Ints]:
@@ -119,10 +119,10 @@ def conflicting_completions(columns: PairColumns, near: NearDuplicates, living: 
     lowest, highest = np.full(number, np.iinfo(np.int64).max), np.full(number, -1)
     np.minimum.at(lowest, prompts, completions)
     np.maximum.at(highest, prompts, completions)
-    who, whom = symmetric_pairs(equal_turn_counts(columns, near))
+    left, whom = symmetric_pairs(equal_turn_counts(columns, near))
     low, high = np.full(number, np.iinfo(np.int64).max), np.full(number, -1)
-    np.minimum.at(low, who, lowest[whom])
-    np.maximum.at(high, who, highest[whom])
+    np.minimum.at(low, left, lowest[whom])
+    np.maximum.at(high, left, highest[whom])
     own = columns.completions
     other = (low[columns.prompts] < own) | (high[columns.prompts] > own)
     return {"answers": answers[columns.prompts], "near_conflicts": as_numbers(other)}
@@ -141,24 +141,26 @@ def near_duplicate_rows(columns: PairColumns, near: NearDuplicates, sides: Ints,
 
     What is near a near-copy alone is none: if that were taken out, this would be the only one that says it.
     """
-    places = np.flatnonzero(living)
+    indices = np.flatnonzero(living)
     kinds, first, kind_of = np.unique(
-        row_groups(columns, columns.prompts, sides, columns.completions)[places], return_index=True, return_inverse=True
+        row_groups(columns, columns.prompts, sides, columns.completions)[indices],
+        return_index=True,
+        return_inverse=True,
     )  # the rows of one prompt, side and completion: one kind
     covered = np.zeros(len(kinds), bool)
     for earlier, later in near_groups(columns, equal_turn_counts(columns, near), kinds, first):
         covered[later] |= not covered[earlier]
-    found = np.zeros(len(columns), np.int64)
-    alone = first[kind_of] == np.arange(len(places))
-    copy = columns.ids[places] == columns.ids[places][first[kind_of]]
-    found[places] = covered[kind_of] | ~alone & ~copy
-    return found
+    flags = np.zeros(len(columns), np.int64)
+    alone = first[kind_of] == np.arange(len(indices))
+    copy = columns.ids[indices] == columns.ids[indices][first[kind_of]]
+    flags[indices] = covered[kind_of] | ~alone & ~copy
+    return flags
 
 
 def row_groups(columns: PairColumns, prompts: Ints, sides: Ints, completions: Ints) -> Ints:
     """Number the kinds of rows by prompt, side and completion, so that those of a prompt follow each other."""
-    found: Ints = (prompts * 3 + sides) * len(columns.answers) + completions
-    return found
+    groups: Ints = (prompts * 3 + sides) * len(columns.answers) + completions
+    return groups
 
 
 def near_groups(columns: PairColumns, near: NearDuplicates, kinds: Ints, first: Ints) -> list[tuple[int, int]]:
@@ -180,5 +182,5 @@ def near_groups(columns: PairColumns, near: NearDuplicates, kinds: Ints, first: 
 def run_positions(lengths: Ints) -> Ints:
     """Count from 0 within each of some runs."""
     ends = np.cumsum(lengths)
-    found: Ints = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
-    return found
+    positions: Ints = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+    return positions

@@ -31,7 +31,7 @@ class SuiteResult(NamedTuple):
 
 
 def run_suite(
-    columns: dict[str, Ints], checks: Sequence[RowCheck], validate: Validate, places: Ints | None = None
+    columns: dict[str, Ints], checks: Sequence[RowCheck], validate: Validate, indices: Ints | None = None
 ) -> SuiteResult:
     """Hold pairs against those of some checks that are not off.
 
@@ -39,7 +39,7 @@ def run_suite(
         columns: Numbers of all pairs, by name.
         checks: What is expected of them.
         validate: What becomes of pairs that break a check.
-        places: Which pairs; None for all.
+        indices: Which pairs; None for all.
 
     Raises:
         RuntimeError: If an expectation itself failed to run; that is never taken for bad data.
@@ -57,23 +57,23 @@ def run_suite(
     expectations = gx.ExpectationSuite(name="pairs", expectations=[gx_expectation(check, validate) for check in suite])
     broken: dict[str, list[Ints]] = {check.reason: [np.zeros(0, np.int64)] for check in suite}
     results = []
-    for frame in column_frames(columns, [check.column for check in suite], places):
-        said = definition.get_batch({"dataframe": frame}).validate(
+    for frame in column_frames(columns, [check.column for check in suite], indices):
+        gx_result = definition.get_batch({"dataframe": frame}).validate(
             expectations, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["place"]}
         )  # fmt: skip
-        results.append(said)
-        for result in said.results:
-            reason, found = read_gx_result(result)
-            broken[reason].append(found)
+        results.append(gx_result)
+        for result in gx_result.results:
+            reason, violating = read_gx_result(result)
+            broken[reason].append(violating)
     findings = [
         Finding(check, action_of(check, validate), np.sort(np.concatenate(broken[check.reason]))) for check in suite
     ]
     return SuiteResult(findings, results)
 
 
-def column_frames(columns: dict[str, Ints], wanted: list[str], places: Ints | None) -> Iterator[pd.DataFrame]:
+def column_frames(columns: dict[str, Ints], wanted: list[str], indices: Ints | None) -> Iterator[pd.DataFrame]:
     """Cut the columns into frames, each pair with its place."""
-    chosen = np.arange(len(next(iter(columns.values())))) if places is None else places
+    chosen = np.arange(len(next(iter(columns.values())))) if indices is None else indices
     for start in range(0, len(chosen), GX_BATCH_ROWS):
         some = chosen[start : start + GX_BATCH_ROWS]
         yield pd.DataFrame({"place": some, **{name: columns[name][some] for name in wanted}})
@@ -106,4 +106,4 @@ def render_data_docs(result: Any) -> str:
     """
     page: str = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
     numbers: dict[str, str] = {}
-    return VOLATILE_PATTERN.sub(lambda found: numbers.setdefault(found[0], f"n{len(numbers)}"), page)
+    return VOLATILE_PATTERN.sub(lambda match: numbers.setdefault(match[0], f"n{len(numbers)}"), page)

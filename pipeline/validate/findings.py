@@ -56,8 +56,8 @@ class ValidatedPairs:
     @property
     def kept(self) -> npt.NDArray[np.bool_]:
         """Which are kept."""
-        found: npt.NDArray[np.bool_] = self.why == NOT_QUARANTINED
-        return found
+        flags: npt.NDArray[np.bool_] = self.why == NOT_QUARANTINED
+        return flags
 
 
 def quarantine_reasons(findings: Sequence[Finding], rows: int) -> Ints:
@@ -69,7 +69,7 @@ def quarantine_reasons(findings: Sequence[Finding], rows: int) -> Ints:
     return why
 
 
-def row_names(columns: PairColumns, places: Ints) -> str:
+def row_names(columns: PairColumns, indices: Ints) -> str:
     """Name the rows at some places."""
-    rows = [f"{columns.files[columns.sources[place]]} row {columns.rows[place]}" for place in places[:LISTED_ROWS]]
-    return ", ".join(rows) + (" and others" if len(places) > LISTED_ROWS else "")
+    rows = [f"{columns.files[columns.sources[index]]} row {columns.rows[index]}" for index in indices[:LISTED_ROWS]]
+    return ", ".join(rows) + (" and others" if len(indices) > LISTED_ROWS else "")

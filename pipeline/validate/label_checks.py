@@ -34,6 +34,6 @@ def spelling_variants(answers: list[str], rows: Ints) -> Ints:
     """Say of each label whether more rows, or as many with a label that sorts first, spell it otherwise."""
     best: dict[str, int] = {}
     keys = [" ".join(answer.casefold().split()) for answer in answers]
-    for place in sorted(range(len(answers)), key=lambda place: (-rows[place], answers[place])):
-        best.setdefault(keys[place], place)
-    return np.array([best[key] != place for place, key in enumerate(keys)], np.int64)
+    for index in sorted(range(len(answers)), key=lambda index: (-rows[index], answers[index])):
+        best.setdefault(keys[index], index)
+    return np.array([best[key] != index for index, key in enumerate(keys)], np.int64)

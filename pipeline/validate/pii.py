@@ -73,8 +73,8 @@ PII_PATTERNS = {
 
 def find_spans(kind: PiiPattern, text: str) -> list[tuple[int, int]]:
     """Find where one kind begins and ends in a text."""
-    found = ((match.start(), match_end(kind, match[0])) for match in re.finditer(kind.pattern, text, re.ASCII))
-    return [(begin, begin + length) for begin, length in found if length]
+    matches = ((match.start(), match_end(kind, match[0])) for match in re.finditer(kind.pattern, text, re.ASCII))
+    return [(begin, begin + length) for begin, length in matches if length]
 
 
 def match_end(kind: PiiPattern, text: str) -> int:
@@ -92,10 +92,10 @@ def count_pii(texts: pa.Array, *, secrets: bool) -> npt.NDArray[np.int64]:
     """Count, in each text, secrets or what is personal."""
     kinds = patterns_of(secrets=secrets).values()
     any_kind = "|".join(f"(?:{kind.pattern})" for kind in kinds)
-    found = np.zeros(len(texts), np.int64)
+    counts = np.zeros(len(texts), np.int64)
     at = np.flatnonzero(pc.match_substring_regex(texts, any_kind).to_numpy(zero_copy_only=False))
-    found[at] = [sum(len(find_spans(kind, text)) for kind in kinds) for text in texts.take(pa.array(at)).to_pylist()]
-    return found
+    counts[at] = [sum(len(find_spans(kind, text)) for kind in kinds) for text in texts.take(pa.array(at)).to_pylist()]
+    return counts
 
 
 def mask_text(text: str, *, secrets: bool) -> str:
@@ -108,12 +108,12 @@ def mask_text(text: str, *, secrets: bool) -> str:
 
 def mask_pairs(batch: pa.RecordBatch, texts: pa.Array, *, secrets: bool) -> pa.RecordBatch:
     """Mask secrets, or what is personal, in a batch of pairs whose texts are these."""
-    places = np.flatnonzero(count_pii(texts, secrets=secrets)).tolist()
-    if not places:
+    indices = np.flatnonzero(count_pii(texts, secrets=secrets)).tolist()
+    if not indices:
         return batch
     rows = batch.to_pylist()
-    for place in places:
-        rows[place] = mask_pair(rows[place], secrets=secrets)
+    for index in indices:
+        rows[index] = mask_pair(rows[index], secrets=secrets)
     return pa.RecordBatch.from_pylist(rows, schema=batch.schema)
 
 

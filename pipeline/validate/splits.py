@@ -60,9 +60,9 @@ def scored_before(tested: UInts, columns: PairColumns, near: NearDuplicates, hel
     present = columns.asked[np.unique(columns.prompts[held_out])]
     absent = ~np.isin(tested, present)
     before = near.second >= number
-    found = np.isin(columns.asked, tested[absent])
-    found[near.first[before][absent[near.second[before] - number]]] = True
-    return np.isin(columns.points, columns.points[found[columns.prompts]])  # a conversation has one point
+    scored = np.isin(columns.asked, tested[absent])
+    scored[near.first[before][absent[near.second[before] - number]]] = True
+    return np.isin(columns.points, columns.points[scored[columns.prompts]])  # a conversation has one point
 
 
 def prompts_among(near: NearDuplicates, number: int) -> NearDuplicates:

@@ -73,27 +73,27 @@ def validation_report(judged: ValidatedPairs, *, labels: bool) -> dict[str, Any]
         "reasons": count_values([*judged.unread, *aside]),
         "checks": [
             {
-                "reason": found.check.reason,
-                "expects": found.check.expects,
-                "action": found.action,
-                "fix": found.check.fix,
-                "rows": len(found.places),
-                "first": row_names(columns, found.places[:3]),
+                "reason": finding.check.reason,
+                "expects": finding.check.expects,
+                "action": finding.action,
+                "fix": finding.check.fix,
+                "rows": len(finding.places),
+                "first": row_names(columns, finding.places[:3]),
             }
-            for found in judged.findings
+            for finding in judged.findings
         ],
     }
 
 
 def masking_checks(findings: Sequence[Finding]) -> list[str]:
     """Name the checks whose findings are masked."""
-    return [found.check.reason for found in findings if found.action == "mask"]
+    return [finding.check.reason for finding in findings if finding.action == "mask"]
 
 
 def write_splits(path: Path, folder: Path, judged: ValidatedPairs, splits: Sequence[str]) -> None:
     """Write each pair into its split or the quarantine, some at a time; what is to be masked is."""
     with ExitStack() as stack:
-        places = [stack.enter_context(parquet_writer(folder / f"{name}.parquet", PAIRS_SCHEMA)) for name in splits]
+        writers = [stack.enter_context(parquet_writer(folder / f"{name}.parquet", PAIRS_SCHEMA)) for name in splits]
         quarantine = stack.enter_context(parquet_writer(folder / "quarantine.parquet", QUARANTINE_SCHEMA))
         start = 0
         for batch in read_batches(path):
@@ -101,8 +101,8 @@ def write_splits(path: Path, folder: Path, judged: ValidatedPairs, splits: Seque
             sides, why = judged.sides[start:end], judged.why[start:end]
             quarantine.write_batch(quarantined_rows(batch, why, judged.findings))
             good = mask_batch(batch, masking_checks(judged.findings))
-            for number, place in enumerate(places):
-                place.write_batch(good.filter(pa.array((sides == number) & (why == NOT_QUARANTINED))))
+            for number, writer in enumerate(writers):
+                writer.write_batch(good.filter(pa.array((sides == number) & (why == NOT_QUARANTINED))))
             start = end
 
 
@@ -120,14 +120,14 @@ def quarantined_rows(batch: pa.RecordBatch, why: Ints, findings: Sequence[Findin
     """Give the rows of a batch that are set aside, with the reason of each."""
     bad = batch.filter(pa.array(why != NOT_QUARANTINED))
     checks = [findings[number].check for number in why[why != NOT_QUARANTINED]]
-    found = {
+    quarantined = {
         "source": bad["source"],
         "row": bad["row"],
         "reason": pa.array([check.reason for check in checks], pa.string()),
         "detail": pa.array([f"not so: {check.expects}" for check in checks], pa.string()),
         "raw": bad["raw"],
     }
-    return pa.RecordBatch.from_pydict(found, schema=QUARANTINE_SCHEMA)
+    return pa.RecordBatch.from_pydict(quarantined, schema=QUARANTINE_SCHEMA)
 
 
 def write_data_docs(folder: Path, judged: ValidatedPairs) -> None:
@@ -169,12 +169,12 @@ def validate_columns(
         **neighbour_columns(columns, near, sides, living, quarantining_checks(neighbour_checks(validate), validate)),
         "scored_before": ((sides != TEST) & claimed).astype(np.int64),
     }
-    found, said = run_suite(others, neighbour_checks(validate), validate, np.flatnonzero(living))
-    findings, results = findings + found, results + said
+    violations, gx_result = run_suite(others, neighbour_checks(validate), validate, np.flatnonzero(living))
+    findings, results = findings + violations, results + gx_result
     living = quarantine_reasons(findings, len(columns)) == NOT_QUARANTINED
     balance = balance_columns(columns, sides, living, labels=labels)
-    found, said = run_suite(balance, balance_checks(validate), validate, np.flatnonzero(living))
-    findings, results = findings + found, results + said
+    violations, gx_result = run_suite(balance, balance_checks(validate), validate, np.flatnonzero(living))
+    findings, results = findings + violations, results + gx_result
     moved = int((living & (sides != drawn)).sum())
     return ValidatedPairs(columns, sides, findings, quarantine_reasons(findings, len(columns)), unread, results, moved)
 

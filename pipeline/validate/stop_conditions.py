@@ -44,10 +44,10 @@ def stop_on_errors(judged: ValidatedPairs) -> None:
     Raises:
         UserError: If it does not; it names the rows, and the other checks that do not hold either.
     """
-    broken = [found for found in judged.findings if found.action == "error" and len(found.places)]
+    broken = [finding for finding in judged.findings if finding.action == "error" and len(finding.places)]
     if broken:
         first = broken[0]
-        also = "".join(f"; also {found.check.reason}: {len(found.places):,} rows" for found in broken[1:])
+        also = "".join(f"; also {finding.check.reason}: {len(finding.places):,} rows" for finding in broken[1:])
         raise UserError(
             f"validate.checks.{first.check.reason}",
             f"{len(first.places):,} rows break it",
@@ -64,17 +64,17 @@ def stop_on_quarantined(judged: ValidatedPairs, limit: float) -> None:
         UserError: If there are more.
     """
     why, unread = judged.why, judged.unread
-    faulty = np.array([*(found.check.fault for found in judged.findings), False], bool)  # the last for KEPT
-    places = np.flatnonzero(~judged.kept & faulty[why])
-    rows, bad = len(why) + len(unread), len(places) + len(unread)
+    faulty = np.array([*(finding.check.fault for finding in judged.findings), False], bool)  # the last for KEPT
+    indices = np.flatnonzero(~judged.kept & faulty[why])
+    rows, bad = len(why) + len(unread), len(indices) + len(unread)
     if bad > limit * rows:
-        reasons = count_values([*unread, *(judged.findings[why[place]].check.reason for place in places)])
-        told = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
+        reasons = count_values([*unread, *(judged.findings[why[index]].check.reason for index in indices)])
+        counts = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
         raise UserError(
             "validate.max_quarantined_share",
-            f"{bad:,} of {rows:,} rows are bad: {told}",
+            f"{bad:,} of {rows:,} rows are bad: {counts}",
             expected=f"at most {int(limit * rows):,} ({limit:g} of them)",
-            got=row_names(judged.columns, places) if len(places) else "rows that ingest could not read",
+            got=row_names(judged.columns, indices) if len(indices) else "rows that ingest could not read",
             do="look at them with `tunesmith check-data`, mend them, or raise the limit",
         )
 
@@ -85,15 +85,15 @@ def require_distinct(judged: ValidatedPairs) -> None:
     Raises:
         UserError: If many would be left out of training as near-duplicates of held-out ones.
     """
-    for number, found in enumerate(judged.findings):
+    for number, finding in enumerate(judged.findings):
         left_out = int((judged.why == number).sum())
-        if found.check.reason in ("near_heldout", "near_test") and left_out > MAX_NEAR_HELDOUT * len(judged.why):
+        if finding.check.reason in ("near_heldout", "near_test") and left_out > MAX_NEAR_HELDOUT * len(judged.why):
             raise UserError(
                 "validate.near_duplicate_similarity",
                 f"{left_out:,} of {len(judged.why):,} rows are nearly the same as a held-out one",
                 expected=f"at most {MAX_NEAR_HELDOUT:.0%}",
                 do="raise it; or, if the prompts share an instruction, move that into prompt.system; or set "
-                f"validate.checks.{found.check.reason} to warn",
+                f"validate.checks.{finding.check.reason} to warn",
             )
 
 

@@ -32,4 +32,4 @@ def ingest(folder: Path, *sources: Source, seed: int = 1) -> Ingest:
 
 def records_of(path: Path, source: Source) -> list[SourceRecord]:
     """All rows of a file."""
-    return list(read_records(path, source, found=detect_format(path, source)))
+    return list(read_records(path, source, file_format=detect_format(path, source)))
