@@ -59,8 +59,8 @@ def watch(
     """Run whenever the sources or params.yaml change, as far as the rules in params.yaml want it; until Ctrl-C.
 
     What changes during a run leads to one run after it. A run that fails is told, and the watch goes on. What was
-    done is kept on disk: a watch that was killed goes on where it was. With TUNESMITH_WEBHOOK set, a Slack-compatible
-    address is told of each run that ended, promoted or failed, and of what a person must decide.
+    done is kept on disk: a watch that was killed goes on where it was. With TUNESMITH_WEBHOOK set (Slack, Teams, mail:
+    any address of Apprise), it is told of each run that ended, promoted or failed, and of what a person must decide.
 
     [dim]Example:[/]
 

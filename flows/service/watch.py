@@ -25,7 +25,7 @@ from flows.service.watch_state import (
     source_digests,
     write_state,
 )
-from flows.service.webhook import notify, webhook_address
+from flows.service.webhook import load_service, notify
 from flows.tracking.outbox import is_marked_recorded
 from flows.vcs.dvc import stage_names, stale_stages
 from flows.vcs.lock import checkout_lock, is_free
@@ -64,7 +64,7 @@ def watch_sources(root: Path, say: PrintLine, quiet: float = SETTLE_SECONDS) -> 
     Raises:
         UserError: If another watch has this checkout, or the webhook's address is none.
     """
-    webhook_address()
+    load_service()
     with checkout_lock(root, "tunesmith watch", "watching"):
         state = read_state(root)
         say(f"watching params.yaml and the sources that it names; last time: {state.outcome or 'never'}")

@@ -1,6 +1,7 @@
-"""Laws of telling a webhook: what is posted, what is tried again, and that nothing is stopped by it."""
+"""Laws of notifications: what is sent, what is tried again, that nothing is stopped by it and no secret shown."""
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -8,8 +9,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from flows.service.webhook import WEBHOOK_VARIABLE, notify
+from flows.service import webhook
+from flows.service.webhook import WEBHOOK_VARIABLE, load_service, notify
 from pipeline.errors import UserError
+
+FAILED = "TUNESMITH_WEBHOOK: JSON was not told: Failed to send JSON POST notification"
 
 
 @pytest.fixture
@@ -37,16 +41,19 @@ def posted(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[tuple[str, by
         thread.join()
 
 
-def told(text: str) -> list[str]:
+def told(text: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is said when this is told, without a pause between two tries."""
     said: list[str] = []
-    notify(text, said.append, (0, 0))
+    monkeypatch.setattr(webhook, "PAUSE_SECONDS", 0.0)
+    notify(text, said.append)
     return said
 
 
-def test_a_text_is_posted_as_slack_takes_it(posted: tuple[list[tuple[str, bytes]], list[int]]) -> None:
+def test_a_text_is_posted_as_slack_takes_it(
+    posted: tuple[list[tuple[str, bytes]], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """JSON with one field; nothing is said."""
-    assert told('support: "promoted" → v2') == []
+    assert told('support: "promoted" → v2', monkeypatch) == []
     ((kind, body),) = posted[0]
     assert (kind, json.loads(body)) == ("application/json", {"text": 'support: "promoted" → v2'})
 
@@ -56,42 +63,79 @@ def test_a_text_is_posted_as_slack_takes_it(posted: tuple[list[tuple[str, bytes]
     [
         ([503], 2, []),
         ([429, 500], 3, []),
-        ([503] * 3, 3, ["TUNESMITH_WEBHOOK: 127.0.0.1 was not told: HTTP 503"]),
-        ([404], 1, ["TUNESMITH_WEBHOOK: 127.0.0.1 was not told: HTTP 404"]),
+        ([503] * 3, 3, [f"{FAILED}: Servers are overloaded., error=503."]),
     ],
 )
-def test_only_what_may_pass_is_tried_again(
-    posted: tuple[list[tuple[str, bytes]], list[int]], answers: list[int], tries: int, said: list[str]
+def test_a_failure_is_tried_again_and_then_said_in_one_line(
+    posted: tuple[list[tuple[str, bytes]], list[int]],
+    answers: list[int],
+    tries: int,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A server in trouble up to three times, a refusal once; what stays so is said, without the secret address."""
+    """Up to three times; what stays so is said, without the secret address, and nothing is raised."""
     posted[1].extend(answers)
-    assert told("a") == said
+    assert told("a", monkeypatch) == said
     assert len(posted[0]) == tries
 
 
-def test_a_webhook_that_is_not_there_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said in a line."""
+def test_a_service_that_is_not_there_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line without any part of the address, and nothing beside it: not on the screen, not in a log."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-    monkeypatch.setenv(WEBHOOK_VARIABLE, f"http://127.0.0.1:{port}/services/secret")
-    assert told("a") == ["TUNESMITH_WEBHOOK: 127.0.0.1 was not told: [Errno 111] Connection refused"]
+    for address in (f"http://127.0.0.1:{port}/services/secret", f"json://user:secret@127.0.0.1:{port}/secret"):
+        monkeypatch.setenv(WEBHOOK_VARIABLE, address)
+        assert told("a", monkeypatch) == [
+            "TUNESMITH_WEBHOOK: JSON was not told: A Connection error occurred sending JSON notification to ***."
+        ]
+    assert (*capfd.readouterr(), caplog.text) == ("", "", "")
 
 
-@pytest.mark.parametrize("address", ["hooks.slack.com/services/secret", "file:///etc/passwd", "https://"])
-def test_an_address_that_cannot_be_posted_to_is_a_problem(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """It is told without the address, of which a part is secret."""
-    monkeypatch.setenv(WEBHOOK_VARIABLE, address)
-    with pytest.raises(UserError) as caught:
-        told("a")
-    assert str(caught.value) == (
-        "TUNESMITH_WEBHOOK: is no address that can be posted to; expected https://...; mend or unset it"
+def test_apprise_s_own_addresses_are_taken(
+    posted: tuple[list[tuple[str, bytes]], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slack's https address is Slack, a scheme of Apprise is what it says, with its own fields."""
+    monkeypatch.setenv(WEBHOOK_VARIABLE, os.environ[WEBHOOK_VARIABLE].replace("http://", "json://"))
+    assert told("a", monkeypatch) == []
+    assert json.loads(posted[0][0][1])["message"] == "a"
+    monkeypatch.setenv(
+        WEBHOOK_VARIABLE, "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
+    )
+    service = load_service()
+    assert service is not None
+    assert service.service_name == "Slack"
+
+
+def test_what_an_https_address_asks_for_is_kept() -> None:
+    """Its port, path and query, as Apprise's JSON takes them."""
+    assert webhook.slack_compatible("https://chat.example:8065/hooks/a?key=b%20c") == (
+        "jsons://chat.example:8065/hooks/a?-key=b+c&%3Amessage=text&%3Aversion=&%3Atitle=&%3Atype=&%3Aattachments="
     )
 
 
+@pytest.mark.parametrize(
+    "address", ["hooks.slack.com/services/secret", "file:///etc/passwd", "https://", "slack://secret"]
+)
+def test_an_address_that_apprise_does_not_know_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    """It is told without the address, of which a part is secret; neither does a log show it."""
+    monkeypatch.setenv(WEBHOOK_VARIABLE, address)
+    with pytest.raises(UserError) as caught:
+        told("a", monkeypatch)
+    assert str(caught.value) == (
+        "TUNESMITH_WEBHOOK: is no address that Apprise knows; expected https://..., slack://..., msteams://..., "
+        "mailto://... (appriseit.com lists them); mend or unset it"
+    )
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("address", [None, ""])
-def test_without_a_webhook_nobody_is_told(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
+def test_without_an_address_nobody_is_told(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
     """Nothing happens."""
     monkeypatch.delenv(WEBHOOK_VARIABLE, raising=False)
     if address is not None:
         monkeypatch.setenv(WEBHOOK_VARIABLE, address)
-    assert told("a") == []
+    assert told("a", monkeypatch) == []
