@@ -1,18 +1,22 @@
 """The content of a file as UTF-8, chunk by chunk: decompressed by its suffix, decoded by its BOM or as params say."""
 
+import bz2
 import codecs
+import lzma
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import IO, Any
 
 import pyarrow as pa
 
 from pipeline.errors import UserError
+from pipeline.ingest.encoding_hint import GENERAL_ADVICE, advice
 
 CHUNK = 1 << 20
 MAX_LINE_BYTES = 64 << 20
 """Bytes of one row: a longer one is a file without ends of lines, or an archive made to fill the memory."""
-COMPRESSION_BY_SUFFIX = {".gz": "gzip", ".zst": "zstd"}
+COMPRESSION_BY_SUFFIX = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16, whose mark it begins with
@@ -20,7 +24,7 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-COMPRESSION_MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
+COMPRESSION_MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
 
 
 def data_suffix(path: Path) -> str:
@@ -37,7 +41,7 @@ def read_decompressed(path: Path) -> Iterator[bytes]:
     """
     kind = COMPRESSION_BY_SUFFIX.get(path.suffix.lower())
     with path.open("rb") as file:
-        stream = pa.CompressedInputStream(pa.PythonFile(file), kind) if kind else file
+        stream = decompressed_stream(file, kind)
         try:
             first = True
             while chunk := stream.read(CHUNK):
@@ -45,12 +49,21 @@ def read_decompressed(path: Path) -> Iterator[bytes]:
                     refuse_unnamed_archive(path, chunk, kind)
                 first = False
                 yield chunk
-        except OSError as error:
+        except (OSError, EOFError, lzma.LZMAError) as error:
             if kind is None:
                 raise
             raise UserError(
                 str(path), f"cannot be unpacked as {kind}: {error}", do="copy or compress the file again"
             ) from error
+
+
+def decompressed_stream(file: IO[bytes], kind: str | None) -> Any:
+    """Open what is in an archive; gzip and zstd by Arrow, which reads them twice as fast as Python."""
+    if kind == "bzip2":
+        return bz2.BZ2File(file)
+    if kind == "xz":
+        return lzma.LZMAFile(file)
+    return pa.CompressedInputStream(pa.PythonFile(file), kind) if kind else file
 
 
 def refuse_unnamed_archive(path: Path, chunk: bytes, kind: str | None) -> None:
@@ -141,12 +154,12 @@ def decode_chunks(path: Path, chunks: Iterator[bytes], encoding: str) -> Iterato
 
 
 def decode_error(path: Path, line: int, error: UnicodeDecodeError, encoding: str) -> UserError:
-    """Say that a text is not in its encoding."""
+    """Say that a text is not in its encoding, and in which it seems to be."""
     wrong = error.object[error.start : error.end].hex(" ")
     return UserError(
         str(path),
         f"line {line} is not {'UTF-8' if encoding == 'utf-8' else encoding}: {error.reason} (byte {wrong})",
-        do="name its encoding in ingest.sources (latin-1, cp1252, utf-16, ...), or save it as UTF-8",
+        do=advice(str(path), error.object, error.start) if encoding == "utf-8" else GENERAL_ADVICE,
     )
 
 

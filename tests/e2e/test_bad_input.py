@@ -35,6 +35,10 @@ ASKED, ANSWERED = {"role": "user", "content": "Why?"}, {"role": "assistant", "co
 SYSTEM = {"role": "system", "content": "Be brief."}
 TOLD = "; if the whole file has another encoding, name it in ingest.sources"
 ENCODING = "name its encoding in ingest.sources (latin-1, cp1252, utf-16, ...), or save it as UTF-8"
+LOOKS = (
+    "it looks like cp1252 or cp1250 or cp1251: name its encoding in ingest.sources, or convert it by "
+    "`iconv -f cp1252 -t utf-8 FILE`"
+)
 MEND = "mend it; for one value a line, call it .jsonl"
 UNPACK = "copy or compress the file again"
 EXPORT = "export it as text, or name its format or its encoding in ingest.sources"
@@ -98,9 +102,9 @@ FILES = [
     BadFile("Parquet in an archive", "a.parquet.gz", gzip.compress(parquet(GOOD), mtime=0),
             "is Parquet inside an archive; unpack it: Parquet is compressed in itself"),
     BadFile("a table in Latin-1", "a.csv", "prompt,completion\na,b\nü,c\n".encode("latin-1"),
-            f"line 3 is not UTF-8: invalid start byte (byte fc); {ENCODING}"),
+            f"line 3 is not UTF-8: invalid start byte (byte fc); {LOOKS}"),
     BadFile("a list in Latin-1", "a.json", '[\n{"prompt": "ü"}]'.encode("latin-1"),
-            f"line 2 is not UTF-8: invalid start byte (byte fc); {ENCODING}"),
+            f"line 2 is not UTF-8: invalid start byte (byte fc); {LOOKS}"),
     BadFile("another encoding than named", "a.csv", b"prompt,completion\na,b\nc,\x81\n",
             f"line 3 is not cp1252: character maps to <undefined> (byte 81); {ENCODING}", (("encoding", "cp1252"),)),
     BadFile("UTF-16 cut off", "a.csv", "prompt,completion\na,b\n".encode("utf-16")[:-1],
@@ -143,7 +147,8 @@ def test_a_bad_file_stops_the_run_with_its_line(tmp_path: Path, bad: BadFile) ->
     (tmp_path / bad.name).write_bytes(bad.content)
     with pytest.raises(UserError) as caught:
         run(ingest(tmp_path, asked(path=bad.name, **dict(bad.asked))), tmp_path / "data")
-    assert str(caught.value) == f"{tmp_path / bad.name}: {bad.line}"
+    path = str(tmp_path / bad.name)
+    assert str(caught.value) == f"{path}: {bad.line.replace('FILE', path)}"
     assert not (tmp_path / "data" / "ingest").exists()
 
 

@@ -1,5 +1,8 @@
+import bz2
 import codecs
 import gzip
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +19,10 @@ from pipeline.ingest.text_stream import (
     split_lines,
 )
 
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "txt": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress,
+    "zst": lambda body: pa.compress(body, "zstd", asbytes=True),
+}  # fmt: skip
 TEXT = "naïve 🚂\nzweite Zeile: größer\n"
 
 
@@ -33,15 +40,37 @@ def test_the_ending_is_that_within_the_archive(name: str, ending: str) -> None:
     assert data_suffix(Path(name)) == ending
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.txt.zst"])
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.txt.bz2", "a.txt.xz", "a.txt.zst"])
 def test_an_archive_reads_like_what_is_in_it(tmp_path: Path, name: str) -> None:
     """Whatever its size, in pieces."""
     body = TEXT.encode() * 100_000
-    packed = {"txt": body, "gz": gzip.compress(body), "zst": pa.compress(body, "zstd", asbytes=True)}
-    path = written(tmp_path, name, packed[name.rpartition(".")[2]])
+    path = written(tmp_path, name, PACK[name.rpartition(".")[2]](body))
     pieces = list(read_decompressed(path))
     assert b"".join(pieces) == body
     assert max(map(len, pieces)) <= text_stream.CHUNK
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz"])
+def test_archives_that_were_put_behind_each_other_are_all_read(tmp_path: Path, ending: str) -> None:
+    """As parallel compressors write them."""
+    path = written(tmp_path, f"a.txt.{ending}", PACK[ending](b"one\n") + PACK[ending](b"two\n"))
+    assert b"".join(read_decompressed(path)) == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zst"])
+def test_a_damaged_archive_is_an_error(tmp_path: Path, ending: str) -> None:
+    """Cut off, not one at all, compressed twice, or not called so."""
+    kind = text_stream.COMPRESSION_BY_SUFFIX[f".{ending}"]
+    whole = PACK[ending](TEXT.encode() * 100)
+    for body in (whole[:-6], b"plain text\n" * 9):
+        with pytest.raises(UserError, match=f"cannot be unpacked as {kind}: .*; copy or compress the file again"):
+            list(read_decompressed(written(tmp_path, f"a.txt.{ending}", body)))
+    with pytest.raises(
+        UserError, match=f"is compressed with {kind} in it again; unpack it, or end its name in .{ending}"
+    ):
+        list(read_decompressed(written(tmp_path, f"a.txt.{ending}", PACK[ending](whole))))
+    with pytest.raises(UserError, match=f"is compressed with {kind}; unpack it, or end its name in .{ending}"):
+        list(read_decompressed(written(tmp_path, "a.txt", whole)))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +96,9 @@ def test_latin_1_is_read_if_it_is_named(tmp_path: Path) -> None:
     """And is an error with line and byte if it is not."""
     path = written(tmp_path, "a.txt", "eins\ngrößer\n".encode("latin-1"))
     assert "".join(read_characters(path, "latin-1")) == "eins\ngrößer\n"
-    with pytest.raises(UserError, match=r"line 2 is not UTF-8: invalid start byte \(byte f6\); name its encoding"):
+    with pytest.raises(
+        UserError, match=r"line 2 is not UTF-8: invalid start byte \(byte f6\); it looks like cp1252 or"
+    ):
         list(read_characters(path, None))
 
 
