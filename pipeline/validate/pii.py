@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from stdnum import iban, luhn
 
 from pipeline.pairs import Message, Pair
+from pipeline.validate.secret_patterns import SECRET_PATTERN
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,7 @@ EMAIL_PATTERN = (
 )
 """An e-mail address, with letters of any script."""
 PII_PATTERNS = {
-    "secret": PiiPattern(
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----|[\s\S]*)"
-        r"|\bA[KS]IA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36,}"
-        r"|\bgithub_pat_[A-Za-z0-9_]{40,}|\bglpat-[A-Za-z0-9_-]{20,}|\bxox[abprs]-[A-Za-z0-9-]{10,}"
-        r"|\bsk-[A-Za-z0-9_-]{20,}|\bAIza[A-Za-z0-9_-]{35}|\bhf_[A-Za-z0-9]{30,}|\b[sr]k_live_[A-Za-z0-9]{20,}"
-        r"|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+",
-        is_match, secret=True,
-    ),
+    "secret": PiiPattern(SECRET_PATTERN, is_match, secret=True),
     "e-mail": PiiPattern(EMAIL_PATTERN, is_match, secret=False),
     "iban": PiiPattern(r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b", iban.is_valid, secret=False),
     "card": PiiPattern(r"\b[0-9](?:[ -]?[0-9]){12,18}\b", is_card_number, secret=False),
