@@ -26,10 +26,10 @@ def claim(name: str, params: Params, rounds: int) -> Claim:
     found = rows("test")
     labels = sorted({label for _, label in found})
     manner = GenerationConfig(labels, 1, params.evaluate.batch_size)
-    trie, stop = LabelTrie([renderer.completion(label) for label in labels]), renderer.end_ids[-1]
+    trie, stop = LabelTrie([renderer.encode_completion(label) for label in labels]), renderer.end_of_turn_ids[-1]
 
     def prompts(turn: int) -> list[list[int]]:
-        return [renderer.prompt(messages(text)) for text, _ in found[turn * ROWS : (turn + 1) * ROWS]]
+        return [renderer.encode_prompt(messages(text)) for text, _ in found[turn * ROWS : (turn + 1) * ROWS]]
 
     def peer(held_to: LabelTrie | None) -> Callable[[int], float]:
         def run(turn: int) -> float:
@@ -38,7 +38,7 @@ def claim(name: str, params: Params, rounds: int) -> Claim:
             with torch.inference_mode():
                 for start in range(0, ROWS, manner.batch_size):
                     generate_with_transformers(
-                        model, asked[start : start + manner.batch_size], held_to, stop, trie.longest
+                        model, asked[start : start + manner.batch_size], held_to, stop, trie.max_label_tokens
                     )
             return ROWS / (time.perf_counter() - started)
 

@@ -33,15 +33,15 @@ class Predictor:
         model = Model(**release["model"])
         seed_everything(model, seed=0)
         folder = base_folder(model, release["digests"]["base"])
-        self.renderer = PromptEncoder(load_tokenizer(folder), release["prompt"]["system"])
+        self.prompt_encoder = PromptEncoder(load_tokenizer(folder), release["prompt"]["system"])
         self.labels: list[str] = release["labels"]
         self.model = load_merged(load_base(folder, model), adapter)
 
-    def answers(self, texts: Sequence[str]) -> list[str]:
+    def predict(self, texts: Sequence[str]) -> list[str]:
         """Answer some messages; with labels, each answer is one of them."""
-        prompts = [self.renderer.prompt([Message("user", text)]) for text in texts]
+        prompts = [self.prompt_encoder.encode_prompt([Message("user", text)]) for text in texts]
         manner = GenerationConfig(self.labels, MAX_NEW_TOKENS, PREDICT_BATCH_SIZE)
-        return [prediction.text for prediction in answer_prompts(self.model, self.renderer, prompts, manner)]
+        return [prediction.text for prediction in answer_prompts(self.model, self.prompt_encoder, prompts, manner)]
 
 
 def base_folder(model: Model, digest: str) -> Path:
@@ -61,7 +61,7 @@ def main(folder: Path, texts: Sequence[str]) -> None:
     """Answer texts with the release in a folder that holds champion.json and adapter/, an answer a line."""
     try:
         predictor = Predictor(read_json(folder / "champion.json"), folder / "adapter")
-        sys.stdout.write("\n".join(predictor.answers(texts)) + "\n")
+        sys.stdout.write("\n".join(predictor.predict(texts)) + "\n")
     except UserError as problem:
         sys.exit(f"error: {problem}")
 

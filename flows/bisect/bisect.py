@@ -23,55 +23,57 @@ class BisectSession:
         root: The checkout.
         metric: The name of the number.
         steps: From the one that is taken for good to the one that is taken for bad.
-        say: Takes each line about the progress.
-        limit: What is below it is bad; None until it is known.
-        measured: The number of each step that was evaluated.
-        failed: Why a step cannot be evaluated.
-        ways: How many numbers were come by in which way.
+        print_line: Takes each line about the progress.
+        threshold: What is below it is bad; None until it is known.
+        measurements: The number of each step that was evaluated.
+        failures: Why a step cannot be evaluated.
+        measured_by_counts: How many numbers were come by in which way.
     """
 
     root: Path
     metric: str
     steps: list[CommitStep]
-    say: PrintLine
-    limit: float | None
-    measured: dict[int, Measurement] = field(default_factory=dict)
-    failed: dict[int, str] = field(default_factory=dict)
-    ways: Counter[MeasuredBy] = field(default_factory=Counter)
+    print_line: PrintLine
+    threshold: float | None
+    measurements: dict[int, Measurement] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)
+    measured_by_counts: Counter[MeasuredBy] = field(default_factory=Counter)
 
     @property
-    def ends(self) -> tuple[int, int]:
+    def first_and_last(self) -> tuple[int, int]:
         """The first step and the last."""
         return 0, len(self.steps) - 1
 
     @property
-    def cheap(self) -> set[int]:
+    def known_steps(self) -> set[int]:
         """The steps whose number is read, not made."""
         return {
             index
             for index, step in enumerate(self.steps)
-            if step.recorded or remembered_metric(self.root, step, self.metric) is not None
+            if step.recorded_states or remembered_metric(self.root, step, self.metric) is not None
         }
 
-    def look(self, index: int) -> Measurement:
+    def evaluate(self, index: int) -> Measurement:
         """Evaluate a step, once, and say what came of it.
 
         Raises:
             UserError: If it cannot be evaluated.
         """
-        if index not in self.measured:
+        if index not in self.measurements:
             measured, how = evaluate_step(self.root, self.steps[index], self.metric)
-            self.measured[index] = measured
-            self.ways[how] += 1
+            self.measurements[index] = measured
+            self.measured_by_counts[how] += 1
             number = f"{self.metric} {measured.value:.4f} (n={measured.n})"
-            self.say(evaluation_summary(self.root, self.steps[index].commit, number, self.word(index), how))
-        return self.measured[index]
+            self.print_line(
+                evaluation_summary(self.root, self.steps[index].commit, number, self.good_or_bad(index), how)
+            )
+        return self.measurements[index]
 
-    def word(self, index: int) -> str:
+    def good_or_bad(self, index: int) -> str:
         """Say good or bad; as it was asked, until the limit is known."""
-        if self.limit is None:
+        if self.threshold is None:
             return "good" if index == 0 else "bad"
-        return "bad" if self.measured[index].value < self.limit else "good"
+        return "bad" if self.measurements[index].value < self.threshold else "good"
 
     def is_bad(self, index: int) -> bool | None:
         """Say whether a step is bad; None if it cannot be evaluated.
@@ -80,16 +82,18 @@ class BisectSession:
             UnmeasurableError: If no step has had such a number yet: then the name is wrong, not the commit.
         """
         try:
-            self.look(index)
+            self.evaluate(index)
         except UserError as problem:
-            if isinstance(problem, UnmeasurableError) and not self.measured:
+            if isinstance(problem, UnmeasurableError) and not self.measurements:
                 raise
-            self.failed[index] = str(problem)
-            self.say(evaluation_summary(self.root, self.steps[index].commit, "cannot be evaluated", str(problem)))
+            self.failures[index] = str(problem)
+            self.print_line(
+                evaluation_summary(self.root, self.steps[index].commit, "cannot be evaluated", str(problem))
+            )
             return None
-        return self.word(index) == "bad"
+        return self.good_or_bad(index) == "bad"
 
-    def look_at_end(self, index: int) -> Measurement:
+    def check_endpoint(self, index: int) -> Measurement:
         """Evaluate the first or the last step.
 
         Raises:
@@ -97,17 +101,17 @@ class BisectSession:
         """
         asked = "good" if index == 0 else "bad"
         try:
-            measured = self.look(index)
+            measured = self.evaluate(index)
         except UnmeasurableError:
             raise
         except UserError as problem:
             where, do = self.steps[index].commit[:12], f"name another commit that is {asked}"
             raise UserError(where, f"cannot be evaluated: {problem}", do=do) from problem
-        if self.word(index) != asked:
+        if self.good_or_bad(index) != asked:
             raise UserError(
                 self.steps[index].commit[:12],
                 f"is not {asked}",
-                expected=f"{self.metric} {'not ' if index == 0 else ''}below the limit of {self.limit:g}",
+                expected=f"{self.metric} {'not ' if index == 0 else ''}below the limit of {self.threshold:g}",
                 got=f"{measured.value:.4f}",
                 do=f"name another limit, or another commit that is {asked}",
             )
@@ -140,20 +144,20 @@ def run_bisect(root: Path, good: str, bad: str, metric: str, limit: float | None
             f"evaluations: {max_evaluations(session)}"
         )
         limit = set_threshold(session)
-        before, after = search_steps(len(steps), session.is_bad, session.cheap)
-        for index in session.ends:
+        before, after = search_steps(len(steps), session.is_bad, session.known_steps)
+        for index in session.first_and_last:
             if index in (before, after):
-                session.look_at_end(index)
-        answer = BisectResult(steps[before : after + 1], session.measured[before], session.measured[after])
+                session.check_endpoint(index)
+        answer = BisectResult(steps[before : after + 1], session.measurements[before], session.measurements[after])
         for line in bisect_report(root, answer, metric, limit):
             say(line)
-        say(evaluation_count(session.ways))
+        say(evaluation_count(session.measured_by_counts))
 
 
 def max_evaluations(session: BisectSession) -> str:
     """Say how many evaluations are ahead at most; more, if there are commits that cannot be evaluated."""
-    ends = len(set(session.ends) - session.cheap)
-    wanted = ends if session.limit is None or len(session.steps) == 2 else min(ends, 1)
+    ends = len(set(session.first_and_last) - session.known_steps)
+    wanted = ends if session.threshold is None or len(session.steps) == 2 else min(ends, 1)
     return f"at most {math.ceil(math.log2(len(session.steps) - 1)) + wanted}"
 
 
@@ -163,11 +167,11 @@ def set_threshold(session: BisectSession) -> float:
     Raises:
         UserError: If an end cannot be evaluated, or good is not better than bad.
     """
-    if session.limit is not None:
-        for index in sorted(session.cheap & set(session.ends)):
-            session.look_at_end(index)
-        return session.limit
-    good, bad = (session.look_at_end(index) for index in session.ends)
+    if session.threshold is not None:
+        for index in sorted(session.known_steps & set(session.first_and_last)):
+            session.check_endpoint(index)
+        return session.threshold
+    good, bad = (session.check_endpoint(index) for index in session.first_and_last)
     if good.value <= bad.value:
         raise UserError(
             session.metric,
@@ -176,5 +180,5 @@ def set_threshold(session: BisectSession) -> float:
             got=f"{good.value:.4f} at good, {bad.value:.4f} at bad",
             do="name other commits, or another metric",
         )
-    session.limit = (good.value + bad.value) / 2
-    return session.limit
+    session.threshold = (good.value + bad.value) / 2
+    return session.threshold

@@ -38,7 +38,7 @@ def remembered_metric(root: Path, step: CommitStep, metric: str) -> Measurement 
     """Give what an earlier bisect measured of a step, unless its commits tell of other answers by now."""
     for state in step.states:
         measurement = cached_measurement(root, state.commit, metric)
-        if measurement is not None and step.answers in (None, measurement.outputs[PREDICTIONS_PATH]):
+        if measurement is not None and step.predictions_md5 in (None, measurement.outputs[PREDICTIONS_PATH]):
             return measurement
     return None
 
@@ -60,7 +60,7 @@ def evaluate_step(root: Path, step: CommitStep, metric: str) -> tuple[Measuremen
 
 def recorded_metric(root: Path, step: CommitStep, metric: str) -> Measurement | None:
     """Read the number from what a dvc.lock names; None if none is of these inputs, or its outputs are gone."""
-    for state in step.recorded:
+    for state in step.recorded_states:
         recorded_state = state_at(root, state.commit)
         with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
             folder = Path(scratch)

@@ -35,16 +35,16 @@ class CommitInputs:
         files: MD5 of each file that they read and do not write, by path; of what DVC tracks, that in its `.dvc` file.
         params: Each value that they read, by its dotted name.
         stages: What dvc.yaml says of each of them.
-        answers: MD5 of the answers, if the dvc.lock of the commit has those of these very inputs.
+        predictions_md5: MD5 of the answers, if the dvc.lock of the commit has those of these very inputs.
     """
 
     commit: str
     files: Mapping[str, str]
     params: Mapping[str, Any]
     stages: Mapping[str, Any]
-    answers: str | None
+    predictions_md5: str | None
 
-    def same(self, other: "CommitInputs") -> bool:
+    def same_inputs(self, other: "CommitInputs") -> bool:
         """Say whether the two make the same model by the same means."""
         return (self.files, self.params, self.stages) == (other.files, other.params, other.stages)
 
@@ -71,7 +71,7 @@ def with_recorded_outcome(root: Path, inputs: CommitInputs) -> CommitInputs:
         return inputs
     try:
         lock = read_yaml_blob(root, tree[DVC_LOCK])["stages"]
-        return replace(inputs, answers=recorded_outcome(inputs, read_yaml_blob(root, tree[PARAMS_YAML]), lock))
+        return replace(inputs, predictions_md5=recorded_outcome(inputs, read_yaml_blob(root, tree[PARAMS_YAML]), lock))
     except (UserError, KeyError, TypeError, AttributeError):  # a lock file that tells nothing
         return inputs
 
@@ -168,7 +168,7 @@ def dependency_md5(files: Mapping[str, str], dep: str) -> str | None:
 
 def input_changes(before: CommitInputs, after: CommitInputs) -> Iterator[str]:
     """Say what of the inputs changed, a line each: stages, params, files."""
-    if before.same(after):
+    if before.same_inputs(after):
         yield f"{DVC_LOCK} alone: other answers were made from the same data, params and code"
     for name in sorted({*before.params, *after.params}):
         if before.params.get(name) != after.params.get(name):

@@ -23,13 +23,13 @@ class BisectResult:
 
     Args:
         steps: From the last that is good to the first that is bad; those between cannot be evaluated.
-        before: The number of the first of them.
-        after: The number of the last of them.
+        last_good: The number of the first of them.
+        first_bad: The number of the last of them.
     """
 
     steps: Sequence[CommitStep]
-    before: Measurement
-    after: Measurement
+    last_good: Measurement
+    first_bad: Measurement
 
 
 def evaluation_summary(root: Path, commit: str, *words: str) -> str:
@@ -49,11 +49,11 @@ def bisect_report(root: Path, answer: BisectResult, metric: str, limit: float) -
     for step in suspects:
         yield from describe_commit(root, step.commit)
     then, now = (
-        f"{one.value:.4f} ({one.low:.4f} to {one.high:.4f}, n={one.n})" for one in (answer.before, answer.after)
+        f"{one.value:.4f} ({one.low:.4f} to {one.high:.4f}, n={one.n})" for one in (answer.last_good, answer.first_bad)
     )
     yield f"  {metric} {then} before, {now} there; bad is below {limit:.4f}"
-    if answer.before.tests != answer.after.tests:
-        yield f"  the test rows are not the same: {answer.before.rows:,} before, {answer.after.rows:,} there"
+    if answer.last_good.tests != answer.first_bad.tests:
+        yield f"  the test rows are not the same: {answer.last_good.rows:,} before, {answer.first_bad.rows:,} there"
     yield from (f"  {change}" for change in input_changes(last_good.inputs, suspects[-1].inputs))
     yield from (f"  {change}" for change in changed_pairs_lines(root, answer))
 
@@ -68,7 +68,7 @@ def changed_pairs_lines(root: Path, answer: BisectResult) -> Iterator[str]:
     """Say row by row how the pairs changed; nothing if they are the same."""
     then, now = (
         CommitState(step.commit, dict(measured.outputs), {})
-        for step, measured in ((answer.steps[0], answer.before), (answer.steps[-1], answer.after))
+        for step, measured in ((answer.steps[0], answer.last_good), (answer.steps[-1], answer.first_bad))
     )
     if then.outputs.get(PAIRS_PATH) == now.outputs.get(PAIRS_PATH):
         return

@@ -18,11 +18,11 @@ class CommitStep:
 
     Args:
         states: What each of them depends on, in their order.
-        stand_ins: States of runs that were made of the same, but for what a run writes itself.
+        run_states: States of runs that were made of the same, but for what a run writes itself.
     """
 
     states: tuple[CommitInputs, ...]
-    stand_ins: tuple[CommitInputs, ...] = ()
+    run_states: tuple[CommitInputs, ...] = ()
 
     @property
     def inputs(self) -> CommitInputs:
@@ -35,14 +35,14 @@ class CommitStep:
         return self.inputs.commit
 
     @property
-    def recorded(self) -> list[CommitInputs]:
+    def recorded_states(self) -> list[CommitInputs]:
         """The states whose dvc.lock tells the outcome: commits before runs, since they are what is asked for."""
-        return [state for state in (*self.states, *self.stand_ins) if state.answers is not None]
+        return [state for state in (*self.states, *self.run_states) if state.predictions_md5 is not None]
 
     @property
-    def answers(self) -> str | None:
+    def predictions_md5(self) -> str | None:
         """MD5 of the answers that the commits record; None if none of them does."""
-        return next((state.answers for state in self.states if state.answers is not None), None)
+        return next((state.predictions_md5 for state in self.states if state.predictions_md5 is not None), None)
 
 
 def steps_between(root: Path, good: str, bad: str) -> tuple[list[CommitStep], int]:
@@ -91,8 +91,8 @@ def first_parent_line(root: Path, good: str, bad: str) -> list[str]:
 
 def same_model(step: CommitStep, state: CommitInputs) -> bool:
     """Say whether the next commit makes the same model: the same inputs, and no other answers recorded of them."""
-    same_answers = step.answers in (None, state.answers) or state.answers is None
-    return step.inputs.same(state) and same_answers
+    same_answers = step.predictions_md5 in (None, state.predictions_md5) or state.predictions_md5 is None
+    return step.inputs.same_inputs(state) and same_answers
 
 
 def run_commits(root: Path) -> list[str]:

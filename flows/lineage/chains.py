@@ -32,19 +32,19 @@ class Chain:
     Args:
         name: The model's name.
         run: What MLflow tells of the run.
-        kept: The commit of its state, the one it is based on, and whether they differ.
+        snapshot: The commit of its state, the one it is based on, and whether they differ.
         state: What dvc.lock said there.
         version: What the registry tells of the version.
     """
 
     name: str
     run: TrackedRun | None
-    kept: Snapshot | None
+    snapshot: Snapshot | None
     state: CommitState | None
     version: TrackedVersion | None
 
     @property
-    def where(self) -> str:
+    def description(self) -> str:
         """The chain in a few words, for errors."""
         version = f"version {self.version.number} of {self.name}" if self.version else ""
         return ", ".join(part for part in (version, f"run {self.run.id[:8]}" if self.run else "") if part)
@@ -55,8 +55,8 @@ class Chain:
         if self.run is not None:
             whole.add(self.run.name)
             begun |= {self.run.id, self.run.tags.get(RELEASE_TAG, ""), self.run.tags.get("git.snapshot", "")}
-        if self.kept is not None:
-            begun |= {self.kept.commit, self.kept.head}
+        if self.snapshot is not None:
+            begun |= {self.snapshot.commit, self.snapshot.head}
         if self.state is not None:
             begun |= {*self.state.outputs.values(), *self.state.sources.values()}
         if self.version is not None:
@@ -149,9 +149,9 @@ def chain_lines(one: Chain) -> Iterator[str]:
         yield from (f"source    {path} {md5}" for path, md5 in one.state.sources.items())
         made = {part: path for part, path in LINEAGE_FILES.items() if path in one.state.outputs}
         yield from (f"{part:<9} {path} {one.state.outputs[path]}" for part, path in made.items())
-    if one.kept is not None:
-        yield f"commit    {one.kept.head}{'' if one.kept.clean else ', with changes'}"
-        yield f"state     {one.kept.commit}"
+    if one.snapshot is not None:
+        yield f"commit    {one.snapshot.head}{'' if one.snapshot.clean else ', with changes'}"
+        yield f"state     {one.snapshot.commit}"
     elif one.run is not None:
         yield f"commit    {one.run.tags['git.snapshot']}, which git does not have"
     if one.run is not None:

@@ -32,9 +32,9 @@ def find_faults(root: Path, chains: list[Chain]) -> list[UserError]:
     data = StoredData(root, dvc_cache(root), set())
     for one in chains:
         faults += [*version_faults(root, one), *history_faults(root, one)]
-        if one.state is not None and one.kept is not None:
+        if one.state is not None and one.snapshot is not None:
             states[one.state.commit] = one.state
-            faults += tag_faults(one, one.kept, one.state, data.cache)
+            faults += tag_faults(one, one.snapshot, one.state, data.cache)
     for state in states.values():
         faults += data.faults(state)
     if run_dvc(root, "remote", "list").strip():
@@ -70,26 +70,26 @@ def history_faults(root: Path, one: Chain) -> Iterator[UserError]:
     if one.run is None:
         return
     where, commit = f"run {one.run.id[:8]}", one.run.tags["git.snapshot"]
-    if one.kept is None or one.state is None:
+    if one.snapshot is None or one.state is None:
         yield UserError(
             where, "its state is not in git", expected=commit, do="fetch it from where it was run, or run it again"
         )
         return
-    holding = run_git(root, "for-each-ref", "--contains", one.kept.head, "--format=%(refname)", *DURABLE_REFS)
-    if not holding and not is_ancestor(root, one.kept.head):
+    holding = run_git(root, "for-each-ref", "--contains", one.snapshot.head, "--format=%(refname)", *DURABLE_REFS)
+    if not holding and not is_ancestor(root, one.snapshot.head):
         yield UserError(
             where,
             "its commit is on no branch or tag any more: history was rewritten",
-            expected=f"a branch with {one.kept.head[:12]}",
-            do=f"`git branch NAME {one.kept.head[:12]}` keeps it",
+            expected=f"a branch with {one.snapshot.head[:12]}",
+            do=f"`git branch NAME {one.snapshot.head[:12]}` keeps it",
         )
-    if not one.kept.clean:
+    if not one.snapshot.clean:
         yield UserError(
             where,
             "was run with changes that are not committed",
-            expected=f"the files of {one.kept.head[:12]}",
-            got=", ".join(differing_paths(root, one.kept.head, one.kept.commit)),
-            do=f"commit them and run again; until then they are kept as {one.kept.commit[:12]}",
+            expected=f"the files of {one.snapshot.head[:12]}",
+            got=", ".join(differing_paths(root, one.snapshot.head, one.snapshot.commit)),
+            do=f"commit them and run again; until then they are kept as {one.snapshot.commit[:12]}",
         )
 
 
@@ -100,29 +100,29 @@ class StoredData:
     Args:
         root: The checkout.
         cache: Where DVC keeps objects.
-        seen: The digests of those that have been checked.
+        checked: The digests of those that have been checked.
     """
 
     root: Path
     cache: Path
-    seen: set[str]
+    checked: set[str]
 
     def faults(self, state: CommitState) -> Iterator[UserError]:
         """Find data of a state that DVC's cache, or git, does not have, or has with other bytes."""
         for path, md5 in (state.outputs | state.sources).items():
-            if md5 in self.seen:
+            if md5 in self.checked:
                 continue
-            self.seen.add(md5)
-            if path in state.sources and not self.by_dvc(state.commit, path):
-                yield from self.of_source(state.commit, path, md5)
+            self.checked.add(md5)
+            if path in state.sources and not self.is_dvc_tracked(state.commit, path):
+                yield from self.check_git_source(state.commit, path, md5)
             else:
-                yield from self.of_object(f"{path} of {state.commit[:12]}", md5)
+                yield from self.check_object(f"{path} of {state.commit[:12]}", md5)
 
-    def by_dvc(self, commit: str, path: str) -> bool:
+    def is_dvc_tracked(self, commit: str, path: str) -> bool:
         """Say whether a source was tracked by DVC in a commit, and not by git."""
         return bool(run_git(self.root, "ls-tree", "--name-only", commit, "--", f"{path}.dvc"))
 
-    def of_object(self, where: str, md5: str) -> Iterator[UserError]:
+    def check_object(self, where: str, md5: str) -> Iterator[UserError]:
         """Check an object of DVC's cache, and of a folder every file."""
         path = cache_path(self.cache, md5)
         if not path.exists():
@@ -135,9 +135,9 @@ class StoredData:
             )
         elif md5.endswith(".dir"):
             for name, member in folder_members(self.cache, md5).items():
-                yield from self.of_object(f"{where}, {name}", member)
+                yield from self.check_object(f"{where}, {name}", member)
 
-    def of_source(self, commit: str, path: str, md5: str) -> Iterator[UserError]:
+    def check_git_source(self, commit: str, path: str, md5: str) -> Iterator[UserError]:
         """Check a source that git keeps: laid out from the commit, it has the digest that ingest read."""
         with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
             index, tree = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}, Path(scratch) / "tree"

@@ -44,22 +44,22 @@ class ComparisonStep:
     stage: str
     recorded: FileDigests
     found: FileDigests
-    near: bool
+    within_tolerance: bool
 
     @property
-    def same(self) -> bool:
+    def is_identical(self) -> bool:
         """Whether every item has the digest that was recorded."""
         return self.recorded == self.found
 
     @property
-    def apart(self) -> list[str]:
+    def differing_items(self) -> list[str]:
         """The items that differ."""
         names = [*self.recorded, *(name for name in self.found if name not in self.recorded)]
         return [name for name in names if self.recorded.get(name) != self.found.get(name)]
 
-    def line(self, *, elsewhere: bool) -> str:
+    def format_line(self, *, elsewhere: bool) -> str:
         """Say in one line what was recorded, what was found, and what that means."""
-        word = "same" if self.same else "within tolerance" if elsewhere and self.near else "differs"
+        word = "same" if self.is_identical else "within tolerance" if elsewhere and self.within_tolerance else "differs"
         return f"{self.name:<20} {value_digest(self.recorded)[:12]}  {value_digest(self.found)[:12]}  {word}"
 
 
@@ -69,7 +69,7 @@ class ReproductionResult:
 
     result: Result
     step: str
-    why: tuple[str, ...]
+    reasons: tuple[str, ...]
 
     def __str__(self) -> str:
         """Say it in a few words, as MLflow is told."""
@@ -156,10 +156,10 @@ def judge_steps(
         differences: What is not as it was then.
         stages: All stages in their order.
     """
-    apart, elsewhere = [step for step in steps if not step.same], changes_machine_kind(differences)
+    apart, elsewhere = [step for step in steps if not step.is_identical], changes_machine_kind(differences)
     if not apart:
         return ReproductionResult("identical", "", ())
-    failing = [step for step in apart if not (elsewhere and step.near)]
+    failing = [step for step in apart if not (elsewhere and step.within_tolerance)]
     if not failing:
         return ReproductionResult("within tolerance", apart[0].name, (*elsewhere, TOLERANCE_TEXT))
     first = failing[0]
@@ -172,7 +172,7 @@ def likely_causes(
     """Name what may have made a step differ: what its stage, or one before it, had otherwise than then."""
     reached = {"", *stages[: stages.index(step.stage) + 1]}
     if step.name == RAW_STEP:
-        likely = [str(one) for one in differences if one.what in step.apart]
+        likely = [str(one) for one in differences if one.name in step.differing_items]
     else:
         likely = [
             str(one)

@@ -20,15 +20,15 @@ class InputDifference:
     """One thing that differs; `stage` is the first that it can have changed, empty if that may be any."""
 
     kind: DifferenceKind
-    what: str
-    then: str
-    now: str
+    name: str
+    recorded: str
+    current: str
     stage: str = ""
 
     def __str__(self) -> str:
         """Name it, then and now."""
-        named = f"{self.kind} {self.what}" if self.what else self.kind
-        return f"{named}: {self.then} then, {self.now} now"
+        named = f"{self.kind} {self.name}" if self.name else self.kind
+        return f"{named}: {self.recorded} then, {self.current} now"
 
 
 def input_differences(tree: Path, lock: Mapping[str, Any]) -> Iterator[InputDifference]:

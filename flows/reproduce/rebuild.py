@@ -71,8 +71,8 @@ def reproduce_model(root: Path, what: str, say: PrintLine, *, own_packages: bool
             say(f"  otherwise: {difference}")
         run_every_stage(state, python, say)
         outcome = compare_and_judge(state, recorded, before, say)
-        if target.made is not None:
-            tag_origin(root, target.made, reproduction_tags(outcome, now))
+        if target.origin is not None:
+            tag_origin(root, target.origin, reproduction_tags(outcome, now))
         if outcome.result != "differs":
             remove_worktree(root, REPRODUCE_WORKTREE)
     return outcome
@@ -80,10 +80,10 @@ def reproduce_model(root: Path, what: str, say: PrintLine, *, own_packages: bool
 
 def describe_target(target: ReproductionTarget) -> str:
     """Say what is made again."""
-    if target.made is None:
+    if target.origin is None:
         return f"commit {target.commit[:12]}, of which MLflow knows no run"
-    version = target.made.version
-    return f"{version.name} version {version.number} (run {target.made.run_id[:8]}, commit {target.commit[:12]})"
+    version = target.origin.version
+    return f"{version.name} version {version.number} (run {target.origin.run_id[:8]}, commit {target.commit[:12]})"
 
 
 def probe_machine(python: str, folder: Path) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def compare_and_judge(
     state: WorktreeState, recorded: RunEvidence, before: Sequence[InputDifference], say: PrintLine
 ) -> ReproductionResult:
     """Compare step by step, report and judge."""
-    found = read_evidence(state.found(), state.tree)
+    found = read_evidence(state.current_digests(), state.tree)
     differences = [*before, *base_difference(recorded, found)]
     steps = compare_evidence(state.sources, recorded, found)
     outcome = judge_steps(steps, differences, list(state.lock))
@@ -170,19 +170,25 @@ def base_difference(recorded: RunEvidence, found: RunEvidence) -> list[InputDiff
 def reproduction_report(steps: Sequence[ComparisonStep], outcome: ReproductionResult, *, elsewhere: bool) -> list[str]:
     """Put the comparison and the outcome into lines."""
     head = f"\n{'step':<20} {'recorded':<12}  {'found':<12}"
-    words = [f"  {why}" for why in outcome.why]
+    words = [f"  {why}" for why in outcome.reasons]
     if outcome.result == "differs":
         tree = f".tunesmith/{REPRODUCE_WORKTREE}"
         looked = f"look at    {tree} (made now) and {tree}/.tunesmith/{RECORDED_FOLDER} (recorded)"
-        return [head, *(step.line(elsewhere=elsewhere) for step in steps), f"{outcome}; likely cause:", *words, looked]
-    return [head, *(step.line(elsewhere=elsewhere) for step in steps), f"{outcome}", *words]
+        return [
+            head,
+            *(step.format_line(elsewhere=elsewhere) for step in steps),
+            f"{outcome}; likely cause:",
+            *words,
+            looked,
+        ]
+    return [head, *(step.format_line(elsewhere=elsewhere) for step in steps), f"{outcome}", *words]
 
 
 def reproduction_tags(outcome: ReproductionResult, now: dict[str, Any]) -> dict[str, str]:
     """Say for MLflow how it ended, why, when, and on what."""
     return {
         "tunesmith.reproduced": str(outcome),
-        "tunesmith.reproduced.why": "; ".join(outcome.why),
+        "tunesmith.reproduced.why": "; ".join(outcome.reasons),
         "tunesmith.reproduced.at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tunesmith.reproduced.on": f"{platform.node()}, {now['device']}, {cpu_kind(now)}",
     }

@@ -36,24 +36,24 @@ class WorktreeState:
         return [dep["path"] for dep in self.lock["ingest"]["deps"] if not dep["path"].startswith("pipeline/")]
 
     @property
-    def read(self) -> dict[str, str]:
+    def dependencies(self) -> dict[str, str]:
         """Digest of each file and folder that the stages read."""
         return {dep["path"]: dep["md5"] for entry in self.lock.values() for dep in entry["deps"]}
 
     @property
-    def outs(self) -> dict[str, str]:
+    def outputs(self) -> dict[str, str]:
         """Digest of each file and folder that the stages left."""
         return {out["path"]: out["md5"] for entry in self.lock.values() for out in entry["outs"]}
 
     @property
-    def recorded(self) -> dict[str, str]:
+    def recorded_digests(self) -> dict[str, str]:
         """Digest of the raw data, and of what the stages left."""
         raw = {dep["path"]: dep["md5"] for dep in self.lock["ingest"]["deps"] if dep["path"] in self.sources}
-        return raw | self.outs
+        return raw | self.outputs
 
-    def found(self) -> dict[str, str]:
+    def current_digests(self) -> dict[str, str]:
         """Digest of the same files as they are in the tree now."""
-        paths = {path: self.tree / path for path in self.recorded}
+        paths = {path: self.tree / path for path in self.recorded_digests}
         return {path: dvc_md5(on_disk) if on_disk.exists() else "missing" for path, on_disk in paths.items()}
 
 
@@ -90,7 +90,7 @@ def restore_champion(root: Path, state: WorktreeState) -> None:
         UserError: If it is not to be had.
     """
     folder, release = state.tree / CHAMPION_FOLDER, read_json(state.tree / RELEASE_PATH)
-    met, before = state.read.get(str(CHAMPION_FOLDER)), release["champion_before"]
+    met, before = state.dependencies.get(str(CHAMPION_FOLDER)), release["champion_before"]
     if met is None or before is None or (folder.exists() and dvc_md5(folder) == met):
         return
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
@@ -103,7 +103,7 @@ def restore_champion(root: Path, state: WorktreeState) -> None:
 def move_outputs_away(state: WorktreeState) -> RunEvidence:
     """Move away what the run left, so that no stage can find it, and give it as evidence."""
     aside = state_dir(state.tree) / RECORDED_FOLDER
-    for path in state.outs:
+    for path in state.outputs:
         (aside / path).parent.mkdir(parents=True, exist_ok=True)
         (state.tree / path).rename(aside / path)
-    return read_evidence(state.recorded, aside)
+    return read_evidence(state.recorded_digests, aside)

@@ -24,7 +24,7 @@ class ReproductionTarget:
     """The state to make again, and the run that it is recorded as; None if MLflow knows of none."""
 
     commit: str
-    made: VersionOrigin | None
+    origin: VersionOrigin | None
 
 
 def resolve_target(root: Path, what: str) -> ReproductionTarget:

@@ -49,7 +49,7 @@ class DiffBase:
     """What the pairs are compared with: a state of the past, and whose it is."""
 
     state: CommitState
-    whose: str
+    label: str
 
 
 def find_diff_base(root: Path, name: str, revision: str | None = None) -> DiffBase | None:
@@ -144,7 +144,7 @@ def run_pipeline_module(root: Path, name: str, *arguments: str, cwd: Path | None
 def data_diff_lines(against: DiffBase, compared: Mapping[str, Any]) -> Iterator[str]:
     """Put a comparison into words: counts, labels, drift, rows, and what it calls for."""
     decision = compared["decision"]
-    yield f"against   {against.whose} ({against.state.commit[:12]})"
+    yield f"against   {against.label} ({against.state.commit[:12]})"
     yield from change_lines(compared)
     yield f"decision  {ACTION_SENTENCES[decision['outcome']]}"
     yield from (f"          {reason}" for reason in decision["reasons"])

@@ -32,7 +32,7 @@ class ProjectSide:
 
     name: str
     release: DiffResult | UserError
-    golden: Sequence[DiffResult] | UserError
+    golden_tokens: Sequence[DiffResult] | UserError
 
 
 def write_comment(before: ProjectSide, after: ProjectSide, pairs: DiffResult | UserError) -> str:
@@ -141,10 +141,10 @@ def golden_section(before: ProjectSide, after: ProjectSide) -> Iterator[str]:
     yield "### Accepted tokens"
     known = []
     for side in (before, after):
-        if isinstance(side.golden, UserError):
-            yield f"\n{not_available(f'The contract of {inline_code(side.name)}', side.golden)}"
+        if isinstance(side.golden_tokens, UserError):
+            yield f"\n{not_available(f'The contract of {inline_code(side.name)}', side.golden_tokens)}"
         else:
-            known.append(side.golden)
+            known.append(side.golden_tokens)
     if len(known) < 2:
         return
     then, now = known

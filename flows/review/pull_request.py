@@ -58,7 +58,7 @@ def review_base(root: Path, revision: str | None) -> tuple[str, str]:
         raise UserError(
             "the project", "there is no run of before to compare with", do="`tunesmith run` makes the first"
         )
-    return against.state.commit, against.whose
+    return against.state.commit, against.label
 
 
 def release_at(root: Path, commit: str) -> Mapping[str, Any]:

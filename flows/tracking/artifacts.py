@@ -15,9 +15,9 @@ from pipeline.files import read_json
 def log_data_diff(run: TrackingRun, against: DiffBase, compared: Mapping[str, Any]) -> None:
     """Put a comparison of the pairs with those of the past into the run."""
     change, decision = compared["change"], compared["decision"]
-    run.tag(
+    run.set_tags(
         {
-            "difference.against": f"{against.whose} ({against.state.commit})",
+            "difference.against": f"{against.label} ({against.state.commit})",
             "difference.decision": decision["outcome"],
             "difference.reasons": "; ".join(decision["reasons"]),
         }
@@ -34,7 +34,7 @@ def log_data_diff(run: TrackingRun, against: DiffBase, compared: Mapping[str, An
     tables = {"rows": counts, "labels": labels, "examples": compared["examples"]}
     for name, rows in tables.items():
         if rows:
-            run.table(pd.DataFrame(rows), f"difference/{name}.json")
+            run.log_table_once(pd.DataFrame(rows), f"difference/{name}.json")
     for name, moved in change["drift"].items():
         mlflow_client(run.root).log_metric(run.id, f"drift/{name}", moved)
 
@@ -48,6 +48,6 @@ def log_stopped_findings(run: TrackingRun, started: float) -> None:
     why = {"reason": "stopped", "expects": report["stopped"], "action": "error", "rows": report["rows"]["in"]}
     broken = [why, *(check for check in report["checks"] if check["rows"])]
     connected = mlflow_client(run.root)
-    run.table(pd.DataFrame(broken).fillna(""), "data/reasons.json")
+    run.log_table_once(pd.DataFrame(broken).fillna(""), "data/reasons.json")
     connected.log_artifact(run.id, str(folder / "report.html"), "data")
     connected.log_artifacts(run.id, str(folder / "data_docs"), "data/data_docs")

@@ -44,7 +44,7 @@ def flush_run(root: Path, folder: Path, params: Params) -> ModelVersion | None:
     run = find_or_begin_run(root, account, recorded_params(root, account) or params, folder.name)
     if account.change:
         log_data_diff(run, *diff_from_values(account.change))
-    run.tag(account.tags)
+    run.set_tags(account.tags)
     ship_points(run, read_points(folder / LIVE_FILE))
     if account.status == "FAILED":
         log_stopped_findings(run, account.started)
@@ -88,7 +88,7 @@ def record_version(run: TrackingRun, release: str, state: Snapshot) -> ModelVers
         raise UserError(f"commit {state.commit[:12]}", "holds no dvc.lock any more", do="bring the repository back")
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
         version = register_past_version(run, bring_release(run.root, kept, Path(scratch)), state.commit)
-    run.tag({RELEASE_TAG: release})
+    run.set_tags({RELEASE_TAG: release})
     return version
 
 

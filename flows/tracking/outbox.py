@@ -40,7 +40,7 @@ class RunRecord:
 
 def diff_to_values(against: DiffBase, compared: Mapping[str, Any]) -> dict[str, Any]:
     """Put a comparison with a state of the past into plain values."""
-    return {"whose": against.whose, "state": asdict(against.state), "compared": compared}
+    return {"whose": against.label, "state": asdict(against.state), "compared": compared}
 
 
 def diff_from_values(values: Mapping[str, Any]) -> tuple[DiffBase, Mapping[str, Any]]:

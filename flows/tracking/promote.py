@@ -59,7 +59,7 @@ def change_champion(root: Path, version: ModelVersion, *, how: promotion_log.Pro
             raise UserError(
                 f"version {version.number} of {name}", "is the champion already", do="`tunesmith status` shows it"
             )
-        before, state = held.digest if held else None, version.state(root)
+        before, state = held.digest if held else None, version.state_commit(root)
         promotion_log.append_promotion(
             root, promotion_log.Promotion(name, champion.digest, before, how=how, why=why, state=state)
         )

@@ -20,7 +20,7 @@ class FineTunedModel(PythonModel):  # type: ignore[misc]  # MLflow ships no type
 
     def predict(self, model_input: list[str]) -> list[str]:
         """Answer each text."""
-        return self.predictor.answers(model_input)
+        return self.predictor.predict(model_input)
 
 
 mlflow.models.set_model(FineTunedModel())

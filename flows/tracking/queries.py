@@ -127,6 +127,6 @@ def origin_of_run(run: MlflowRun, name: str) -> VersionOrigin:
 
 def tag_origin(root: Path, made: VersionOrigin, tags: Mapping[str, str]) -> None:
     """Put tags on a run and on the version that it gave."""
-    TrackingRun(root, made.run_id).tag(tags)
+    TrackingRun(root, made.run_id).set_tags(tags)
     for key, value in tags.items():
         mlflow_client(root).set_model_version_tag(made.version.name, made.version.number, key, value)

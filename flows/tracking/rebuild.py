@@ -67,7 +67,7 @@ def register_past_version(run: TrackingRun, champion: Champion, commit: str | No
     made = commit and state_at(run.root, commit)
     if made:
         tags = lineage_tags(made, champion.release, read_snapshot(run.root, made.commit))
-    run.tag(tags)
+    run.set_tags(tags)
     version = register_version(run, champion.release, champion.adapter, tags)
-    run.tag({"tunesmith.version": version.number})
+    run.set_tags({"tunesmith.version": version.number})
     return version

@@ -78,12 +78,12 @@ def record_release(run: TrackingRun, state: Snapshot) -> ModelVersion:
     root, release = run.root, read_release(run.root)
     tags = lineage_tags(read_lock_state(root, state.commit), release, state)
     log_release_files(run, release, state)
-    run.tag({**tags, "tunesmith.verdict": release["verdict"], "mlflow.note.content": run_description(release)})
+    run.set_tags({**tags, "tunesmith.verdict": release["verdict"], "mlflow.note.content": run_description(release)})
     version = register_version(run, release, root / "data/finetune/adapter", tags)
     set_alias(root, version, CHALLENGER_NAME)
     store.accept_champion(root, release, state.commit)
     sync_promotions(root, release["name"])
-    run.tag({"tunesmith.version": version.number, RELEASE_TAG: release_digest(root)})
+    run.set_tags({"tunesmith.version": version.number, RELEASE_TAG: release_digest(root)})
     return version
 
 
@@ -111,9 +111,9 @@ def log_release_files(run: TrackingRun, release: Mapping[str, Any], state: Snaps
         "predictions": predictions,
         **detail_tables_of(read_json(root / "data/evaluate/details.json")),
     }.items():
-        run.table(table, f"evaluation/{name}.json")
-    run.table(pd.DataFrame(cost["lines"]), "release/costs.json")
-    run.table(
+        run.log_table_once(table, f"evaluation/{name}.json")
+    run.log_table_once(pd.DataFrame(cost["lines"]), "release/costs.json")
+    run.log_table_once(
         pd.read_parquet(root / "data/baselines/label_errors.parquet").head(MAX_TABLE_ROWS), "data/label_errors.json"
     )
 

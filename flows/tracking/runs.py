@@ -31,12 +31,12 @@ class TrackingRun:
     root: Path
     id: str
 
-    def tag(self, tags: Mapping[str, object]) -> None:
+    def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags."""
         values = [RunTag(key, str(value)[:MAX_VALUE_LENGTH]) for key, value in tags.items()]
         mlflow_client(self.root).log_batch(self.id, tags=values)
 
-    def table(self, rows: pd.DataFrame, path: str) -> None:
+    def log_table_once(self, rows: pd.DataFrame, path: str) -> None:
         """Put a table into the run, once: MLflow would put the rows behind those that are there."""
         connected = mlflow_client(self.root)
         if path not in {item.path for item in connected.list_artifacts(self.id, path.rpartition("/")[0])}:

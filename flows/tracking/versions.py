@@ -24,7 +24,7 @@ class ModelVersion:
     name: str
     number: str
 
-    def state(self, root: Path) -> str | None:
+    def state_commit(self, root: Path) -> str | None:
         """The commit of the state that made it, as its tags name it."""
         commit = mlflow_client(root).get_model_version(self.name, self.number).tags.get("git.snapshot")
         return None if commit is None else str(commit)

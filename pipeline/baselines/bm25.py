@@ -21,22 +21,23 @@ class BM25Index:
     def __init__(self, texts: Sequence[str]) -> None:
         tokenized = [lowercase_words(text) for text in texts]
         # Sorted, since a set's order is another in every process.
-        self.words = {
+        self.vocabulary = {
             word: number for number, word in enumerate(sorted({word for words in tokenized for word in words}))
         }
-        self.many = len(texts)
-        self.scores = BM25(method="lucene")
-        if self.words:
-            self.scores.index(
-                ([[self.words[word] for word in words] for words in tokenized], dict(self.words)), show_progress=False
+        self.document_count = len(texts)
+        self.scorer = BM25(method="lucene")
+        if self.vocabulary:
+            self.scorer.index(
+                ([[self.vocabulary[word] for word in words] for words in tokenized], dict(self.vocabulary)),
+                show_progress=False,
             )
 
-    def places(self, text: str, many: int) -> list[int]:
+    def search(self, text: str, many: int) -> list[int]:
         """Give the places of the texts that score highest, the highest first; of equals the first."""
-        known = [self.words[word] for word in lowercase_words(text) if word in self.words]
+        known = [self.vocabulary[word] for word in lowercase_words(text) if word in self.vocabulary]
         if not known:
-            return list(range(min(many, self.many)))
-        return top_indices(np.asarray(self.scores.get_scores_from_ids(known)), many)
+            return list(range(min(many, self.document_count)))
+        return top_indices(np.asarray(self.scorer.get_scores_from_ids(known)), many)
 
 
 class BM25Retriever:
@@ -48,12 +49,12 @@ class BM25Retriever:
     def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- nothing to choose
         """Learn the words of the training rows."""
         self.index = BM25Index([pair.prompt for pair in train])
-        return {"words": len(self.index.words)}
+        return {"words": len(self.index.vocabulary)}
 
-    def places(self, questions: Sequence[PromptMessages], many: int) -> list[list[int]]:
+    def retrieve(self, questions: Sequence[PromptMessages], many: int) -> list[list[int]]:
         """Give the places of the training rows nearest to each question, the nearest first."""
-        return [self.index.places(prompt_text(question), many) for question in questions]
+        return [self.index.search(prompt_text(question), many) for question in questions]
 
-    def tokens(self, question: PromptMessages) -> int:  # noqa: ARG002 -- as every search
+    def count_tokens(self, question: PromptMessages) -> int:  # noqa: ARG002 -- as every search
         """Count nothing: no language model reads."""
         return 0

@@ -21,11 +21,11 @@ class ExampleRetriever(Protocol):
         """Learn the training rows."""
         ...
 
-    def places(self, questions: Sequence[PromptMessages], many: int) -> list[list[int]]:
+    def retrieve(self, questions: Sequence[PromptMessages], many: int) -> list[list[int]]:
         """Give the places of the training rows nearest to each question, the nearest first."""
         ...
 
-    def tokens(self, question: PromptMessages) -> int:
+    def count_tokens(self, question: PromptMessages) -> int:
         """Count the tokens that a language model reads to find them."""
         ...
 
@@ -43,22 +43,25 @@ class FewShot:
     """
 
     def __init__(self, speaker: BaselineLanguageModel, system: str, *, many: int, seed: int) -> None:
-        self.speaker = speaker
-        self.renderer = speaker.renderer(system)
-        self.many = many
+        self.language_model = speaker
+        self.prompt_encoder = speaker.prompt_encoder(system)
+        self.example_count = many
         self.seed = seed
         self.examples: list[Pair] = []
 
     def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- nothing to choose
         """Draw the examples."""
-        self.examples = sample_examples(train, self.many, self.seed)
+        self.examples = sample_examples(train, self.example_count, self.seed)
         report = {"examples": [pair.id for pair in self.examples], "examples_wanted": len(self.examples)}
-        return {**report, "prompt_tokens_at_most": self.speaker.room}
+        return {**report, "prompt_tokens_at_most": self.language_model.prompt_token_budget}
 
     def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Answer questions behind the examples that fit."""
-        prompts = [render_with_examples(self.renderer, q, self.examples, self.speaker.room) for q in questions]
-        return answer_by_example_count(self.speaker, self.renderer, prompts)
+        prompts = [
+            render_with_examples(self.prompt_encoder, q, self.examples, self.language_model.prompt_token_budget)
+            for q in questions
+        ]
+        return answer_by_example_count(self.language_model, self.prompt_encoder, prompts)
 
 
 class RetrievedFewShot:
@@ -74,28 +77,35 @@ class RetrievedFewShot:
     """
 
     def __init__(self, speaker: BaselineLanguageModel, system: str, search: ExampleRetriever, *, many: int) -> None:
-        self.speaker = speaker
-        self.renderer = speaker.renderer(system)
-        self.search = search
-        self.many = many
-        self.train: Sequence[Pair] = ()
+        self.language_model = speaker
+        self.prompt_encoder = speaker.prompt_encoder(system)
+        self.retriever = search
+        self.example_count = many
+        self.train_pairs: Sequence[Pair] = ()
 
     def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:
         """Learn the training rows."""
-        self.train = train
-        report = {"examples_wanted": min(self.many, len(train)), "prompt_tokens_at_most": self.speaker.room}
-        return {**self.search.fit(train, validation), **report}
+        self.train_pairs = train
+        report = {
+            "examples_wanted": min(self.example_count, len(train)),
+            "prompt_tokens_at_most": self.language_model.prompt_token_budget,
+        }
+        return {**self.retriever.fit(train, validation), **report}
 
     def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Answer questions behind the nearest training rows that fit."""
         prompts = [
             render_with_examples(
-                self.renderer, q, [self.train[index] for index in near], self.speaker.room, best_last=True
+                self.prompt_encoder,
+                q,
+                [self.train_pairs[index] for index in near],
+                self.language_model.prompt_token_budget,
+                best_last=True,
             )
-            for q, near in zip(questions, self.search.places(questions, self.many), strict=True)
+            for q, near in zip(questions, self.retriever.retrieve(questions, self.example_count), strict=True)
         ]
-        read = [self.search.tokens(question) for question in questions]
-        return answer_by_example_count(self.speaker, self.renderer, prompts, read)
+        read = [self.retriever.count_tokens(question) for question in questions]
+        return answer_by_example_count(self.language_model, self.prompt_encoder, prompts, read)
 
 
 def sample_examples(train: Sequence[Pair], many: int, seed: int) -> list[Pair]:
@@ -125,7 +135,7 @@ def answer_by_example_count(
     predictions: dict[int, BaselinePrediction] = {}
     for many in sorted({many for _, many in prompts}):
         indices = [index for index, (_, has) in enumerate(prompts) if has == many]
-        given = speaker.say(renderer, [prompts[index][0] for index in indices])
+        given = speaker.generate(renderer, [prompts[index][0] for index in indices])
         predictions |= dict(zip(indices, given, strict=True))
     besides = read or [0] * len(prompts)
     return [

@@ -14,7 +14,7 @@ def render_prompt(renderer: PromptEncoder, question: PromptMessages, room: int) 
     Raises:
         UserError: If it has more tokens than there is room for.
     """
-    prompt = renderer.prompt(question)
+    prompt = renderer.encode_prompt(question)
     if len(prompt) > room:
         raise UserError(
             "params.yaml: baselines.max_seq_length",
@@ -46,7 +46,7 @@ def render_with_examples(
     """
     for many in range(len(examples), 0, -1):
         chosen = examples[:many][::-1] if best_last else examples[:many]
-        prompt = renderer.prompt(with_examples(question, chosen))
+        prompt = renderer.encode_prompt(with_examples(question, chosen))
         if len(prompt) <= room:
             return prompt, many
     return render_prompt(renderer, question, room), 0

@@ -33,49 +33,49 @@ class HiddenStates:
     """
 
     def __init__(self, speaker: BaselineLanguageModel, system: str) -> None:
-        self.speaker = speaker
-        self.renderer = speaker.renderer(system)
+        self.language_model = speaker
+        self.prompt_encoder = speaker.prompt_encoder(system)
         self.prefix: list[int] = []
-        self.centre = self.spread = np.zeros(0, np.float32)
-        self.learnt: tuple[list[PromptMessages], LayerMeans] | None = None
+        self.mean = self.std = np.zeros(0, np.float32)
+        self.train_means: tuple[list[PromptMessages], LayerMeans] | None = None
 
-    def learn(self, questions: Sequence[PromptMessages]) -> FeatureViews:
+    def fit_transform(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """Read the training questions, and scale each place of their states to mean 0 and deviation 1."""
-        if self.learnt is None or self.learnt[0] != list(questions):
-            prompts = self._prompts(questions)
+        if self.train_means is None or self.train_means[0] != list(questions):
+            prompts = self._encode_prompts(questions)
             self.prefix = common_prefix(prompts)
-            self.learnt = list(questions), self._means(prompts, progress="baselines embedding")
-        means = self.learnt[1]
-        self.centre, self.spread = means.mean(0), np.maximum(means.std(0), 1e-6)
-        return self._scaled(means)
+            self.train_means = list(questions), self._mean_states(prompts, progress="baselines embedding")
+        means = self.train_means[1]
+        self.mean, self.std = means.mean(0), np.maximum(means.std(0), 1e-6)
+        return self._standardized(means)
 
-    def views(self, questions: Sequence[PromptMessages]) -> FeatureViews:
+    def transform(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """Read questions."""
-        return self._scaled(self._means(self._prompts(questions)))
+        return self._standardized(self._mean_states(self._encode_prompts(questions)))
 
-    def tokens(self, question: PromptMessages) -> int:
+    def count_tokens(self, question: PromptMessages) -> int:
         """Count the tokens of the rendered prompt."""
-        return len(self.renderer.prompt(question))
+        return len(self.prompt_encoder.encode_prompt(question))
 
     def report(self) -> BaselineReport:
         """Tell the size of a state."""
-        return {"features": int(self.centre.shape[-1])}
+        return {"features": int(self.mean.shape[-1])}
 
-    def _prompts(self, questions: Sequence[PromptMessages]) -> list[list[int]]:
-        return [self.renderer.prompt(question) for question in questions]
+    def _encode_prompts(self, questions: Sequence[PromptMessages]) -> list[list[int]]:
+        return [self.prompt_encoder.encode_prompt(question) for question in questions]
 
-    def _scaled(self, means: LayerMeans) -> FeatureViews:
-        scaled = (means - self.centre) / self.spread
-        return {f"layer {layer}": scaled[:, index] for index, layer in enumerate(self._layers())}
+    def _standardized(self, means: LayerMeans) -> FeatureViews:
+        scaled = (means - self.mean) / self.std
+        return {f"layer {layer}": scaled[:, index] for index, layer in enumerate(self._layer_numbers())}
 
-    def _layers(self) -> list[int]:
-        layers = self.speaker.base.config.get_text_config().num_hidden_layers
+    def _layer_numbers(self) -> list[int]:
+        layers = self.language_model.base_model.config.get_text_config().num_hidden_layers
         return list(dict.fromkeys(max(1, round(depth * layers)) for depth in LAYER_DEPTHS))
 
-    def _means(self, prompts: Sequence[Sequence[int]], progress: str = "") -> LayerMeans:
+    def _mean_states(self, prompts: Sequence[Sequence[int]], progress: str = "") -> LayerMeans:
         """Read prompts, those of similar length together, and average the states of each behind the prefix it has."""
         vectors: list[Any] = [None] * len(prompts)
-        begins, base = len(self.prefix), self.speaker.base
+        begins, base = len(self.prefix), self.language_model.base_model
         order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
         sharing = [p for p in order if begins < len(prompts[p]) and list(prompts[p][:begins]) == self.prefix]
         others = [index for index in order if index not in set(sharing)]
@@ -83,13 +83,13 @@ class HiddenStates:
             memory = compute_prefix(base, self.prefix, base.device) if begins else None
             for indices, lent, start in ((sharing, memory, begins), (others, None, 0)):
                 for batch in batches_by_tokens(indices, [len(prompts[index]) for index in indices]):
-                    means = self._read([list(prompts[index]) for index in batch], lent, start)
+                    means = self._batch_mean_states([list(prompts[index]) for index in batch], lent, start)
                     for index, mean in zip(batch, means, strict=True):
                         vectors[index] = mean
                     shown.update(len(batch))
         return np.stack(vectors)
 
-    def _read(self, rows: Sequence[list[int]], memory: Any, begins: int) -> LayerMeans:
+    def _batch_mean_states(self, rows: Sequence[list[int]], memory: Any, begins: int) -> LayerMeans:
         """Average the states of some rows over their tokens behind the prefix.
 
         Args:
@@ -97,7 +97,7 @@ class HiddenStates:
             memory: What the model keeps of the prefix; None if it is to be read with each row.
             begins: Tokens of the prefix.
         """
-        model, skipped = self.speaker.base, begins if memory else 0
+        model, skipped = self.language_model.base_model, begins if memory else 0
         behind = [row[skipped:] for row in rows]
         width = max(map(len, behind))
         ids = torch.tensor([row + [0] * (width - len(row)) for row in behind], device=model.device)
@@ -112,7 +112,7 @@ class HiddenStates:
         ).hidden_states
         real[:, : begins - skipped] = 0
         weights = (real / real.sum(1, keepdim=True)).unsqueeze(2)
-        chosen = [(states[layer].float() * weights).sum(1) for layer in self._layers()]
+        chosen = [(states[layer].float() * weights).sum(1) for layer in self._layer_numbers()]
         return np.asarray(torch.stack(chosen, 1).cpu().numpy(), np.float32)
 
 

@@ -36,13 +36,13 @@ class HostedModel:
     def __init__(self, endpoint: HostedEndpoint, system: str, wanted: BaselineTask, *, max_new_tokens: int) -> None:
         self.endpoint = endpoint
         among = [LABEL_INSTRUCTION + ", ".join(wanted.labels)] if wanted.labels else []
-        self.system = "\n\n".join([*([system] if system else []), *among])
-        self.labels = {label.casefold(): label for label in wanted.labels}
+        self.system_message = "\n\n".join([*([system] if system else []), *among])
+        self.labels_by_casefold = {label.casefold(): label for label in wanted.labels}
         self.max_new_tokens = max_new_tokens
 
     def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- nothing to learn
         """Learn nothing."""
-        report = {"url": self.endpoint.url, "model": self.endpoint.model, "system": self.system}
+        report = {"url": self.endpoint.url, "model": self.endpoint.model, "system": self.system_message}
         return {**report, "reproducible": False, "why": "a hosted model may answer otherwise at any time"}
 
     def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
@@ -52,7 +52,7 @@ class HostedModel:
             UserError: If the endpoint cannot be reached, refuses, or answers otherwise than the protocol says.
         """
         with self._client() as client, ThreadPoolExecutor(self.endpoint.parallel) as pool:
-            return list(pool.map(lambda question: self._given(client, question), questions))
+            return list(pool.map(lambda question: self._predict(client, question), questions))
 
     def _client(self) -> OpenAI:
         """Connect: busy servers, timeouts and broken connections are tried again, as `Retry-After` says if it is sent.
@@ -66,24 +66,24 @@ class HostedModel:
             max_retries=self.endpoint.tries - 1,
         )
 
-    def _given(self, client: OpenAI, question: PromptMessages) -> BaselinePrediction:
-        response = self._completed(client, self._turns(question))
+    def _predict(self, client: OpenAI, question: PromptMessages) -> BaselinePrediction:
+        response = self._complete(client, self._request_messages(question))
         try:
             text, usage = response["choices"][0]["message"]["content"] or "", response.get("usage") or {}
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise self._problem("did not answer as the protocol says", got=str(response)[:200]) from error
-        label = self.labels.get(text.strip(ANSWER_MARKUP).casefold(), text)
-        free = text in self.labels.values() if self.labels else None
+        label = self.labels_by_casefold.get(text.strip(ANSWER_MARKUP).casefold(), text)
+        free = text in self.labels_by_casefold.values() if self.labels_by_casefold else None
         return BaselinePrediction(label, free, None, usage.get("prompt_tokens"), usage.get("completion_tokens"))
 
-    def _turns(self, question: PromptMessages) -> list[dict[str, str]]:
+    def _request_messages(self, question: PromptMessages) -> list[dict[str, str]]:
         """Lay out a question as the protocol wants it; its own system message, if any, stands before ours."""
         own = [message.content for message in question[:1] if message.role == "system"]
-        system = "\n\n".join([*own, *([self.system] if self.system else [])])
+        system = "\n\n".join([*own, *([self.system_message] if self.system_message else [])])
         turns = [{"role": message.role, "content": message.content} for message in without_system_message(question)]
         return [*([{"role": "system", "content": system}] if system else []), *turns]
 
-    def _completed(self, client: OpenAI, turns: list[Any]) -> Any:
+    def _complete(self, client: OpenAI, turns: list[Any]) -> Any:
         """Send a request and give the JSON of its answer, whatever is in it."""
         left_out = ["OpenAI-Organization", "OpenAI-Project"]
         if not os.environ.get(API_KEY_VARIABLE):

@@ -23,50 +23,56 @@ class BaselineLanguageModel:
     """
 
     def __init__(self, model: Model, manner: GenerationConfig, max_tokens: int) -> None:
-        self.params = model
-        self.manner = manner
-        self.max_tokens = max_tokens
+        self.model_params = model
+        self.generation_config = manner
+        self.max_seq_length = max_tokens
 
     @cached_property
-    def base(self) -> Any:
+    def base_model(self) -> Any:
         """The model, in evaluation mode."""
-        return load_merged(load_base(fetch_base_model(self.params).folder, self.params), None)
+        return load_merged(load_base(fetch_base_model(self.model_params).folder, self.model_params), None)
 
     @cached_property
     def tokenizer(self) -> Any:
         """Its tokenizer."""
-        return load_tokenizer(fetch_base_model(self.params).folder)
+        return load_tokenizer(fetch_base_model(self.model_params).folder)
 
-    def renderer(self, system: str) -> PromptEncoder:
+    def prompt_encoder(self, system: str) -> PromptEncoder:
         """Give the rendering with a system message."""
         return PromptEncoder(self.tokenizer, system)
 
     @cached_property
-    def room(self) -> int:
+    def prompt_token_budget(self) -> int:
         """Tokens that a prompt may have, so that the longest answer still fits behind it.
 
         Raises:
             UserError: If there is no room for a prompt.
         """
-        reads = getattr(self.base.config.get_text_config(), "max_position_embeddings", None) or self.max_tokens
-        renderer = self.renderer("")
-        labels = [len(renderer.completion(label)) for label in self.manner.labels]
-        room = min(reads, self.max_tokens) - max(labels, default=self.manner.max_new_tokens)
+        reads = (
+            getattr(self.base_model.config.get_text_config(), "max_position_embeddings", None) or self.max_seq_length
+        )
+        renderer = self.prompt_encoder("")
+        labels = [len(renderer.encode_completion(label)) for label in self.generation_config.labels]
+        room = min(reads, self.max_seq_length) - max(labels, default=self.generation_config.max_new_tokens)
         if room < 1:
             raise UserError(
                 "params.yaml: baselines.max_seq_length",
                 "leaves no room for a prompt beside the answer",
-                got=f"{self.max_tokens}; the model reads {reads}",
+                got=f"{self.max_seq_length}; the model reads {reads}",
                 do="raise it, or lower evaluate.max_new_tokens",
             )
         return room
 
-    def say(
+    def generate(
         self, renderer: PromptEncoder, prompts: Sequence[Sequence[int]], progress: str = ""
     ) -> list[BaselinePrediction]:
         """Answer prompts."""
         predictions = answer_prompts(
-            self.base, renderer, prompts, self.manner, progress=f"baselines {progress}" if progress else ""
+            self.base_model,
+            renderer,
+            prompts,
+            self.generation_config,
+            progress=f"baselines {progress}" if progress else "",
         )
         return [
             BaselinePrediction(

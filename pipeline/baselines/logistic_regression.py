@@ -33,16 +33,16 @@ class LogisticRegressionBaseline:
 
     def __init__(self, features: FeatureExtractor, wanted: BaselineTask) -> None:
         self.features = features
-        self.wanted = wanted
+        self.task = wanted
         self.view = ""
-        self.strength = 0.0
-        self.rows: Matrix = None
+        self.inverse_regularization = 0.0
+        self.train_features: Matrix = None
         self.model: Any = None
 
     def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:
         """Fit each candidate on the training rows, and keep the one that answers most validation rows rightly."""
-        views, labels = self.features.learn([*map(prompt_messages, train)]), [pair.completion for pair in train]
-        held = self.features.views([*map(prompt_messages, validation)]) if validation else {}
+        views, labels = self.features.fit_transform([*map(prompt_messages, train)]), [pair.completion for pair in train]
+        held = self.features.transform([*map(prompt_messages, validation)]) if validation else {}
         tried = [(view, strength) for view in views for strength in INVERSE_REGULARIZATIONS][
             : None if validation else 1
         ]
@@ -50,25 +50,25 @@ class LogisticRegressionBaseline:
         for view, strength in tried:
             model = fit_classifier(views[view], labels, strength)
             merits.append(
-                mean_score(self.wanted, validation, predict_labels(model, held[view])[0]) if validation else None
+                mean_score(self.task, validation, predict_labels(model, held[view])[0]) if validation else None
             )
             if index_of_best(merits) == len(merits) - 1:
                 kept = model
-        self.model, (self.view, self.strength) = kept, tried[index_of_best(merits)]
-        self.rows = views[self.view]
+        self.model, (self.view, self.inverse_regularization) = kept, tried[index_of_best(merits)]
+        self.train_features = views[self.view]
         report = [
-            {"view": view, "C": c, self.wanted.metric: merit} for (view, c), merit in zip(tried, merits, strict=True)
+            {"view": view, "C": c, self.task.metric: merit} for (view, c), merit in zip(tried, merits, strict=True)
         ]
         return {
-            "chosen": {"view": self.view, "C": self.strength}, "tried": report, "chosen_on": len(validation),
-            "labels": len(set(labels)), **self.features.report(),
+            "chosen": {"view": self.view, "C": self.inverse_regularization}, "tried": report,
+            "chosen_on": len(validation), "labels": len(set(labels)), **self.features.report(),
         }  # fmt: skip
 
     def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Say the most likely label of each question."""
-        labels, probabilities = predict_labels(self.model, self.features.views(questions)[self.view])
+        labels, probabilities = predict_labels(self.model, self.features.transform(questions)[self.view])
         return [
-            BaselinePrediction(label, tokens_in=self.features.tokens(question), probability=probability)
+            BaselinePrediction(label, tokens_in=self.features.count_tokens(question), probability=probability)
             for label, probability, question in zip(labels, probabilities, questions, strict=True)
         ]
 

@@ -32,42 +32,44 @@ class NearestNeighbours:
 
     def __init__(self, features: FeatureExtractor, wanted: BaselineTask) -> None:
         self.features = features
-        self.wanted = wanted
+        self.task = wanted
         self.completions: list[str] = []
         self.view = ""
-        self.rows: Matrix = None
+        self.train_features: Matrix = None
 
     def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:
         """See the training rows, and choose the view."""
         self.completions = [pair.completion for pair in train]
-        views = {view: normalize(rows) for view, rows in self.features.learn([*map(prompt_messages, train)]).items()}
-        held = self.features.views([*map(prompt_messages, validation)]) if validation else {}
+        views = {
+            view: normalize(rows) for view, rows in self.features.fit_transform([*map(prompt_messages, train)]).items()
+        }
+        held = self.features.transform([*map(prompt_messages, validation)]) if validation else {}
         merits = [
-            mean_score(self.wanted, validation, self._completions(nearest_by_cosine(rows, held[view], 1)))
+            mean_score(self.task, validation, self._completions(nearest_by_cosine(rows, held[view], 1)))
             if validation
             else None
             for view, rows in views.items()
         ]
         self.view = list(views)[index_of_best(merits)]
-        self.rows = views[self.view]
-        report = [{"view": view, self.wanted.metric: merit} for view, merit in zip(views, merits, strict=True)]
+        self.train_features = views[self.view]
+        report = [{"view": view, self.task.metric: merit} for view, merit in zip(views, merits, strict=True)]
         return {
             "chosen": {"view": self.view}, "tried": report, "chosen_on": len(validation), **self.features.report(),
         }  # fmt: skip
 
-    def places(self, questions: Sequence[PromptMessages], many: int) -> list[list[int]]:
+    def retrieve(self, questions: Sequence[PromptMessages], many: int) -> list[list[int]]:
         """Give the places of the training rows nearest to each question, the nearest first."""
-        return nearest_by_cosine(self.rows, self.features.views(questions)[self.view], many)
+        return nearest_by_cosine(self.train_features, self.features.transform(questions)[self.view], many)
 
-    def tokens(self, question: PromptMessages) -> int:
+    def count_tokens(self, question: PromptMessages) -> int:
         """Count the tokens that a language model reads to find them."""
-        return self.features.tokens(question)
+        return self.features.count_tokens(question)
 
     def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Say what the nearest training row says."""
-        completions = self._completions(self.places(questions, 1))
+        completions = self._completions(self.retrieve(questions, 1))
         return [
-            BaselinePrediction(text, tokens_in=self.tokens(question))
+            BaselinePrediction(text, tokens_in=self.count_tokens(question))
             for text, question in zip(completions, questions, strict=True)
         ]
 

@@ -32,39 +32,39 @@ class RetrievalAugmented:
     """
 
     def __init__(self, speaker: BaselineLanguageModel, system: str, source: Path, *, many: int) -> None:
-        self.speaker = speaker
-        self.system = system
-        self.source = source
-        self.many = many
+        self.language_model = speaker
+        self.system_message = system
+        self.documents_path = source
+        self.passage_count = many
         self.passages: list[str] = []
         self.index = BM25Index([])
 
     def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- it reads the folder
         """Read the texts and learn their words."""
-        files = read_documents(self.source)
+        files = read_documents(self.documents_path)
         self.passages = [passage for file in files for passage in split_passages(read_document(file))]
         self.index = BM25Index(self.passages)
         report = {"files": [file.name for file in files], "passages": len(self.passages)}
-        wanted = min(self.many, len(self.passages))
-        return {**report, "examples_wanted": wanted, "prompt_tokens_at_most": self.speaker.room}
+        wanted = min(self.passage_count, len(self.passages))
+        return {**report, "examples_wanted": wanted, "prompt_tokens_at_most": self.language_model.prompt_token_budget}
 
     def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Answer questions, each with the passages that fit."""
-        renderer = self.speaker.renderer(self.system)
+        renderer = self.language_model.prompt_encoder(self.system_message)
         return answer_by_example_count(
-            self.speaker, renderer, [self._asked(renderer, question) for question in questions]
+            self.language_model, renderer, [self._render_with_passages(renderer, question) for question in questions]
         )
 
-    def _asked(self, renderer: PromptEncoder, question: PromptMessages) -> tuple[list[int], int]:
+    def _render_with_passages(self, renderer: PromptEncoder, question: PromptMessages) -> tuple[list[int], int]:
         """Render a question with as many of its passages as there is room for."""
-        passages = [self.passages[index] for index in self.index.places(prompt_text(question), self.many)]
-        own = question[0].content if question and question[0].role == "system" else self.system
+        passages = [self.passages[index] for index in self.index.search(prompt_text(question), self.passage_count)]
+        own = question[0].content if question and question[0].role == "system" else self.system_message
         for many in range(len(passages), 0, -1):
             system = "\n\n".join([*([own] if own else []), PASSAGES_HEADING, *passages[:many]])
-            prompt = renderer.prompt(with_system_message(question, system))
-            if len(prompt) <= self.speaker.room:
+            prompt = renderer.encode_prompt(with_system_message(question, system))
+            if len(prompt) <= self.language_model.prompt_token_budget:
                 return prompt, many
-        return render_prompt(renderer, question, self.speaker.room), 0
+        return render_prompt(renderer, question, self.language_model.prompt_token_budget), 0
 
 
 def with_system_message(question: PromptMessages, system: str) -> PromptMessages:

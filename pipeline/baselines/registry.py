@@ -55,7 +55,9 @@ def baseline_factories(
         return RetrievedFewShot(speaker, system, search, many=baselines.retrieved_examples)
 
     def hosted() -> HostedModel:
-        return HostedModel(required(baselines.hosted), system, wanted, max_new_tokens=speaker.manner.max_new_tokens)
+        return HostedModel(
+            required(baselines.hosted), system, wanted, max_new_tokens=speaker.generation_config.max_new_tokens
+        )
 
     return {
         "majority": MajorityBaseline,

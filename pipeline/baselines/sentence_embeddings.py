@@ -56,16 +56,16 @@ class SentenceEmbeddings:
             str(self.folder), device=str(training_device()), local_files_only=True, trust_remote_code=False
         )
 
-    def learn(self, questions: Sequence[PromptMessages]) -> FeatureViews:
+    def fit_transform(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """See the training questions; there is nothing to learn."""
-        return self.views(questions)
+        return self.transform(questions)
 
-    def views(self, questions: Sequence[PromptMessages]) -> FeatureViews:
+    def transform(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """See questions."""
         texts = [prompt_text(question) for question in questions]
         return {"sentence_embedding": np.asarray(self.model.encode(texts, show_progress_bar=False), np.float32)}
 
-    def tokens(self, question: PromptMessages) -> int:
+    def count_tokens(self, question: PromptMessages) -> int:
         """Count the tokens that the sentence model reads."""
         return len(self.model.tokenizer(prompt_text(question))["input_ids"])
 

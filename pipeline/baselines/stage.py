@@ -57,7 +57,7 @@ class ScoringParams:
 class BaselineRun:
     """What came of a baseline: its answers, what it tells of itself, and the seconds that it took."""
 
-    answers: list[BaselinePrediction]
+    predictions: list[BaselinePrediction]
     report: BaselineReport
     cost: dict[str, Any]
 
@@ -145,7 +145,9 @@ def run(model: Model, prompt: Prompt, baselines: Baselines, judged: ScoringParam
         runs[name] = run_baseline(baseline, rows, baselines.latency_rows)
         log_baseline(name, runs[name])
         if folds and isinstance(baseline, LogisticRegressionBaseline):
-            looked[name] = cross_fit_probabilities(baseline.rows, given, baseline.strength, folds)
+            looked[name] = cross_fit_probabilities(
+                baseline.train_features, given, baseline.inverse_regularization, folds
+            )
     suspected = find_label_errors(rows["train"], looked)
     log_summary(runs, len(given) if looked else 0, len(suspected))
     report = {
@@ -158,7 +160,7 @@ def run(model: Model, prompt: Prompt, baselines: Baselines, judged: ScoringParam
     with runner.atomic_folder(data / "baselines") as folder:
         ids = [pair.id for pair in rows["test"]]
         write_baseline_predictions(
-            folder / BASELINE_PREDICTIONS, ids, {name: of_baseline.answers for name, of_baseline in runs.items()}
+            folder / BASELINE_PREDICTIONS, ids, {name: of_baseline.predictions for name, of_baseline in runs.items()}
         )
         write_json(folder / "report.json", report)
         write_label_errors(folder / LABEL_ERRORS_FILE, suspected)

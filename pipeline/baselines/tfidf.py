@@ -30,15 +30,15 @@ def single_threaded() -> threadpool_limits:
 class FeatureExtractor(Protocol):
     """A way to see questions as numbers."""
 
-    def learn(self, questions: Sequence[PromptMessages]) -> FeatureViews:
+    def fit_transform(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """Learn what there is to learn from training questions, and see them."""
         ...
 
-    def views(self, questions: Sequence[PromptMessages]) -> FeatureViews:
+    def transform(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """See questions as the training questions were seen."""
         ...
 
-    def tokens(self, question: PromptMessages) -> int:
+    def count_tokens(self, question: PromptMessages) -> int:
         """Count the tokens that a language model reads for it."""
         ...
 
@@ -63,15 +63,15 @@ class TfidfFeatures:
         )
         self.union = FeatureUnion([("words", words), ("letters", letters)])
 
-    def learn(self, questions: Sequence[PromptMessages]) -> FeatureViews:
+    def fit_transform(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """Learn the words and letters of the training questions, and how common they are."""
         return {"words and letters": self.union.fit_transform([prompt_text(question) for question in questions])}
 
-    def views(self, questions: Sequence[PromptMessages]) -> FeatureViews:
+    def transform(self, questions: Sequence[PromptMessages]) -> FeatureViews:
         """Weigh the words and letters that the training questions have too."""
         return {"words and letters": self.union.transform([prompt_text(question) for question in questions])}
 
-    def tokens(self, question: PromptMessages) -> int:  # noqa: ARG002 -- as every kind of features
+    def count_tokens(self, question: PromptMessages) -> int:  # noqa: ARG002 -- as every kind of features
         """Count nothing: no language model reads."""
         return 0
 

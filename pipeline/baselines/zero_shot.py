@@ -26,17 +26,20 @@ class ZeroShot:
     """
 
     def __init__(self, speaker: BaselineLanguageModel, system: str) -> None:
-        self.speaker = speaker
-        self.renderer = speaker.renderer(system)
+        self.language_model = speaker
+        self.prompt_encoder = speaker.prompt_encoder(system)
 
     def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- nothing to learn
         """Learn nothing, but load the model, so that no answer waits for that."""
-        return {"system": self.renderer.system, "prompt_tokens_at_most": self.speaker.room}
+        return {"system": self.prompt_encoder.system, "prompt_tokens_at_most": self.language_model.prompt_token_budget}
 
     def answer(self, questions: Sequence[PromptMessages], progress: str = "") -> list[BaselinePrediction]:
         """Answer questions."""
-        prompts = [render_prompt(self.renderer, question, self.speaker.room) for question in questions]
-        return self.speaker.say(self.renderer, prompts, progress)
+        prompts = [
+            render_prompt(self.prompt_encoder, question, self.language_model.prompt_token_budget)
+            for question in questions
+        ]
+        return self.language_model.generate(self.prompt_encoder, prompts, progress)
 
 
 class BestPrompt:
@@ -53,30 +56,33 @@ class BestPrompt:
     def __init__(
         self, speaker: BaselineLanguageModel, systems: Sequence[str], wanted: BaselineTask, *, rows: int, seed: int
     ) -> None:
-        self.speaker = speaker
-        self.systems = [system.replace("{labels}", ", ".join(wanted.labels)) for system in systems]
-        self.wanted = wanted
-        self.rows = rows
+        self.language_model = speaker
+        self.system_messages = [system.replace("{labels}", ", ".join(wanted.labels)) for system in systems]
+        self.task = wanted
+        self.max_validation_rows = rows
         self.seed = seed
-        self.chosen = ZeroShot(speaker, self.systems[0])
+        self.chosen = ZeroShot(speaker, self.system_messages[0])
 
     def fit(self, train: Sequence[Pair], validation: Sequence[Pair]) -> BaselineReport:  # noqa: ARG002 -- it only chooses
         """Answer validation rows with each system message; of equally good ones the first is taken."""
         sample = validation
-        if len(sample) > self.rows:
-            sample = random.Random(self.seed).sample(list(validation), self.rows)  # noqa: S311 -- no secret
-        merits = [self._merit(ZeroShot(self.speaker, system), sample) for system in self.systems]
-        self.chosen = ZeroShot(self.speaker, self.systems[index_of_best(merits)])
-        report = [
-            {"system": system, self.wanted.metric: merit} for system, merit in zip(self.systems, merits, strict=True)
+        if len(sample) > self.max_validation_rows:
+            sample = random.Random(self.seed).sample(list(validation), self.max_validation_rows)  # noqa: S311 -- no secret
+        merits = [
+            self._validation_score(ZeroShot(self.language_model, system), sample) for system in self.system_messages
         ]
-        return {"chosen": {"system": self.chosen.renderer.system}, "tried": report, "chosen_on": len(sample)}
+        self.chosen = ZeroShot(self.language_model, self.system_messages[index_of_best(merits)])
+        report = [
+            {"system": system, self.task.metric: merit}
+            for system, merit in zip(self.system_messages, merits, strict=True)
+        ]
+        return {"chosen": {"system": self.chosen.prompt_encoder.system}, "tried": report, "chosen_on": len(sample)}
 
-    def _merit(self, plain: ZeroShot, rows: Sequence[Pair]) -> float | None:
+    def _validation_score(self, plain: ZeroShot, rows: Sequence[Pair]) -> float | None:
         if not rows:
             return None
         answers = plain.answer([*map(prompt_messages, rows)], progress="prompts, choosing")
-        return mean_score(self.wanted, rows, [given.text for given in answers])
+        return mean_score(self.task, rows, [given.text for given in answers])
 
     def answer(self, questions: Sequence[PromptMessages]) -> list[BaselinePrediction]:
         """Answer questions with the system message that was chosen."""

@@ -48,7 +48,7 @@ def measure_forgetting(
 
 def loss_increase(before: ProbeResult, after: ProbeResult, terms: ComparisonSettings) -> dict[str, Any]:
     """Compare the loss of the same texts, in nats a token; the same texts are drawn for both (paired bootstrap)."""
-    tokens = before.tokens
+    tokens = before.text_tokens
 
     def mean(losses: Floats) -> dict[str, Any]:
         draws = bootstrap_draws(
@@ -59,7 +59,7 @@ def loss_increase(before: ProbeResult, after: ProbeResult, terms: ComparisonSett
         reach = student_margin(losses, tokens) if len(tokens) < FEW_TEXTS else 0.0
         return {"value": value, "n": len(tokens), "low": min(low, value - reach), "high": max(high, value + reach)}
 
-    losses = {"before": before.losses, "after": after.losses, "rise": after.losses - before.losses}
+    losses = {"before": before.text_losses, "after": after.text_losses, "rise": after.text_losses - before.text_losses}
     return {"n": len(tokens), "tokens": int(tokens.sum()), **{name: mean(values) for name, values in losses.items()}}
 
 
@@ -78,8 +78,8 @@ def student_margin(losses: Floats, tokens: Floats) -> float:
 def accuracy_change(before: ProbeResult, after: ProbeResult, terms: ComparisonSettings) -> dict[str, Any]:
     """Compare the right answers to the same questions; the change is that of the fine-tuned model against its base."""
     return {
-        "n": len(before.right),
-        "before": asdict(proportion(before.right)),
-        "after": asdict(proportion(after.right)),
-        "change": asdict(compare_scores("questions", after.right, before.right, terms)),
+        "n": len(before.correct),
+        "before": asdict(proportion(before.correct)),
+        "after": asdict(proportion(after.correct)),
+        "change": asdict(compare_scores("questions", after.correct, before.correct, terms)),
     }

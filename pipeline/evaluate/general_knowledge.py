@@ -107,14 +107,14 @@ class ProbeResult:
     """What a model makes of texts and questions.
 
     Args:
-        losses: Of each text, the sum over its tokens of what they cost, in nats; shape (texts,).
-        tokens: Of each text, without its first, which nothing foretells; shape (texts,).
-        right: Whether each question was answered rightly, 1 or 0; shape (questions,).
+        text_losses: Of each text, the sum over its tokens of what they cost, in nats; shape (texts,).
+        text_tokens: Of each text, without its first, which nothing foretells; shape (texts,).
+        correct: Whether each question was answered rightly, 1 or 0; shape (questions,).
     """
 
-    losses: Floats
-    tokens: Floats
-    right: Floats
+    text_losses: Floats
+    text_tokens: Floats
+    correct: Floats
 
 
 def run_probe(

@@ -28,15 +28,15 @@ class TrainedModel:
     """A trained model that answers here: its base, its adapter, and the prompts it is given."""
 
     name: str
-    base: BaseModel
-    model: Model
+    base_model: BaseModel
+    model_params: Model
     adapter: Path
-    renderer: PromptEncoder
+    prompt_encoder: PromptEncoder
     prompts: Sequence[Sequence[int]]
     labels: Sequence[str]
 
     @property
-    def title(self) -> str:
+    def progress_title(self) -> str:
         """What its bar is called."""
         return f"evaluate {self.name}"
 
@@ -62,7 +62,7 @@ def champion_model(champion: Champion, test: Sequence[Pair]) -> TrainedModel:
     model = Model(**champion.release["model"])
     base = fetch_base_model(model)
     renderer = PromptEncoder(load_tokenizer(base.folder), champion.release["prompt"]["system"])
-    prompts = [renderer.prompt(pair.messages) for pair in test]
+    prompts = [renderer.encode_prompt(pair.messages) for pair in test]
     return TrainedModel(CHAMPION, base, model, champion.adapter, renderer, prompts, champion.release["labels"])
 
 
@@ -70,14 +70,14 @@ def champion_model(champion: Champion, test: Sequence[Pair]) -> TrainedModel:
 class ModelAnswers:
     """What an arm answered, and what that took."""
 
-    answers: list[Prediction]
+    predictions: list[Prediction]
     cost: dict[str, Any]
 
 
 def load_arm(arm: TrainedModel, evaluate: Evaluate, *, bare: bool = False) -> Any:
     """Load the model of an arm, or the base that it was made of."""
-    seed_everything(arm.model, evaluate.seed)
-    return load_merged(load_base(arm.base.folder, arm.model), None if bare else arm.adapter)
+    seed_everything(arm.model_params, evaluate.seed)
+    return load_merged(load_base(arm.base_model.folder, arm.model_params), None if bare else arm.adapter)
 
 
 def forgetting_of(
@@ -85,7 +85,7 @@ def forgetting_of(
 ) -> dict[str, Any]:
     """Measure what an arm forgot of its base."""
     both = partial(load_arm, arm, evaluate, bare=True), partial(load_arm, arm, evaluate)
-    forgotten = measure_forgetting(general, *both, arm.renderer.tokenizer, terms)
+    forgotten = measure_forgetting(general, *both, arm.prompt_encoder.tokenizer, terms)
     if forgotten["texts"]:
         losses = {name: forgotten["texts"][name]["value"] for name in ("before", "after")}
         log.info("evaluate: loss on general texts %(before).3f nats a token before, %(after).3f after", losses)
@@ -98,13 +98,16 @@ def answer_with(arm: TrainedModel, evaluate: Evaluate, timed: int) -> ModelAnswe
     manner = GenerationConfig(arm.labels, evaluate.max_new_tokens, evaluate.batch_size)
     predictions: list[Prediction] = []
     seconds = elapsed_seconds(
-        lambda: predictions.extend(answer_prompts(model, arm.renderer, arm.prompts, manner, progress=arm.title))
+        lambda: predictions.extend(
+            answer_prompts(model, arm.prompt_encoder, arm.prompts, manner, progress=arm.progress_title)
+        )
     )
     log.info(
         "evaluate: %s: %d rows in %.0f s, %.1f rows/s", arm.name, len(predictions), seconds, len(predictions) / seconds
     )
     requests = [
-        elapsed_seconds(partial(answer_prompts, model, arm.renderer, [one], manner)) for one in arm.prompts[:timed]
+        elapsed_seconds(partial(answer_prompts, model, arm.prompt_encoder, [one], manner))
+        for one in arm.prompts[:timed]
     ]
     tokens = {"tokens_in": sum(map(len, arm.prompts)), "tokens_out": sum(one.tokens for one in predictions)}
     return ModelAnswers(

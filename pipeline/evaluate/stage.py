@@ -79,11 +79,11 @@ def compare_arms(
             "classes": {},
         }
         if tuned.task == "labels":
-            of_labels = count_labels(tuned.expected, tuned.got, other.got)
-            of_tuned, of_other = (macro_f1_statistic(tuned.expected, arm.got) for arm in (tuned, other))
+            of_labels = count_labels(tuned.expected, tuned.predicted, other.predicted)
+            of_tuned, of_other = (macro_f1_statistic(tuned.expected, arm.predicted) for arm in (tuned, other))
             comparisons[name] |= {
                 "classes": {label: asdict(one) for label, one in of_labels.items()},
-                "macro_f1": asdict(compare_statistics("macro_f1", of_tuned, of_other, len(tuned.test), terms)),
+                "macro_f1": asdict(compare_statistics("macro_f1", of_tuned, of_other, len(tuned.test_pairs), terms)),
             }
     return comparisons
 
@@ -97,11 +97,11 @@ def write_predictions(path: Path, test: Sequence[Pair], arms: Mapping[str, Score
         "id": (pa.string(), [pair.id for pair in test]),
         "prompt": (pa.string(), [pair.prompt for pair in test]),
         "expected": (pa.string(), [pair.completion for pair in test]),
-        **{name: (pa.string(), arm.got) for name, arm in arms.items()},
+        **{name: (pa.string(), arm.predicted) for name, arm in arms.items()},
     }
     for name, arm in arms.items():
         if arm.task == "labels":
-            columns[f"{name} probability"] = (pa.float64(), [answer.probability for answer in arm.answers])
+            columns[f"{name} probability"] = (pa.float64(), [answer.probability for answer in arm.predictions])
         columns |= {f"{name} {measure}": (pa.float64(), values) for measure, values in arm.scores.items()}
     arrays = {name: pa.array(values, kind) for name, (kind, values) in columns.items()}
     pq.write_table(pa.table(arrays), path, compression="zstd")
@@ -155,7 +155,7 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
     predictions = baseline_answers(data, test)
     trained = trained_models(model, prompt, labels, test, prompts, data)
     answered = {arm.name: answer_with(arm, evaluate, timed) for arm in trained}
-    predictions |= {name: values.answers for name, values in answered.items()}
+    predictions |= {name: values.predictions for name, values in answered.items()}
     arms = {name: score_predictions(prompt.task, test, answers, rules) for name, answers in predictions.items()}
     metrics = {
         "task": prompt.task,

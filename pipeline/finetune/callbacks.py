@@ -24,21 +24,21 @@ class TrainingCallback(TrainerCallback):
         self, trainer: PairTrainer, validation: Callable[[], float] | None, emit: PointSink, patience: int | None
     ) -> None:
         self.trainer = trainer
-        self.validation = validation
-        self.emit = emit
+        self.compute_validation_loss = validation
+        self.emit_point = emit
         self.patience = patience
-        self.bar: tqdm[Any] | None = None
+        self.progress_bar: tqdm[Any] | None = None
 
-    def point(self, point: HistoryPoint) -> None:
+    def add_point(self, point: HistoryPoint) -> None:
         """Add a point to the curves."""
         self.trainer.progress.points.append(point)
-        self.emit(point)
+        self.emit_point(point)
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Start the bar; without a terminal it prints a line now and then."""
-        self.trainer.go_on()
+        self.trainer.restore_loss_sums()
         interval = 0.5 if os.environ.get("TUNESMITH_TERMINAL") else 20
-        self.bar = tqdm(
+        self.progress_bar = tqdm(
             total=state.max_steps,
             initial=state.global_step,
             desc="finetune",
@@ -50,36 +50,36 @@ class TrainingCallback(TrainerCallback):
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         """Move the bar; save if it is time, but not between the last step of an epoch and its validation."""
-        if self.bar is not None:
-            self.bar.update()
-        control.should_save = state.epoch != int(state.epoch) and self.trainer.checkpoints.due()
+        if self.progress_bar is not None:
+            self.progress_bar.update()
+        control.should_save = state.epoch != int(state.epoch) and self.trainer.checkpoints.is_due()
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float], **_: Any) -> None:
         """Take a point of the training curve."""
         if "loss" not in logs:
             return
         kept = {f"train_{name}": logs[name] for name in ("loss", "grad_norm", "learning_rate")}
-        self.point({"step": state.global_step, "epoch": round(logs["epoch"], 4), **kept})
-        if self.bar is not None:
-            self.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+        self.add_point({"step": state.global_step, "epoch": round(logs["epoch"], 4), **kept})
+        if self.progress_bar is not None:
+            self.progress_bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
 
     def on_epoch_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         """Take a point of the validation curve, and see whether it is the best."""
-        if self.validation is not None:
-            loss, progress = self.validation(), self.trainer.progress
-            self.point({"step": state.global_step, "epoch": round(state.epoch, 4), "validation_loss": loss})
+        if self.compute_validation_loss is not None:
+            loss, progress = self.compute_validation_loss(), self.trainer.progress
+            self.add_point({"step": state.global_step, "epoch": round(state.epoch, 4), "validation_loss": loss})
             if loss < progress.best_loss:
                 progress.best_loss, progress.best_epoch, progress.stale = loss, round(state.epoch, 4), 0
-                self.trainer.best = self.trainer.trained()
+                self.trainer.best_weights = self.trainer.copy_trainable()
             else:
                 progress.stale += 1
             control.should_training_stop = self.patience is not None and progress.stale >= self.patience
-        control.should_save = self.trainer.checkpoints.due()
+        control.should_save = self.trainer.checkpoints.is_due()
 
     def on_train_end(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
         """Close the bar."""
-        if self.bar is not None:
-            self.bar.close()
+        if self.progress_bar is not None:
+            self.progress_bar.close()
 
 
 def validation_loss(

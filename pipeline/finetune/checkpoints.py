@@ -29,17 +29,17 @@ class Checkpoints:
 
     Args:
         folder: Theirs alone; None if none are to be kept.
-        every: Seconds between two of them.
+        interval_seconds: Seconds between two of them.
     """
 
     folder: Path | None
-    every: float = 60
-    tried: float = 0.0
+    interval_seconds: float = 60
+    last_attempt: float = 0.0
     """When the last was written, or was to be, by the monotonic clock."""
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Say whether it is time for one."""
-        return self.folder is not None and time.monotonic() - self.tried >= self.every
+        return self.folder is not None and time.monotonic() - self.last_attempt >= self.interval_seconds
 
     def write(self, step: int, fill: Callable[[Path], None]) -> None:
         """Write the checkpoint of a step, then drop those before it.
@@ -62,30 +62,30 @@ class Checkpoints:
             shutil.rmtree(part, ignore_errors=True)  # on a full disk what was begun stands in the way of the next
             raise
         finally:
-            self.tried = time.monotonic()
-        before = self._all()
+            self.last_attempt = time.monotonic()
+        before = self._step_folders()
         part.rename(self.folder / str(step))
         fsync_path(self.folder)
         for old in before:
             shutil.rmtree(old)
 
-    def newest(self) -> Path | None:
+    def newest_intact(self) -> Path | None:
         """Find the newest checkpoint that is whole: every byte as its manifest says. Others are removed."""
-        for folder in reversed(self._all()):
+        for folder in reversed(self._step_folders()):
             manifest = folder / MANIFEST
             if manifest.exists() and is_json_file(manifest) and read_json(manifest) == file_digests(folder):
                 return folder
             shutil.rmtree(folder)
         return None
 
-    def drop(self) -> None:
+    def remove_all(self) -> None:
         """Remove them all, and those that other trainings in this place have left."""
         if self.folder is not None and self.folder.parent.exists():
             for folder in self.folder.parent.iterdir():
                 if FINGERPRINT.fullmatch(folder.name):
                     shutil.rmtree(folder)
 
-    def _all(self) -> list[Path]:
+    def _step_folders(self) -> list[Path]:
         if self.folder is None or not self.folder.exists():
             return []
         return sorted(

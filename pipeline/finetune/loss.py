@@ -12,7 +12,7 @@ from pipeline.model.prefix_cache import common_prefix, compute_prefix, expand_pr
 
 def shared_prefix(rows: Sequence[Encoded]) -> list[int]:
     """Find the tokens that all rows begin with, none of them supervised."""
-    return common_prefix([row.unsupervised_ids for row in rows])
+    return common_prefix([row.leading_ids for row in rows])
 
 
 def collate(rows: Sequence[Encoded], prefix: int, *, every_logit: bool = False) -> dict[str, Tensor]:
@@ -30,7 +30,7 @@ def collate(rows: Sequence[Encoded], prefix: int, *, every_logit: bool = False) 
     """
     suffixes = [row.input_ids[prefix:] for row in rows]
     width = max(map(len, suffixes))
-    ends = [training_labels(row, len(row.unsupervised_ids)) for row in rows]
+    ends = [training_labels(row, len(row.leading_ids)) for row in rows]
     last = width if every_logit else max(map(len, ends)) + 1
     pad = [width - len(suffix) for suffix in suffixes]
     mask = torch.tensor([[0] * p + [1] * (width - p) for p in pad])
@@ -60,9 +60,9 @@ class PairLoss(nn.Module):
     accepts_loss_kwargs = True
     """Tells the Trainer to hand over the number of supervised tokens of the whole optimizer step."""
 
-    where = "model.source"
-    cannot = "the base model cannot take padded rows"
-    instead = "set finetune.micro_batch_tokens to 1, so that each row goes alone"
+    error_param = "model.source"
+    error_message = "the base model cannot take padded rows"
+    error_remedy = "set finetune.micro_batch_tokens to 1, so that each row goes alone"
     """What is said where the loss of a batch is not that of its rows."""
 
     prefix: Tensor
@@ -77,7 +77,7 @@ class PairLoss(nn.Module):
         self.label_smoothing = label_smoothing
         self.register_buffer("prefix", torch.tensor([list(prefix)], dtype=torch.long), persistent=False)
 
-    def batch(self, rows: Sequence[Encoded]) -> dict[str, Tensor]:
+    def make_batch(self, rows: Sequence[Encoded]) -> dict[str, Tensor]:
         """Make a batch of rows, as `forward` takes it."""
         return collate(rows, self.prefix.shape[1], every_logit=self.every_logit)
 

@@ -35,21 +35,21 @@ def check_loss(loss: PairLoss, rows: Sequence[Encoded], tokens: int) -> None:
         try:
             got = sum(loss.value(one, items) for one in micro_batches(loss, tokens)(chosen)["passes"])
         except LAYOUT_ERRORS as error:
-            raise UserError(loss.where, f"{loss.cannot}: {error}", do=loss.instead) from error
+            raise UserError(loss.error_param, f"{loss.error_message}: {error}", do=loss.error_remedy) from error
     loss.train(was_training)
     if math.isfinite(wanted) and not math.isclose(got, wanted, rel_tol=LOSS_TOLERANCE.get(loss.model.dtype, 1e-2)):
         raise UserError(
-            loss.where,
-            f"{loss.cannot}: two rows have another loss together than alone",
+            loss.error_param,
+            f"{loss.error_message}: two rows have another loss together than alone",
             expected=f"{wanted:.6f}",
             got=f"{got:.6f}",
-            do=loss.instead,
+            do=loss.error_remedy,
         )
 
 
 def reference_loss(loss: PairLoss, row: Encoded) -> Tensor:
     """Sum the cross-entropy of the supervised tokens of one row, computed by itself from its first token on."""
     ids = torch.tensor([row.input_ids], device=training_device())
-    first = len(row.unsupervised_ids)
+    first = len(row.leading_ids)
     logits = loss.model(input_ids=ids, use_cache=False).logits[:, first - 1 : -1]
     return cross_entropy(logits, torch.tensor([training_labels(row, first)], device=training_device()), 1)

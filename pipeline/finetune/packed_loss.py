@@ -31,13 +31,13 @@ class PackedLoss(PairLoss):
         more: What `PairLoss` takes.
     """
 
-    where, cannot, instead = PACKING, CANNOT_PACK, DO_NOT_PACK
+    error_param, error_message, error_remedy = PACKING, CANNOT_PACK, DO_NOT_PACK
 
     def __init__(self, model: Any, prefix: Sequence[int], **more: Any) -> None:
         super().__init__(model, prefix, **more)
         use_packed_attention(model)
 
-    def batch(self, rows: Sequence[Encoded]) -> dict[str, Tensor]:
+    def make_batch(self, rows: Sequence[Encoded]) -> dict[str, Tensor]:
         """Make a batch of rows, as `forward` takes it."""
         return pack_rows(rows, self.prefix[0].tolist(), every_logit=self.every_logit)
 
@@ -65,6 +65,8 @@ class PackedLoss(PairLoss):
             layout=layout,
         )
         layers = self.config.get_text_config().num_hidden_layers
-        if layout.calls != layers:
-            raise cannot_pack_error(f"{layout.calls} of its {layers} layers use transformers' attention interface")
+        if layout.attention_calls != layers:
+            raise cannot_pack_error(
+                f"{layout.attention_calls} of its {layers} layers use transformers' attention interface"
+            )
         return {"loss": self.cross_entropy(output.logits[0], labels[1:], num_items_in_batch)}

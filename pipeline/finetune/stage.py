@@ -154,7 +154,7 @@ def train_and_write(model: Model, finetune: Finetune, data: Path) -> None:
         write_json(folder / "environment.json", training_environment(model, finetune))
         write_json(folder / "cost.json", {"seconds": seconds})
     if is_main_process():
-        checkpoints.drop()
+        checkpoints.remove_all()
 
 
 def training_recipe(model: Model, finetune: Finetune, base_digest: str, tokenized: Path) -> dict[str, Any]:

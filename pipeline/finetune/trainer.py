@@ -46,12 +46,12 @@ class EncodedDataset(Dataset[Encoded]):
 class RankSlice(NamedTuple):
     """The slice of a batch that this rank computes: rows rank::world_size."""
 
-    place: int
-    of: int
+    rank: int
+    world_size: int
 
     def rows(self, batch: Sequence[Encoded]) -> Sequence[Encoded]:
         """Take them; where there are none, a row of which nothing is supervised, since every process must take part."""
-        return batch[self.place :: self.of] or [Encoded(batch[0].input_ids, len(batch[0].input_ids))]
+        return batch[self.rank :: self.world_size] or [Encoded(batch[0].input_ids, len(batch[0].input_ids))]
 
 
 SINGLE_PROCESS = RankSlice(0, 1)
@@ -81,7 +81,7 @@ def micro_batches(
                 cut.append([])
             cut[-1].append(row)
         labels = [label for row in own for label in row.supervised_ids]
-        return {"passes": [loss.batch(part) for part in cut], "labels": torch.tensor([IGNORE_INDEX, *labels])}
+        return {"passes": [loss.make_batch(part) for part in cut], "labels": torch.tensor([IGNORE_INDEX, *labels])}
 
     return collate
 
@@ -122,13 +122,13 @@ class PairTrainer(Trainer):
         self.checkpoints = checkpoints
         self.progress = progress
         self.length_window = length_window
-        self.best: dict[str, Tensor] = {}
-        self.nth = (-1, 0)
-        self.begun = time.monotonic()
+        self.best_weights: dict[str, Tensor] = {}
+        self.pass_position = (-1, 0)
+        self.started_at = time.monotonic()
 
-    def seconds(self) -> float:
+    def elapsed_seconds(self) -> float:
         """Say how long the training took so far, what a crash cost behind the last checkpoint left out."""
-        return self.progress.seconds + time.monotonic() - self.begun
+        return self.progress.seconds + time.monotonic() - self.started_at
 
     def _get_train_sampler(self, train_dataset: Any = None) -> WindowedSampler:
         rows = (train_dataset or self.train_dataset).rows
@@ -147,10 +147,13 @@ class PairTrainer(Trainer):
         )  # fmt: skip
         return prepare_data_loader(rows, self.args.device, num_processes=1, process_index=0, put_on_device=True)
 
-    def _same_chance(self) -> None:
+    def _seed_dropout(self) -> None:
         """Draw dropout from step and process, of several: a checkpoint keeps the state of one of them only."""
-        step, pass_index = self.state.global_step, self.nth[1] + 1 if self.nth[0] == self.state.global_step else 0
-        self.nth = (step, pass_index)
+        step, pass_index = (
+            self.state.global_step,
+            self.pass_position[1] + 1 if self.pass_position[0] == self.state.global_step else 0,
+        )
+        self.pass_position = (step, pass_index)
         draw = (
             step * self.args.gradient_accumulation_steps + pass_index
         ) * self.args.world_size + self.args.process_index
@@ -159,7 +162,7 @@ class PairTrainer(Trainer):
     def training_step(self, model: Any, inputs: ModelInputs, num_items_in_batch: Any = None) -> Tensor:
         """Compute the gradients of a batch pass by pass; between processes they are exchanged once, after the last."""
         if self.args.world_size > 1:
-            self._same_chance()
+            self._seed_dropout()
         *others, last = inputs["passes"]
         total = torch.zeros((), device=self.args.device)
         for one in others:
@@ -169,7 +172,7 @@ class PairTrainer(Trainer):
         mean: Tensor = reduce(total, "mean")  # each process counts its own share as if it were all
         return mean
 
-    def trained(self) -> dict[str, Tensor]:
+    def copy_trainable(self) -> dict[str, Tensor]:
         """Copy the parameters that train."""
         return {
             name: parameter.detach().cpu().clone().contiguous()
@@ -177,7 +180,7 @@ class PairTrainer(Trainer):
             if parameter.requires_grad
         }
 
-    def take_over(self, parameters: dict[str, Tensor]) -> None:
+    def load_trainable(self, parameters: dict[str, Tensor]) -> None:
         """Set the parameters that train."""
         own = dict(self.model.named_parameters())
         with torch.no_grad():
@@ -191,32 +194,32 @@ class PairTrainer(Trainer):
         self.progress.loss_before = self._total_loss_scalar
         self.progress.last_logged = self._globalstep_last_logged
         try:
-            self.checkpoints.write(self.state.global_step, self._fill)
+            self.checkpoints.write(self.state.global_step, self._write_checkpoint_files)
         # A full disk: safetensors and torch have errors of their own for it.
         except (OSError, RuntimeError, SafetensorError) as error:  # the training needs none of it; only a crash would
             log.warning("finetune: no checkpoint written at step %d: %s", self.state.global_step, error)
 
-    def _fill(self, folder: Path) -> None:
-        save_file(self.trained(), folder / "trained.safetensors")
-        if self.best:
-            save_file(self.best, folder / "best.safetensors")
+    def _write_checkpoint_files(self, folder: Path) -> None:
+        save_file(self.copy_trainable(), folder / "trained.safetensors")
+        if self.best_weights:
+            save_file(self.best_weights, folder / "best.safetensors")
         self._save_optimizer_and_scheduler(str(folder))
         self._save_rng_state(str(folder))
         self.state.save_to_json(str(folder / "trainer_state.json"))
-        write_json(folder / "progress.json", asdict(self.progress) | {"seconds": self.seconds()})
+        write_json(folder / "progress.json", asdict(self.progress) | {"seconds": self.elapsed_seconds()})
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002 -- theirs
         folder = Path(resume_from_checkpoint)
-        self.take_over(load_file(folder / "trained.safetensors"))
+        self.load_trainable(load_file(folder / "trained.safetensors"))
         if (folder / "best.safetensors").exists():
-            self.best = load_file(folder / "best.safetensors")
+            self.best_weights = load_file(folder / "best.safetensors")
 
-    def take_up(self, checkpoint: Path) -> None:
+    def restore_finished(self, checkpoint: Path) -> None:
         """Take a checkpoint for the end of the training: its weights and its state."""
         self._load_from_checkpoint(str(checkpoint))
         self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
-    def go_on(self) -> None:
+    def restore_loss_sums(self) -> None:
         """Take up the sums of the losses where the checkpoint left them."""
         self._tr_loss += self.progress.loss_since_log
         self._total_loss_scalar = self.progress.loss_before

@@ -139,7 +139,7 @@ def train(
     Raises:
         UserError: If the loss is no longer a number.
     """
-    newest = checkpoints.newest()
+    newest = checkpoints.newest_intact()
     progress = TrainingProgress(**read_json(newest / "progress.json")) if newest else TrainingProgress()
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as scratch:
         arguments = training_arguments(finetune, optimizer_steps(len(rows), finetune), Path(scratch))
@@ -161,10 +161,10 @@ def train(
         trainer.remove_callback(PrinterCallback)
         run_training(trainer, newest, finetune, emit)
     kept = float(trainer.state.epoch)
-    if finetune.checkpoint == "best" and trainer.best:
-        trainer.take_over(trainer.best)
+    if finetune.checkpoint == "best" and trainer.best_weights:
+        trainer.load_trainable(trainer.best_weights)
         kept = progress.best_epoch
-    return TrainingResult(trainer.state.global_step, kept, int(loss.prefix.shape[1]), trainer.seconds())
+    return TrainingResult(trainer.state.global_step, kept, int(loss.prefix.shape[1]), trainer.elapsed_seconds())
 
 
 def run_training(trainer: PairTrainer, newest: Path | None, finetune: Finetune, emit: PointSink) -> None:
@@ -174,7 +174,7 @@ def run_training(trainer: PairTrainer, newest: Path | None, finetune: Finetune, 
     for point in trainer.progress.points:
         emit(point)
     if newest and finetune.patience is not None and trainer.progress.stale >= finetune.patience:
-        trainer.take_up(newest)  # it had stopped, and only what comes after a training is missing
+        trainer.restore_finished(newest)  # it had stopped, and only what comes after a training is missing
     else:
         require_finite(trainer.train(resume_from_checkpoint=str(newest) if newest else None).training_loss)
 

@@ -67,9 +67,9 @@ def answer_prompts(
     """
     if not prompts:
         return []
-    trie = LabelTrie([renderer.completion(label) for label in manner.labels]) if manner.labels else None
+    trie = LabelTrie([renderer.encode_completion(label) for label in manner.labels]) if manner.labels else None
     # Read back by its tokens: a tokenizer may give a label other letters or other blanks.
-    labels = {decode_text(renderer, renderer.completion(label)): label for label in manner.labels}
+    labels = {decode_text(renderer, renderer.encode_completion(label)): label for label in manner.labels}
     if len(labels) < len(manner.labels):
         alike = sorted(set(manner.labels) - set(labels.values()))
         raise UserError("the labels", f"{alike[0]!r} has the same tokens as another", do="write the two in one way")
@@ -83,7 +83,11 @@ def answer_prompts(
                 text = decode_text(renderer, prediction.tokens)
                 sure = round(prediction.probability, PROBABILITY_DIGITS) if labels else None
                 answers[index] = Prediction(
-                    labels[text] if labels else text, prediction.free, bool(labels), sure, len(prediction.tokens)
+                    labels[text] if labels else text,
+                    prediction.unconstrained_match,
+                    bool(labels),
+                    sure,
+                    len(prediction.tokens),
                 )
             shown.update(len(indices))
     return answers
@@ -103,13 +107,13 @@ def batch_answerer(
     manner: GenerationConfig,
 ) -> Callable[[Sequence[Sequence[int]]], list[DecodedTokens]]:
     """Give the function that answers a batch of these prompts."""
-    stop = renderer.end_ids[-1]
+    stop = renderer.end_of_turn_ids[-1]
     prefix = common_prefix(prompts)
     memory = compute_prefix(model, prefix or prompts[0], model.device)
 
     def by_reading(batch: Sequence[Sequence[int]]) -> list[DecodedTokens]:
         reading, behind = DecodingBatch(model, lent, len(batch)), [prompt[len(prefix) :] for prompt in batch]
-        logits = reading.begin(behind) if packing else reading.feed(behind, 1)[:, -1]
+        logits = reading.prefill_packed(behind) if packing else reading.forward(behind, 1)[:, -1]
         return (
             decode_labels(reading, logits, trie)
             if trie
@@ -117,7 +121,9 @@ def batch_answerer(
         )
 
     def by_generate(batch: Sequence[Sequence[int]]) -> list[DecodedTokens]:
-        return generate_with_transformers(model, batch, trie, stop, trie.longest if trie else manner.max_new_tokens)
+        return generate_with_transformers(
+            model, batch, trie, stop, trie.max_label_tokens if trie else manner.max_new_tokens
+        )
 
     if memory is None:
         return by_generate
@@ -141,16 +147,18 @@ def decode_labels(reading: DecodingBatch, logits: Tensor, trie: LabelTrie) -> li
     while True:
         for decoded, likelihood in zip(going, logits, strict=True):
             follow_likeliest(decoded, likelihood, trie)
-        going, _ = keep_unfinished(reading, going, [bool(trie.unread(decoded)) for decoded in going])
+        going, _ = keep_unfinished(reading, going, [bool(trie.unread_tokens(decoded)) for decoded in going])
         if not going:
             return answers
-        unread = [trie.unread(decoded) for decoded in going]
+        unread = [trie.unread_tokens(decoded) for decoded in going]
         # Of who would not say it anyway, only what comes after is of interest.
-        wanted = [len(way) if decoded.free else 1 for decoded, way in zip(going, unread, strict=True)]
-        logits = reading.feed(unread, max(wanted))
+        wanted = [len(way) if decoded.unconstrained_match else 1 for decoded, way in zip(going, unread, strict=True)]
+        logits = reading.forward(unread, max(wanted))
         for decoded, tokens, likeliest in zip(going, unread, logits.argmax(2).tolist(), strict=True):
-            decoded.free &= likeliest[len(likeliest) - len(tokens) :][: len(decoded.way) - 1] == decoded.way[1:]
-        going, indices = keep_unfinished(reading, going, [trie.forks_after(decoded.tokens) for decoded in going])
+            decoded.unconstrained_match &= (
+                likeliest[len(likeliest) - len(tokens) :][: len(decoded.last_tokens) - 1] == decoded.last_tokens[1:]
+            )
+        going, indices = keep_unfinished(reading, going, [trie.is_incomplete(decoded.tokens) for decoded in going])
         if not going:
             return answers
         logits = logits[indices, -1]
@@ -161,18 +169,18 @@ def keep_unfinished(
 ) -> tuple[list[DecodedTokens], list[int]]:
     """Keep the unfinished rows; return them with their batch positions."""
     indices = [index for index, stays in enumerate(whether) if stays]
-    reading.keep(indices)
+    reading.keep_rows(indices)
     return [going[index] for index in indices], indices
 
 
 def follow_likeliest(decoded: DecodedTokens, likelihood: Tensor, trie: LabelTrie) -> None:
     """Take the most likely way at a fork, up to the next fork or the end of the label."""
-    following = trie.next[tuple(decoded.tokens)]
+    following = trie.next_tokens[tuple(decoded.tokens)]
     token = following[int(likelihood[following].argmax())]
     decoded.probability *= token_probability(likelihood, following, token)
-    decoded.free &= int(likelihood.argmax()) == token
-    decoded.way = trie.go_on(decoded.tokens, token)
-    decoded.tokens += decoded.way
+    decoded.unconstrained_match &= int(likelihood.argmax()) == token
+    decoded.last_tokens = trie.follow_single_path(decoded.tokens, token)
+    decoded.tokens += decoded.last_tokens
 
 
 def token_probability(likelihood: Tensor, following: Sequence[int], token: int) -> float:
@@ -204,7 +212,7 @@ def decode_greedy(reading: DecodingBatch, logits: Tensor, stop: int, max_new_tok
         )
         if not going:
             return answers
-        logits = reading.feed([tokens_so_far.tokens[-1:] for tokens_so_far in going], 1)[:, -1]
+        logits = reading.forward([tokens_so_far.tokens[-1:] for tokens_so_far in going], 1)[:, -1]
 
 
 def generate_with_transformers(
@@ -219,7 +227,7 @@ def generate_with_transformers(
         max_new_tokens=max_new_tokens,
         eos_token_id=stop,
         pad_token_id=stop,
-        prefix_allowed_tokens_fn=trie.allowed(width, stop) if trie else None,
+        prefix_allowed_tokens_fn=trie.prefix_allowed_tokens(width, stop) if trie else None,
         output_logits=trie is not None,
         return_dict_in_generate=True,
     )
@@ -243,14 +251,14 @@ def constrained_prediction(tokens: list[int], trie: LabelTrie, likelihoods: Sequ
     """
     decoded = DecodedTokens(tokens)
     for end, (token, likelihood) in enumerate(zip(tokens, likelihoods, strict=False)):
-        decoded.free &= int(likelihood.argmax()) == token
-        decoded.probability *= token_probability(likelihood, trie.next[tuple(tokens[:end])], token)
+        decoded.unconstrained_match &= int(likelihood.argmax()) == token
+        decoded.probability *= token_probability(likelihood, trie.next_tokens[tuple(tokens[:end])], token)
     return decoded
 
 
 def decode_text(renderer: PromptEncoder, ids: list[int]) -> str:
     """Decode an answer up to the end of its turn."""
-    *before, stop = renderer.end_ids
+    *before, stop = renderer.end_of_turn_ids
     kept = ids[: ids.index(stop)] if stop in ids else ids
     if before and kept[-len(before) :] == before:
         kept = kept[: -len(before)]

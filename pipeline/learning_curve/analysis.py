@@ -40,7 +40,11 @@ def analyze_growth(rows: Floats, scores: Floats, metric: str, resamples: int, se
     law = growth.law
     row_counts = np.geomspace(rows[0], 2 * rows[-1], CURVE_POINTS)
     return growth_report | {
-        "law": {"scale": float(law.scale[0]), "power": float(law.power[0]), "floor": float(law.floor[0])},
+        "law": {
+            "scale": float(law.scale[0]),
+            "power": float(law.exponent[0]),
+            "floor": float(law.irreducible_error[0]),
+        },
         "line": [
             {"rows": float(count), **dict(zip(INTERVAL_FIELDS, growth.at(count), strict=True))} for count in row_counts
         ],

@@ -26,12 +26,12 @@ class PowerLaw:
     """error(n) = floor + scale n^-power, for one curve or for many: numbers, or arrays of shape (curves,)."""
 
     scale: Floats
-    power: Floats
-    floor: Floats
+    exponent: Floats
+    irreducible_error: Floats
 
-    def metric(self, rows: float) -> Floats:
+    def metric_at(self, rows: float) -> Floats:
         """What the metric is with so many training rows: 1 less the error."""
-        return 1 - self.floor - self.scale * rows**-self.power
+        return 1 - self.irreducible_error - self.scale * rows**-self.exponent
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class GrowthForecast:
 
     def at(self, rows: float) -> tuple[float, float, float]:
         """Expect the metric with so many training rows: value, and both ends of its interval."""
-        return widened_interval(float(self.law.metric(rows)[0]), self.draws.metric(rows))
+        return widened_interval(float(self.law.metric_at(rows)[0]), self.draws.metric_at(rows))
 
     def gain(self, times: float) -> tuple[float, float, float]:
         """Expect what so many times the rows would bring: value, and both ends of its interval."""
         more = self.rows * times
-        value = float((self.law.metric(more) - self.law.metric(self.rows))[0])
-        return widened_interval(value, self.draws.metric(more) - self.draws.metric(self.rows))
+        value = float((self.law.metric_at(more) - self.law.metric_at(self.rows))[0])
+        return widened_interval(value, self.draws.metric_at(more) - self.draws.metric_at(self.rows))
 
 
 def widened_interval(value: float, draws: Floats) -> tuple[float, float, float]:
@@ -88,7 +88,7 @@ def fit_growth(rows: Floats, scores: Floats, resamples: int, seed: int) -> Growt
     means = means.reshape(-1, len(rows))
     law = fit_power_law(rows, 1 - scores.mean(axis=1)[None], weights)
     low, high = percentile_interval(means[:, -1], SHOWN_CONFIDENCE)
-    whole, there = float(scores[-1].mean()), float(law.metric(rows[-1])[0])
+    whole, there = float(scores[-1].mean()), float(law.metric_at(rows[-1])[0])
     missed = 0.0 if low <= there <= high else there - whole
     return GrowthForecast(law, fit_power_law(rows, 1 - means, weights), int(rows[-1]), missed)
 

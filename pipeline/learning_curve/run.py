@@ -97,7 +97,7 @@ def train_subset(params: Params, data: Path, checkpoints: Path, ids: Sequence[st
     folder = checkpoints / hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     if not (folder / "finetune").exists():
         (folder / "tokenize").mkdir(parents=True, exist_ok=True)
-        every_turn = any(encoded.earlier for _, encoded in rows)
+        every_turn = any(encoded.prompt_spans for _, encoded in rows)
         write_tokens(folder / "tokenize" / "train.arrow", rows, every_turn=every_turn)
         (folder / "tokenize" / "validation.arrow").write_bytes((data / "tokenize" / "validation.arrow").read_bytes())
         finetune.train_and_write(params.model, params.finetune.model_copy(update={"processes": 1}), folder)
@@ -115,7 +115,7 @@ def answer_subset(params: Params, data: Path, folder: Path, prompts: Sequence[Se
         renderer = PromptEncoder(load_tokenizer(base.folder), params.prompt.system)
         arm = TrainedModel(FINETUNED, base, params.model, folder / "finetune" / "adapter", renderer, prompts, labels)
         part = path.with_suffix(".part")
-        write_json(part, [asdict(answer) for answer in answer_with(arm, params.evaluate, timed=0).answers])
+        write_json(part, [asdict(answer) for answer in answer_with(arm, params.evaluate, timed=0).predictions])
         part.rename(path)
     return [Prediction(**answer) for answer in read_json(path)]
 
@@ -128,7 +128,7 @@ def score_subset(
     scored = score_predictions(params.prompt.task, test, answers, rules)
     report, cost = (read_json(folder / "finetune" / f"{name}.json") for name in ("report", "cost"))
     scores = scored.scores[params.register.metric]
-    return CurvePoint(share, report["rows"], report["steps"], cost["seconds"], scores, scored.got)
+    return CurvePoint(share, report["rows"], report["steps"], cost["seconds"], scores, scored.predicted)
 
 
 def full_data_point(params: Params, data: Path, rows: int, test: Sequence[Pair]) -> CurvePoint:

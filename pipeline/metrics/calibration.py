@@ -17,17 +17,17 @@ class Confidences:
     """The confidence of each prediction, and which were right.
 
     Args:
-        probability: Of its answer, from 0 to 1.
-        right: 1 or 0.
+        probabilities: Of its answer, from 0 to 1.
+        correct: 1 or 0.
     """
 
-    probability: Floats
-    right: Floats
+    probabilities: Floats
+    correct: Floats
 
     @property
-    def bins(self) -> Indices:
+    def bin_numbers(self) -> Indices:
         """The tenth in which each probability lies; 0.1 lies in the first, as in (0, 0.1]."""
-        return np.clip(np.ceil(self.probability * CALIBRATION_BINS).astype(np.intp) - 1, 0, CALIBRATION_BINS - 1)
+        return np.clip(np.ceil(self.probabilities * CALIBRATION_BINS).astype(np.intp) - 1, 0, CALIBRATION_BINS - 1)
 
 
 def expected_calibration_error(sure: Confidences, resamples: int, seed: int) -> Metric:
@@ -36,7 +36,7 @@ def expected_calibration_error(sure: Confidences, resamples: int, seed: int) -> 
     The gap between how sure the answers of a bin are and how many are right, a mean over the rows. On few rows it is
     too large, and more so on draws of them, since chance makes gaps too: hence an interval that reaches far up.
     """
-    gaps, bins = sure.right - sure.probability, sure.bins
+    gaps, bins = sure.correct - sure.probabilities, sure.bin_numbers
 
     def error(rows: Indices) -> Floats:
         errors: Floats = np.abs(count_by_kind(bins[rows], CALIBRATION_BINS, gaps[rows])).sum(axis=1) / rows.shape[1]
@@ -47,15 +47,15 @@ def expected_calibration_error(sure: Confidences, resamples: int, seed: int) -> 
 
 def reliability_bins(sure: Confidences) -> list[dict[str, Any]]:
     """Report for each bin that has rows its edges, its mean confidence and its accuracy."""
-    reliability, bins = [], sure.bins
+    reliability, bins = [], sure.bin_numbers
     for index in sorted(set(bins.tolist())):
         inside = bins == index
         reliability.append(
             {
                 "from": index / CALIBRATION_BINS,
                 "to": (index + 1) / CALIBRATION_BINS,
-                "probability": float(sure.probability[inside].mean()),
-                "right": asdict(proportion(sure.right[inside])),
+                "probability": float(sure.probabilities[inside].mean()),
+                "right": asdict(proportion(sure.correct[inside])),
             }
         )
     return reliability

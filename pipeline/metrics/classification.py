@@ -22,11 +22,11 @@ class Confusion:
     def __init__(self, expected: Sequence[str], got: Sequence[str]) -> None:
         self.labels = sorted(set(expected) | set(got))
         number = {label: index for index, label in enumerate(self.labels)}
-        self.truth = np.array([number[label] for label in expected], np.intp)
-        self.said = np.array([number[label] for label in got], np.intp)
+        self.expected = np.array([number[label] for label in expected], np.intp)
+        self.predicted = np.array([number[label] for label in got], np.intp)
 
     def __len__(self) -> int:
-        return len(self.truth)
+        return len(self.expected)
 
     def f1(self, rows: Indices) -> Floats:
         """Compute the harmonic mean of precision and recall of each label, in each draw of rows.
@@ -34,7 +34,7 @@ class Confusion:
         Returns:
             Shape (draws, labels). NaN where a draw has no row of a label, nor one that was called so.
         """
-        true, predicted, many = self.truth[rows], self.said[rows], len(self.labels)
+        true, predicted, many = self.expected[rows], self.predicted[rows], len(self.labels)
         hits = count_by_kind(np.where(true == predicted, true, many), many)
         with np.errstate(invalid="ignore"):
             return 2 * hits / (count_by_kind(true, many) + count_by_kind(predicted, many))
@@ -61,7 +61,7 @@ def label_metrics_table(
     draws = bootstrap_draws(confusion.f1, len(confusion), resamples, seed)
     measured: dict[str, dict[str, Metric]] = {}
     for index, label in enumerate(confusion.labels):
-        wanted, predicted = confusion.truth == index, confusion.said == index
+        wanted, predicted = confusion.expected == index, confusion.predicted == index
         both, either = wanted & predicted, int((wanted | predicted).sum())
         of_label = measured[label] = {"f1": metric_from_draws(float(values[index]), either, draws[:, index])}
         if predicted.any():

@@ -58,21 +58,21 @@ def format_path(path: FieldPath) -> str:
 class JsonFieldScores:
     """Expected and predicted JSON, row by row, as leaves; None for an answer that is not JSON."""
 
-    wanted: Sequence[JsonLeaves]
-    said: Sequence[JsonLeaves | None]
+    expected: Sequence[JsonLeaves]
+    predicted: Sequence[JsonLeaves | None]
 
     @property
-    def counts(self) -> Floats:
+    def leaf_counts(self) -> Floats:
         """Shape (rows, 2): leaves that are right, and leaves of both sides together."""
-        pairs = zip(self.wanted, self.said, strict=True)
+        pairs = zip(self.expected, self.predicted, strict=True)
         return np.array(
             [(len(want & (predicted or set())), len(want) + len(predicted or ())) for want, predicted in pairs], float
         )
 
-    def scores(self) -> dict[str, Floats]:
+    def row_scores(self) -> dict[str, Floats]:
         """Score each row: is it JSON, does it say the very same, and F1 of its fields with their exact values."""
-        right, both = self.counts.T
-        pairs = list(zip(self.wanted, self.said, strict=True))
+        right, both = self.leaf_counts.T
+        pairs = list(zip(self.expected, self.predicted, strict=True))
         return {
             "json_valid": np.array([float(predicted is not None) for _, predicted in pairs]),
             "json_exact": np.array([float(predicted == want) for want, predicted in pairs]),
@@ -81,7 +81,7 @@ class JsonFieldScores:
 
     def micro_f1(self, resamples: int, seed: int) -> Metric:
         """F1 of the fields of all rows together, each field counting the same."""
-        counts = self.counts
+        counts = self.leaf_counts
 
         def f1(rows: Indices) -> Floats:
             right, both = counts[rows].sum(axis=1).T
@@ -89,10 +89,10 @@ class JsonFieldScores:
 
         return bootstrap_metric(f1, len(counts), resamples, seed)
 
-    def fields(self) -> dict[str, Metric]:
+    def field_metrics(self) -> dict[str, Metric]:
         """Tell of the most frequent fields, among the rows that want them, how often they have the right value."""
         hits: dict[str, list[bool]] = {}
-        for want, predicted in zip(self.wanted, self.said, strict=True):
+        for want, predicted in zip(self.expected, self.predicted, strict=True):
             for leaf in want:
                 hits.setdefault(format_path(leaf[0]), []).append(leaf in (predicted or ()))
         common = Counter({path: len(of_path) for path, of_path in sorted(hits.items())}).most_common(SHOWN_FIELDS)

@@ -28,7 +28,7 @@ class LoadedRule:
     """A rule with what it names loaded."""
 
     rule: Rule
-    schema: Any
+    schema_validator: Any
     function: RuleFunction | None
 
     def score(self, answer: str, prompt: str, row: str) -> float:
@@ -37,16 +37,16 @@ class LoadedRule:
         Raises:
             UserError: If the function fails, or says something else than it may; or the schema refers to one elsewhere.
         """
-        if not follows_rule(self.rule, answer) or not self.fits(answer):
+        if not follows_rule(self.rule, answer) or not self.matches_schema(answer):
             return 0.0
-        return 1.0 if self.function is None else self.called(self.function, answer, prompt, row)
+        return 1.0 if self.function is None else self.call_function(self.function, answer, prompt, row)
 
-    def fits(self, answer: str) -> bool:
+    def matches_schema(self, answer: str) -> bool:
         """Say whether an answer is JSON as the schema has it, if there is one."""
-        if self.schema is None:
+        if self.schema_validator is None:
             return True
         try:
-            return bool(self.schema.is_valid(parse_strict(answer)))
+            return bool(self.schema_validator.is_valid(parse_strict(answer)))
         except ValueError:
             return False
         except Unresolvable as error:
@@ -56,7 +56,7 @@ class LoadedRule:
                 do="put it under $defs; nothing is fetched",
             ) from error
 
-    def called(self, function: RuleFunction, answer: str, prompt: str, row: str) -> float:
+    def call_function(self, function: RuleFunction, answer: str, prompt: str, row: str) -> float:
         """Call the function of the rule."""
         where = f"evaluate.rules: {self.rule.name}"
         try:

@@ -36,12 +36,12 @@ class Encoded:
     Args:
         input_ids: The prompt, the completion and the end of its turn.
         completion_start: From here on all are supervised.
-        earlier: Before that, those of these spans; none where only the completion is learnt.
+        prompt_spans: Before that, those of these spans; none where only the completion is learnt.
     """
 
     input_ids: list[int]
     completion_start: int
-    earlier: tuple[Span, ...] = ()
+    prompt_spans: tuple[Span, ...] = ()
 
     @property
     def prompt_ids(self) -> list[int]:
@@ -51,10 +51,10 @@ class Encoded:
     @property
     def spans(self) -> list[Span]:
         """All that is supervised, in order; the last span is the completion."""
-        return [*self.earlier, (self.completion_start, len(self.input_ids))]
+        return [*self.prompt_spans, (self.completion_start, len(self.input_ids))]
 
     @property
-    def unsupervised_ids(self) -> list[int]:
+    def leading_ids(self) -> list[int]:
         """What stands before the first supervised token."""
         return self.input_ids[: self.spans[0][0]]
 
@@ -64,7 +64,7 @@ class Encoded:
         return [token for start, end in self.spans for token in self.input_ids[start:end]]
 
     @property
-    def supervised(self) -> int:
+    def supervised_count(self) -> int:
         """How many tokens are supervised."""
         return sum(end - start for start, end in self.spans)
 
@@ -101,19 +101,19 @@ class PromptEncoder:
         self.template = _compile_jinja_template((FIXED_DATE if "strftime_now" in template else "") + template)
         self.words = dict(tokenizer.special_tokens_map)
         self.system = system
-        self.end_ids, self.end_text = self._end_of_turn()
+        self.end_of_turn_ids, self.end_of_turn_text = self._end_of_turn()
 
-    def text(self, messages: Sequence[Message]) -> str:
+    def render(self, messages: Sequence[Message]) -> str:
         """Render the prompt as text, up to where the answer begins."""
-        return self._rendered(self._turns(messages), asks=True)
+        return self._render(self._template_messages(messages), asks=True)
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
+    def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of the prompt, up to where the answer begins."""
-        return self._ids([self.text(messages)])[0]
+        return self._tokenize([self.render(messages)])[0]
 
-    def completion(self, completion: str) -> list[int]:
+    def encode_completion(self, completion: str) -> list[int]:
         """Token ids of the answer with the end of its turn: all that is supervised."""
-        return self._ids([completion])[0] + self.end_ids
+        return self._tokenize([completion])[0] + self.end_of_turn_ids
 
     def encode(self, messages: Sequence[Message], completion: str, *, every_turn: bool = False) -> Encoded:
         """Token ids of the whole pair, and which of them are supervised.
@@ -138,12 +138,14 @@ class PromptEncoder:
         Raises:
             UserError: If the template refuses a prompt, or writes an answer within it otherwise than it stands.
         """
-        texts = [self.text(messages) for messages, _ in pairs]
-        prompts = self._ids(texts)
+        texts = [self.render(messages) for messages, _ in pairs]
+        prompts = self._tokenize(texts)
         answers = list(dict.fromkeys(completion for _, completion in pairs))  # labels come again and again
-        ends = {answer: ids + self.end_ids for answer, ids in zip(answers, self._ids(answers), strict=True)}
+        ends = {
+            answer: ids + self.end_of_turn_ids for answer, ids in zip(answers, self._tokenize(answers), strict=True)
+        }
         earlier = [
-            self._earlier(messages, text) if every_turn else ()
+            self._prompt_spans(messages, text) if every_turn else ()
             for (messages, _), text in zip(pairs, texts, strict=True)
         ]
         return [
@@ -151,7 +153,7 @@ class PromptEncoder:
             for (_, completion), prompt, spans in zip(pairs, prompts, earlier, strict=True)
         ]
 
-    def _earlier(self, messages: Sequence[Message], text: str) -> tuple[Span, ...]:
+    def _prompt_spans(self, messages: Sequence[Message], text: str) -> tuple[Span, ...]:
         """Find the tokens of the answers within a rendered prompt that may be trained on, each with its end of turn.
 
         A token that belongs in part to what stands before the answer is not supervised: no answer begins with it.
@@ -159,15 +161,15 @@ class PromptEncoder:
         turns = [index for index, turn in enumerate(messages) if turn.role == "assistant" and turn.learn]
         if not turns:
             return ()
-        starts, ends = self._reach(text)
+        starts, ends = self._token_offsets(text)
         spans = []
         for index in turns:
-            asked, end = self._answer_in(text, messages, index)
+            asked, end = self._find_answer(text, messages, index)
             first = next(token for token, start in enumerate(starts) if start >= asked)
             spans.append((first, bisect_left(ends, end) + 1))
         return tuple((first, end) for first, end in spans if first < end)
 
-    def _reach(self, text: str) -> tuple[list[int], list[int]]:
+    def _token_offsets(self, text: str) -> tuple[list[int], list[int]]:
         """Find the character at which each token of a text begins, and the one before which it has ended."""
         if not self.tokenizer.is_fast:
             raise UserError(
@@ -180,7 +182,7 @@ class PromptEncoder:
         # From where the token before has ended: some tokenizers do not count the blank that a token begins with.
         return [min(start, before) for (start, _), before in zip(offsets, [0, *ends], strict=False)], ends
 
-    def _answer_in(self, text: str, messages: Sequence[Message], index: int) -> Span:
+    def _find_answer(self, text: str, messages: Sequence[Message], index: int) -> Span:
         """Find an answer in a rendered prompt: where the prompt for it ends, and where its turn does.
 
         Between the two stand the answer and the end of its turn, and no more than whitespace besides.
@@ -188,13 +190,13 @@ class PromptEncoder:
         Raises:
             UserError: If the template writes what stands before it, or the answer, otherwise than when it was given.
         """
-        asked, expected = self.text(messages[:index]), messages[index].content
+        asked, expected = self.render(messages[:index]), messages[index].content
         rest = text[len(asked) :]
         begin = len(asked) + len(rest) - len(rest.lstrip())
         # Many templates take the blanks from the ends of an answer, and some put one before it.
         for answer, start in ((expected, len(asked)), (expected.lstrip(), begin), (expected.strip(), begin)):
-            if text.startswith(asked) and text.startswith(answer + self.end_text, start):
-                return len(asked), start + len(answer + self.end_text)
+            if text.startswith(asked) and text.startswith(answer + self.end_of_turn_text, start):
+                return len(asked), start + len(answer + self.end_of_turn_text)
         raise UserError(
             "tokenize.train_on",
             f"the chat template of model.source writes the answer {expected[:40]!r} otherwise once more was said",
@@ -203,7 +205,7 @@ class PromptEncoder:
             do="set it to completion",
         )
 
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         # The template has already written every special token that belongs there.
         if not self.tokenizer.is_fast:
             return [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
@@ -213,14 +215,14 @@ class PromptEncoder:
             bare.no_padding()
         return [encoded.ids for encoded in bare.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def _turns(self, messages: Sequence[Message]) -> TemplateMessages:
+    def _template_messages(self, messages: Sequence[Message]) -> TemplateMessages:
         """Lay out a prompt as templates take it, with the system message unless it brings one."""
         turns = [{"role": turn.role, "content": turn.content} for turn in messages]
         if self.system and (not messages or messages[0].role != "system"):
             turns.insert(0, {"role": "system", "content": self.system})
         return turns
 
-    def _rendered(self, turns: TemplateMessages, *, asks: bool) -> str:
+    def _render(self, turns: TemplateMessages, *, asks: bool) -> str:
         """Render a conversation as `apply_chat_template` does, which first takes apart whatever it may be given."""
         try:
             text = self.template.render(
@@ -238,9 +240,11 @@ class PromptEncoder:
     def _end_of_turn(self) -> tuple[list[int], str]:
         """Find what the template writes after an answer, up to its first special token: as tokens, and as text."""
         question, answer = Message("user", "a question"), "an answer"
-        rendered = self._rendered([*self._turns([question]), {"role": "assistant", "content": answer}], asks=False)
+        rendered = self._render(
+            [*self._template_messages([question]), {"role": "assistant", "content": answer}], asks=False
+        )
         after = rendered[rendered.rindex(answer) + len(answer) :]
-        (tail,) = self._ids([after])
+        (tail,) = self._tokenize([after])
         special = set(self.tokenizer.all_special_ids)
         for end, token in enumerate(tail, start=1):
             if token in special:

@@ -36,31 +36,34 @@ class PackedLayout:
     """Where the tokens of each row lie in the packed sequence.
 
     Args:
-        prefix: Number of tokens before those of the rows that belong to every row: at the head of the sequence, or
-            read before and handed over as its past.
-        places: Shape (rows, width): for each token of each row its place behind the prefix; 0 where the row has ended.
-        real: Shape (tokens,): for each token behind the prefix its place in `places`, read row by row.
+        prefix_length: Number of tokens before those of the rows that belong to every row: at the head of the sequence,
+            or read before and handed over as its past.
+        gather_indices: Shape (rows, width): for each token of each row its place behind the prefix; 0 where the row has
+            ended.
+        valid_indices: Shape (tokens,): for each token behind the prefix its place in `gather_indices`, row by row.
         mask: Shape (1, 1, width, prefix + width), added to attention weights: a token sees the prefix and its past.
         prefix_mask: Shape (1, 1, prefix, prefix): the same within the prefix.
-        calls: How many attention layers have used it.
+        attention_calls: How many attention layers have used it.
     """
 
-    prefix: int
-    places: Tensor
-    real: Tensor
+    prefix_length: int
+    gather_indices: Tensor
+    valid_indices: Tensor
     mask: Tensor
     prefix_mask: Tensor
-    calls: int = 0
+    attention_calls: int = 0
 
-    def laid_out(self, packed: Tensor) -> Tensor:
+    def unpack(self, packed: Tensor) -> Tensor:
         """Lay out states of shape (1, heads, tokens, size): (rows, heads, width, size), without those of the prefix."""
-        behind = packed[0, :, packed.shape[2] - len(self.real) :].index_select(1, self.places.flatten())
-        return behind.view(len(behind), *self.places.shape, -1).transpose(0, 1)
+        behind = packed[0, :, packed.shape[2] - len(self.valid_indices) :].index_select(
+            1, self.gather_indices.flatten()
+        )
+        return behind.view(len(behind), *self.gather_indices.shape, -1).transpose(0, 1)
 
-    def behind_prefix(self, packed: Tensor) -> Tensor:
+    def unpack_behind_prefix(self, packed: Tensor) -> Tensor:
         """Lay out states so, each row behind those of the prefix: (rows, heads, prefix + width, size)."""
-        shared = packed[:, :, : self.prefix].expand(len(self.places), -1, -1, -1)
-        return torch.cat([shared, self.laid_out(packed)], 2)
+        shared = packed[:, :, : self.prefix_length].expand(len(self.gather_indices), -1, -1, -1)
+        return torch.cat([shared, self.unpack(packed)], 2)
 
 
 def use_packed_attention(model: Any) -> None:
@@ -125,8 +128,8 @@ def make_layout(lengths: Tensor, prefix: int, dtype: torch.dtype) -> PackedLayou
     mask = torch.cat([past.new_zeros(width, prefix), past[:width, :width]], 1)
     return PackedLayout(
         prefix,
-        places=torch.where(there, starts[:, None] + column, 0),
-        real=there.flatten().nonzero()[:, 0],
+        gather_indices=torch.where(there, starts[:, None] + column, 0),
+        valid_indices=there.flatten().nonzero()[:, 0],
         mask=mask[None, None],
         prefix_mask=past[None, None, :prefix, :prefix].contiguous(),
     )
@@ -151,12 +154,14 @@ def attend_packed(
     Returns:
         Shape (1, tokens, heads, size of a head); and no weights.
     """
-    layout.calls += 1
+    layout.attention_calls += 1
     query, key, value = states
-    out, _ = inner(layout.laid_out(query), layout.behind_prefix(key), layout.behind_prefix(value), layout.mask)
-    attended = out.flatten(0, 1).index_select(0, layout.real)
-    if query.shape[2] > len(layout.real):  # the prefix is read here and now
-        head, _ = inner(*(packed[:, :, : layout.prefix] for packed in states), layout.prefix_mask)
+    out, _ = inner(
+        layout.unpack(query), layout.unpack_behind_prefix(key), layout.unpack_behind_prefix(value), layout.mask
+    )
+    attended = out.flatten(0, 1).index_select(0, layout.valid_indices)
+    if query.shape[2] > len(layout.valid_indices):  # the prefix is read here and now
+        head, _ = inner(*(packed[:, :, : layout.prefix_length] for packed in states), layout.prefix_mask)
         attended = torch.cat([head[0], attended])
     return attended[None], None
 

@@ -48,7 +48,7 @@ def record_batch(rows: Sequence[tuple[str, Encoded]], schema: pa.Schema) -> pa.R
         "id": pa.array([pair_id for pair_id, _ in rows], pa.string()),
         "input_ids": list_array([encoded.input_ids for _, encoded in rows]),
         "completion_start": pa.array([encoded.completion_start for _, encoded in rows], pa.int32()),
-        "earlier": list_array([list(chain.from_iterable(encoded.earlier)) for _, encoded in rows]),
+        "earlier": list_array([list(chain.from_iterable(encoded.prompt_spans)) for _, encoded in rows]),
     }
     return pa.record_batch([columns[field.name] for field in schema], schema=schema)
 

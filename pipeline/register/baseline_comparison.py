@@ -29,37 +29,37 @@ class BaselineComparison:
     """The fine-tuned model against every baseline that does without fine-tuning, and the terms."""
 
     comparisons: Mapping[str, Comparison]
-    arms: Mapping[str, Mapping[str, Any]]
+    metrics_by_arm: Mapping[str, Mapping[str, Any]]
     register: Register
 
-    def value(self, arm: str) -> float:
+    def metric_value(self, arm: str) -> float:
         """The metric of an arm."""
-        return float(self.arms[arm][self.register.metric]["value"])
+        return float(self.metrics_by_arm[arm][self.register.metric]["value"])
 
     @property
     def best(self) -> str:
         """The baseline with the most of the metric; of several the cheapest."""
-        return max(self.comparisons, key=lambda arm: (self.value(arm), -cost_rank(arm)))
+        return max(self.comparisons, key=lambda arm: (self.metric_value(arm), -cost_rank(arm)))
 
     @property
-    def p_values(self) -> dict[str, float]:
+    def corrected_p_values(self) -> dict[str, float]:
         """Of "no difference", corrected for the number of baselines."""
         return dict(
             zip(self.comparisons, holm_corrected([one.p_value for one in self.comparisons.values()]), strict=True)
         )
 
-    def beaten(self, arm: str) -> bool:
+    def is_beaten(self, arm: str) -> bool:
         """Whether the fine-tuned model is significantly better by more than the least gain, looked at by itself."""
         return is_significant_gain(
             self.comparisons[arm], margin=self.register.min_gain, confidence=self.register.confidence
         )
 
-    def better(self) -> list[str]:
+    def significantly_better(self) -> list[str]:
         """Baselines that are significantly better, though they were picked out of many."""
         limit = 1 - self.register.confidence
-        return [arm for arm, p in self.p_values.items() if p <= limit and self.comparisons[arm].high < 0]
+        return [arm for arm, p in self.corrected_p_values.items() if p <= limit and self.comparisons[arm].high < 0]
 
-    def alike(self) -> list[str]:
+    def non_inferior(self) -> list[str]:
         """Cheaper baselines that are non-inferior by the margin, corrected for their number.
 
         One test to one side, at the level of one side of the interval: a cheaper baseline having *more* speaks for it.
@@ -73,11 +73,11 @@ class BaselineComparison:
         """How many rows show that a baseline is beaten."""
         return required_rows(self.comparisons[arm], margin=self.register.min_gain, confidence=self.register.confidence)
 
-    def rows_to_give_way(self, arm: str) -> Iterator[int]:
+    def rows_to_prefer(self, arm: str) -> Iterator[int]:
         """Rows that show a baseline to be better, or cheaper and non-inferior, at the level of the first of so many."""
         confidence = 1 - (1 - self.register.confidence) / len(self.comparisons)
         margins = [0.0, -self.register.non_inferiority_margin] if cost_rank(arm) < cost_rank(FINETUNED) else [0.0]
         for margin in margins:
-            rows = required_rows(self.comparisons[arm].turned(), margin=margin, confidence=confidence)
+            rows = required_rows(self.comparisons[arm].reversed(), margin=margin, confidence=confidence)
             if rows is not None:
                 yield rows

@@ -27,7 +27,7 @@ class ArmUsage:
     None for what nobody told.
     """
 
-    made_seconds: float
+    fit_seconds: float
     rows_per_second: float
     tokens_in: float | None
     tokens_out: float | None
@@ -99,7 +99,7 @@ def arm_costs(arms: Mapping[str, ArmUsage], prices: Prices) -> Iterator[ArmCost]
 
 def arm_cost(name: str, took: ArmUsage, prices: Prices) -> ArmCost:
     """Give what an arm costs by itself."""
-    upfront = 0.0 if name == HOSTED else took.made_seconds * prices.machine_hour / HOUR
+    upfront = 0.0 if name == HOSTED else took.fit_seconds * prices.machine_hour / HOUR
     each = hosted_price(took, prices) if name == HOSTED else prices.machine_hour / HOUR / took.rows_per_second
     return ArmCost(
         name, upfront, None if each is None else PRICED_REQUESTS * each, took.rows_per_second, took.request_p50,

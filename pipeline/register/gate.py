@@ -113,7 +113,7 @@ def check_gains(comparisons: Mapping[str, Mapping[str, Any]], register: Register
             "gain", passed=False, text="there was nothing to compare with: no baseline and no champion answered"
         )
     for name, values in comparisons.items():
-        comparison = Comparison.read(values)
+        comparison = Comparison.from_dict(values)
         passed = is_significant_gain(comparison, margin=register.min_gain, confidence=register.confidence)
         yield GateCheck(f"gain over {name}", passed, gain_sentence(name, comparison, register, passed=passed))
 
@@ -223,7 +223,7 @@ def check_texts(texts: Mapping[str, Any], limit: float) -> GateCheck:
 
 def check_questions(questions: Mapping[str, Any], register: Register) -> GateCheck:
     """Check the answers to questions."""
-    change, limit = Comparison.read(questions["change"]), register.max_question_regression
+    change, limit = Comparison.from_dict(questions["change"]), register.max_question_regression
     chance = float(one_sided_p_value(change.better, change.worse))
     failed = -change.difference > limit and chance <= 1 - register.confidence
     before, after = (round(questions[when]["value"] * questions["n"]) for when in ("before", "after"))

@@ -74,7 +74,7 @@ def decide_verdict(metrics: Mapping[str, Any], register: Register, use: HoldoutU
 
     The champion is no baseline here: it was fine-tuned too. The gate compares with it.
     """
-    comparisons = {arm: Comparison.read(one) for arm, one in metrics["comparisons"].items() if arm != CHAMPION}
+    comparisons = {arm: Comparison.from_dict(one) for arm, one in metrics["comparisons"].items() if arm != CHAMPION}
     compared = BaselineComparison(comparisons, metrics["arms"], register)
     if not comparisons:
         text = "Not enough evidence: no baseline answered that does without fine-tuning."
@@ -96,19 +96,19 @@ def decide_verdict(metrics: Mapping[str, Any], register: Register, use: HoldoutU
 
 def apply_rules(compared: BaselineComparison) -> tuple[VerdictAnswer, str | None]:
     """Apply the rules."""
-    if all(compared.beaten(arm) for arm in compared.comparisons):
+    if all(compared.is_beaten(arm) for arm in compared.comparisons):
         return "ship", None
-    if better := compared.better():
-        return "baseline", max(better, key=lambda arm: (compared.value(arm), -cost_rank(arm)))
-    if alike := compared.alike():
+    if better := compared.significantly_better():
+        return "baseline", max(better, key=lambda arm: (compared.metric_value(arm), -cost_rank(arm)))
+    if alike := compared.non_inferior():
         return "baseline", min(alike, key=cost_rank)
     return "unsure", None
 
 
 def rows_needed(compared: BaselineComparison) -> int | None:
     """How many more rows would settle it, by whichever rule wants the fewest; None if none will, or millions."""
-    ship = [compared.rows_to_beat(arm) for arm in compared.comparisons if not compared.beaten(arm)]
-    ways = [rows for arm in compared.comparisons for rows in compared.rows_to_give_way(arm)]
+    ship = [compared.rows_to_beat(arm) for arm in compared.comparisons if not compared.is_beaten(arm)]
+    ways = [rows for arm in compared.comparisons for rows in compared.rows_to_prefer(arm)]
     ways += [max(rows for rows in ship if rows is not None)] if None not in ship else []
     n = next(iter(compared.comparisons.values())).n
     return max(1, min(ways) - n) if ways else None
@@ -116,9 +116,13 @@ def rows_needed(compared: BaselineComparison) -> int | None:
 
 def verdict_lines(compared: BaselineComparison, answer: VerdictAnswer) -> Iterator[VerdictLine]:
     """Write a line for the fine-tuned model and each baseline, the best first."""
-    words, p_values = arm_verdicts(compared, answer), compared.p_values
-    for arm in sorted([FINETUNED, *compared.comparisons], key=lambda arm: (-compared.value(arm), cost_rank(arm))):
-        own = {part: compared.arms[arm][compared.register.metric][part] for part in ("value", "low", "high", "n")}
+    words, p_values = arm_verdicts(compared, answer), compared.corrected_p_values
+    for arm in sorted(
+        [FINETUNED, *compared.comparisons], key=lambda arm: (-compared.metric_value(arm), cost_rank(arm))
+    ):
+        own = {
+            part: compared.metrics_by_arm[arm][compared.register.metric][part] for part in ("value", "low", "high", "n")
+        }
         if arm == FINETUNED:
             yield VerdictLine(arm, "fine-tuned", **own)
             continue
@@ -129,15 +133,15 @@ def verdict_lines(compared: BaselineComparison, answer: VerdictAnswer) -> Iterat
 
 def arm_verdicts(compared: BaselineComparison, answer: VerdictAnswer) -> dict[str, ArmVerdict]:
     """Say of each baseline by itself what is sure of it, corrected for their number unless all are beaten."""
-    limit, p_values = 1 - compared.register.confidence, compared.p_values
+    limit, p_values = 1 - compared.register.confidence, compared.corrected_p_values
     sure = {
-        arm for arm in compared.comparisons if compared.beaten(arm) and (answer == "ship" or p_values[arm] <= limit)
+        arm for arm in compared.comparisons if compared.is_beaten(arm) and (answer == "ship" or p_values[arm] <= limit)
     }
     words: dict[str, ArmVerdict] = dict.fromkeys(compared.comparisons, "undecided")
     words |= dict.fromkeys(sure, "beaten")
     if answer != "ship":
-        words |= dict.fromkeys(compared.alike(), "non-inferior")
-    return words | dict.fromkeys(compared.better(), "better")
+        words |= dict.fromkeys(compared.non_inferior(), "non-inferior")
+    return words | dict.fromkeys(compared.significantly_better(), "better")
 
 
 def verdict_sentence(
@@ -148,7 +152,7 @@ def verdict_sentence(
     if answer == "ship":
         least = f" by more than {points_text(compared.register.min_gain)}" if compared.register.min_gain else ""
         return f"Ship the fine-tuned model: it is significantly better{least} than every baseline ({names})."
-    if baseline is not None and baseline in compared.better():
+    if baseline is not None and baseline in compared.significantly_better():
         return f"Use {arm_name(baseline)} instead: it is significantly better than the fine-tuned model."
     if baseline is not None:
         alike = (
@@ -172,7 +176,7 @@ def worn_holdout_sentence(use: HoldoutUse, register: Register) -> str:
 def numbers_sentence(compared: BaselineComparison, baseline: str) -> str:
     """Say the numbers of the fine-tuned model, of the baseline that counts, and the difference of the two."""
     metric, comparison = compared.register.metric, compared.comparisons[baseline]
-    tuned, other = (compared.arms[arm][metric] for arm in (FINETUNED, baseline))
+    tuned, other = (compared.metrics_by_arm[arm][metric] for arm in (FINETUNED, baseline))
     of = (
         f", the best of {len(compared.comparisons)} baselines,"
         if baseline == compared.best and len(compared.comparisons) > 1

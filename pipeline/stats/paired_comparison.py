@@ -20,13 +20,13 @@ class ComparisonSettings:
         resamples: Bootstrap draws.
         seed: Of the draws.
         confidence: Of the intervals.
-        equivalent: How much less the other arm may have and still count as non-inferior.
+        non_inferiority_margin: How much less the other arm may have and still count as non-inferior.
     """
 
     resamples: int
     seed: int
     confidence: float
-    equivalent: float
+    non_inferiority_margin: float
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Comparison(PairedDifference):
     p_alike: float
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Take a comparison out of metrics.json, where more may stand beside it."""
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
-    def turned(self) -> "Comparison":
+    def reversed(self) -> "Comparison":
         """How much more the second arm has than the first."""
         return replace(
             self, difference=-self.difference, low=-self.high, high=-self.low, better=self.worse, worse=self.better
@@ -87,7 +87,7 @@ def compare_scores(metric: str, first: Floats, second: Floats, terms: Comparison
 def exact_difference(better: int, worse: int, n: int, terms: ComparisonSettings) -> dict[str, float]:
     """What rows that are right or wrong prove: Tango's interval, McNemar's p-value."""
     low, high = tango_interval(better, worse, n, terms.confidence)
-    alike = ndtr(tango_score(better, worse, n, terms.equivalent))
+    alike = ndtr(tango_score(better, worse, n, terms.non_inferiority_margin))
     return {
         "low": float(low),
         "high": float(high),
@@ -101,7 +101,7 @@ def bootstrap_difference(differences: Floats, terms: ComparisonSettings) -> dict
     draws = bootstrap_means(differences, terms.resamples, terms.seed)
     low, high = percentile_interval(draws, terms.confidence)
     seen = float(differences.mean())
-    tail = (1 + (draws >= terms.equivalent).sum()) / (1 + len(draws))
+    tail = (1 + (draws >= terms.non_inferiority_margin).sum()) / (1 + len(draws))
     return {"low": min(low, seen), "high": max(high, seen), "p_value": bootstrap_p_value(draws), "p_alike": float(tail)}
 
 

@@ -50,7 +50,7 @@ class GoldenTerms:
     train_on: str
 
     @property
-    def every_turn(self) -> bool:
+    def all_assistant_turns(self) -> bool:
         """Whether the answers within a prompt are supervised too."""
         return self.train_on == "all_assistant_turns"
 
@@ -79,7 +79,7 @@ class GoldenPair:
     tokens: tuple[str, ...]
     spans: tuple[Span, ...]
 
-    def lines(self) -> list[str]:
+    def token_lines(self) -> list[str]:
         """Tell the tokens, one a line, and which are supervised."""
         learnt = {index for start, end in self.spans for index in range(start, end)}
         return [
@@ -93,7 +93,7 @@ class GoldenTokens:
     """What was accepted: its terms and its pairs."""
 
     terms: GoldenTerms
-    rows: tuple[GoldenPair, ...]
+    pairs: tuple[GoldenPair, ...]
 
 
 def current_terms(model: Model, prompt: Prompt, tokenize: Tokenize, digest: str) -> GoldenTerms:
@@ -105,7 +105,7 @@ def render_pair(kind: str, pair: Pair | GoldenPair, renderer: PromptEncoder, *, 
     """Render a pair as it is rendered now."""
     encoded = renderer.encode(pair.messages, pair.completion, every_turn=every_turn)
     tokens = renderer.tokenizer.convert_ids_to_tokens(encoded.input_ids)
-    text = renderer.text(pair.messages) + pair.completion + renderer.end_text
+    text = renderer.render(pair.messages) + pair.completion + renderer.end_of_turn_text
     ids, spans = tuple(encoded.input_ids), tuple(encoded.spans)
     return GoldenPair(kind, pair.id, pair.messages, pair.completion, text, ids, tuple(tokens), spans)
 
@@ -116,10 +116,10 @@ def choose_pairs(pairs: Iterable[Pair], renderer: PromptEncoder, max_tokens: int
     by_kind = {kind: SmallestKeys[Pair](most) for kind in SAMPLE_KINDS}
     for pair in pairs:
         keys = dict.fromkeys(pair_kinds(pair), (0, pair.id)) | {"long": (-len(pair.prompt + pair.completion), pair.id)}
-        wanted = [kind for kind, key in keys.items() if by_kind[kind].wants(key)]
+        wanted = [kind for kind, key in keys.items() if by_kind[kind].would_keep(key)]
         if wanted and len(renderer.encode(pair.messages, pair.completion).input_ids) <= max_tokens:
             for kind in wanted:
-                by_kind[kind].take(keys[kind], pair)
+                by_kind[kind].add(keys[kind], pair)
     chosen: dict[str, tuple[str, Pair]] = {}
     for kind, number in SAMPLE_KINDS.items():
         fresh = [pair for pair in by_kind[kind].rows if pair.id not in chosen]
@@ -157,7 +157,7 @@ def parse_golden_pair(row: dict[str, Any]) -> GoldenPair:
 
 def write_golden_tokens(path: Path, contract: GoldenTokens) -> None:
     """Write the contract, a line of terms and a line for each pair; the same contract gives the same bytes."""
-    lines = [asdict(contract.terms), *map(asdict, contract.rows)]
+    lines = [asdict(contract.terms), *map(asdict, contract.pairs)]
     text = "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines)
     path.write_text(text, encoding="utf-8")
 
@@ -174,12 +174,12 @@ def check_golden_tokens(contract: GoldenTokens | None, now: GoldenTerms, tokeniz
     if (now.source, now.sha256) != (accepted.source, accepted.sha256):
         return "accepted for another base model, so nothing was held against it; `tunesmith accept-tokens` renews it"
     renderer = PromptEncoder(tokenizer, accepted.system)
-    for number, before in enumerate(contract.rows, start=1):
-        after = rerender(number, before, renderer, every_turn=accepted.every_turn)
+    for number, before in enumerate(contract.pairs, start=1):
+        after = rerender(number, before, renderer, every_turn=accepted.all_assistant_turns)
         if after != before:
             sys.stderr.write("\n".join(golden_diff(number, before, after)) + "\n")
             raise first_difference(number, before, after)
-    summary = f"{len(contract.rows)} pairs have the tokens that were accepted"
+    summary = f"{len(contract.pairs)} pairs have the tokens that were accepted"
     other = [name for name in ("system", "train_on") if getattr(now, name) != getattr(accepted, name)]
     if other:
         summary += f", with the {' and '.join(other)} of then; `tunesmith accept-tokens` renews it"
@@ -204,7 +204,7 @@ def rerender(number: int, before: GoldenPair, renderer: PromptEncoder, *, every_
 
 def first_difference(number: int, before: GoldenPair, after: GoldenPair) -> UserError:
     """Say where the tokens of a pair differ first."""
-    lines = [[*row.lines(), "nothing"] for row in (before, after)]
+    lines = [[*row.token_lines(), "nothing"] for row in (before, after)]
     pairs = zip(*lines, strict=False)
     index = next((index for index, (was, now) in enumerate(pairs) if was != now), None)
     if index is None:
@@ -219,20 +219,20 @@ def golden_diff(number: int, before: GoldenPair, after: GoldenPair) -> list[str]
     """Show what became of the text and of the tokens of a pair, as a diff for people."""
     was, now = (f"row {number}, {what}" for what in ("accepted", "now"))
     text = unified_diff(before.text.splitlines(), after.text.splitlines(), was, now, lineterm="")
-    tokens = unified_diff(before.lines(), after.lines(), was, now, lineterm="")
+    tokens = unified_diff(before.token_lines(), after.token_lines(), was, now, lineterm="")
     return [*islice(text, MAX_DIFF_LINES), *islice(tokens, MAX_DIFF_LINES)]
 
 
 def golden_changes(before: GoldenTokens | None, after: GoldenTokens) -> list[str]:
     """Tell what a new contract changes: its terms, its pairs, and the tokens of those that it keeps."""
     if before is None:
-        return [f"{len(after.rows)} pairs accepted for the first time"]
+        return [f"{len(after.pairs)} pairs accepted for the first time"]
     was, now = asdict(before.terms), asdict(after.terms)
     changes = [f"{name}: {was[name]!r} -> {now[name]!r}" for name in now if was[name] != now[name]]
-    old, new = ({row.id: row for row in contract.rows} for contract in (before, after))
+    old, new = ({row.id: row for row in contract.pairs} for contract in (before, after))
     kept = [pair_id for pair_id in new if pair_id in old]
     changes += [f"{len(new) - len(kept)} pairs come in, {len(old) - len(kept)} go out, {len(kept)} stay"]
-    for number, row in enumerate(after.rows, start=1):
+    for number, row in enumerate(after.pairs, start=1):
         if row.id in old and row != old[row.id]:
             changes += golden_diff(number, old[row.id], row)
     return changes
@@ -251,7 +251,7 @@ def accept_current_tokens(params: Params, data: Path) -> list[str]:
     terms = current_terms(params.model, params.prompt, params.tokenize, base.digest)
     renderer = PromptEncoder(load_tokenizer(base.folder), terms.system)
     chosen = choose_pairs(iterate_pairs(rows), renderer, params.tokenize.max_seq_length)
-    rendered = (render_pair(kind, pair, renderer, every_turn=terms.every_turn) for kind, pair in chosen)
+    rendered = (render_pair(kind, pair, renderer, every_turn=terms.all_assistant_turns) for kind, pair in chosen)
     contract, unread = GoldenTokens(terms, tuple(rendered)), []
     try:
         before = read_golden_tokens(path)

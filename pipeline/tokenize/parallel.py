@@ -45,12 +45,12 @@ class ParallelEncoder:
         self._every_turn = every_turn
         self._pool: Executor
         if base is None or rows < PARALLEL_FROM_ROWS:
-            self._ahead = ENCODER_THREADS
+            self._max_pending = ENCODER_THREADS
             self._pool = ThreadPoolExecutor(ENCODER_THREADS)
-            self._encode: EncodeBatch = self._here
+            self._encode: EncodeBatch = self._encode_in_process
         else:
             context = multiprocessing.get_context("spawn")  # a fork would not survive the tokenizer's threads
-            self._ahead = QUEUED_BATCHES * (os.cpu_count() or 1)
+            self._max_pending = QUEUED_BATCHES * (os.cpu_count() or 1)
             self._pool = ProcessPoolExecutor(os.cpu_count(), context, start_worker, (base, renderer.system))
             self._encode = partial(encode_in_worker, every_turn=every_turn)
 
@@ -69,15 +69,17 @@ class ParallelEncoder:
         waiting: deque[tuple[list[Pair], Future[list[Encoded] | None]]] = deque()
         for some in in_batches(pairs):
             waiting.append((some, self._pool.submit(self._encode, some)))
-            if len(waiting) > self._ahead:
-                yield from self._ended(*waiting.popleft())
+            if len(waiting) > self._max_pending:
+                yield from self._finished_batch(*waiting.popleft())
         for left in waiting:
-            yield from self._ended(*left)
+            yield from self._finished_batch(*left)
 
-    def _ended(self, pairs: list[Pair], encoded: Future[list[Encoded] | None]) -> Iterator[tuple[Pair, Encoded]]:
-        return zip(pairs, encoded.result() or self._here(pairs), strict=True)
+    def _finished_batch(
+        self, pairs: list[Pair], encoded: Future[list[Encoded] | None]
+    ) -> Iterator[tuple[Pair, Encoded]]:
+        return zip(pairs, encoded.result() or self._encode_in_process(pairs), strict=True)
 
-    def _here(self, pairs: Sequence[Pair]) -> list[Encoded]:
+    def _encode_in_process(self, pairs: Sequence[Pair]) -> list[Encoded]:
         return encode_batch(pairs, self._renderer, every_turn=self._every_turn)
 
 

@@ -28,7 +28,7 @@ VISIBLE_WHITESPACE = {" ": "·", "\n": "↵\n", "\r": "␍", "\t": "⇥"}
 class PreviewSample:
     """A row to show: why it was chosen, the id of its pair, its tokens."""
 
-    why: str
+    reason: str
     id: str
     encoded: Encoded
 
@@ -63,35 +63,35 @@ class SampleChooser:
 
     def __init__(self) -> None:
         self._lengths: Counter[int] = Counter()
-        self._first: dict[int, str] = {}  # of each length the smallest id
+        self._smallest_ids: dict[int, str] = {}  # of each length the smallest id
         self._kinds = {kind: SmallestKeys[str](SAMPLE_KINDS[kind]) for kind in SPECIAL_KINDS}
-        self._drawn = SmallestKeys[str](RANDOM_SAMPLES)
+        self._random = SmallestKeys[str](RANDOM_SAMPLES)
         self._too_long = SmallestKeys[PreviewSample](1)
 
-    def keep(self, pair: Pair, pair_id: str, length: int) -> None:
+    def add(self, pair: Pair, pair_id: str, length: int) -> None:
         """Look at a row that is kept."""
         self._lengths[length] += 1
-        self._first[length] = min(pair_id, self._first.get(length, pair_id))
-        self._drawn.take(pair_id, pair_id)
+        self._smallest_ids[length] = min(pair_id, self._smallest_ids.get(length, pair_id))
+        self._random.add(pair_id, pair_id)
         for kind in pair_kinds(pair):
             if kind in self._kinds:
-                self._kinds[kind].take(pair_id, pair_id)
+                self._kinds[kind].add(pair_id, pair_id)
 
-    def leave_out(self, pair_id: str, row: Encoded) -> None:
+    def add_too_long(self, pair_id: str, row: Encoded) -> None:
         """Look at a row that is too long."""
-        self._too_long.take(pair_id, PreviewSample("too long", pair_id, row))
+        self._too_long.add(pair_id, PreviewSample("too long", pair_id, row))
 
     def samples(self, kept: Path) -> list[PreviewSample]:
         """Give the rows that were chosen, each once; those that are kept are read from their file."""
         candidates = {why: self._of_length(share) for why, share in LENGTH_QUANTILES.items()}
         candidates |= {kind: some.rows for kind, some in self._kinds.items()}
-        reasons = sample_reasons({**candidates, "drawn": self._drawn.rows})
+        reasons = sample_reasons({**candidates, "drawn": self._random.rows})
         rows = find_tokens(kept, reasons)
         return [*(PreviewSample(why, row_id, rows[row_id]) for row_id, why in reasons.items()), *self._too_long.rows]
 
     def _of_length(self, share: float) -> list[str]:
         """Give the row that so large a share of the rows does not exceed."""
-        return [self._first[percentile(self._lengths, share)]] if self._lengths else []
+        return [self._smallest_ids[percentile(self._lengths, share)]] if self._lengths else []
 
 
 def sample_reasons(candidates: dict[str, list[str]]) -> dict[str, str]:
@@ -168,7 +168,7 @@ def shown_sample(sample: PreviewSample, tokenizer: Any, max_tokens: int) -> Show
     tokens, half = list(map(ShownToken, texts, classes)), MAX_SHOWN_TOKENS // 2
     hidden = len(tokens) - 2 * half if len(tokens) > MAX_SHOWN_TOKENS else 0
     head, tail = (tokens[:half], tokens[-half:]) if hidden else (tokens, [])
-    return ShownSample(sample.why, sample.id, len(tokens), row.supervised, head, hidden, tail)
+    return ShownSample(sample.reason, sample.id, len(tokens), row.supervised_count, head, hidden, tail)
 
 
 def token_classes(row: Encoded, tokenizer: Any, max_tokens: int) -> list[str]:

@@ -32,21 +32,23 @@ class SmallestKeys(Generic[SampledRow]):
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self._kept: dict[Any, SampledRow] = {}
+        self._capacity = most
+        self._rows_by_key: dict[Any, SampledRow] = {}
 
-    def wants(self, key: Any) -> bool:
+    def would_keep(self, key: Any) -> bool:
         """Say whether a row with this key would be kept."""
-        return key not in self._kept and (len(self._kept) < self._most or key < max(self._kept))
+        return key not in self._rows_by_key and (
+            len(self._rows_by_key) < self._capacity or key < max(self._rows_by_key)
+        )
 
-    def take(self, key: Any, row: SampledRow) -> None:
+    def add(self, key: Any, row: SampledRow) -> None:
         """Keep a row if its key is small enough, in place of the one whose key is largest."""
-        if self.wants(key):
-            self._kept[key] = row
-            if len(self._kept) > self._most:
-                del self._kept[max(self._kept)]
+        if self.would_keep(key):
+            self._rows_by_key[key] = row
+            if len(self._rows_by_key) > self._capacity:
+                del self._rows_by_key[max(self._rows_by_key)]
 
     @property
     def rows(self) -> list[SampledRow]:
         """Those that are kept, by their keys."""
-        return [self._kept[key] for key in sorted(self._kept)]
+        return [self._rows_by_key[key] for key in sorted(self._rows_by_key)]

@@ -51,15 +51,15 @@ class SplitCounts:
         for pair, encoded in rows:
             length, pair_id = self.lengths.add(encoded), pair.id
             if length <= self.tokenize.max_seq_length:
-                self.supervised += encoded.supervised
-                self.choice.keep(pair, pair_id, length)
+                self.supervised += encoded.supervised_count
+                self.choice.add(pair, pair_id, length)
                 yield pair_id, encoded
             else:
                 self._set_aside(pair, encoded)
 
     def _set_aside(self, pair: Pair, encoded: Encoded) -> None:
         self.lengths.too_long += 1
-        self.choice.leave_out(pair.id, encoded)
+        self.choice.add_too_long(pair.id, encoded)
         self._aside.add(
             quarantine_pair(pair, "too_long", f"{len(encoded.input_ids)} tokens, limit {self.tokenize.max_seq_length}")
         )

@@ -139,19 +139,19 @@ def test_the_nearest_row_has_the_greatest_cosine(sparse: bool) -> None:
 def test_bm25_finds_what_has_the_rare_words() -> None:
     """A word that few texts have counts for more; case does not count; unknown words find the first ones."""
     index = BM25Index(["the sky is blue", "the grass is green", "the Rose is red", "the the the"])
-    assert index.places("what colour is a ROSE?", 1) == [2]
-    assert index.places("the grass", 2)[0] == 1
-    assert index.places("zebra", 2) == index.places("", 2) == [0, 1]
-    assert len(index.places("the", 9)) == 4
-    assert BM25Index([]).places("the", 3) == []
-    assert BM25Index(["", "?!"]).places("the", 1) == [0]
+    assert index.search("what colour is a ROSE?", 1) == [2]
+    assert index.search("the grass", 2)[0] == 1
+    assert index.search("zebra", 2) == index.search("", 2) == [0, 1]
+    assert len(index.search("the", 9)) == 4
+    assert BM25Index([]).search("the", 3) == []
+    assert BM25Index(["", "?!"]).search("the", 1) == [0]
 
 
 def test_words_are_numbered_in_their_order_not_in_that_of_a_set() -> None:
     """Python orders a set otherwise in every process; what is found must not depend on that."""
     index = BM25Index([f"word{number % 7} word{number % 5} again" for number in range(60)])
-    assert list(index.words.items()) == [(word, place) for place, word in enumerate(sorted(index.words))]
-    assert len(index.words) == 8
+    assert list(index.vocabulary.items()) == [(word, place) for place, word in enumerate(sorted(index.vocabulary))]
+    assert len(index.vocabulary) == 8
 
 
 def test_fixed_examples_are_spread_over_the_labels(pairs: list[Pair]) -> None:
@@ -178,8 +178,8 @@ def test_examples_are_turns_before_the_question_and_behind_its_system_message() 
 
 def test_the_most_useful_examples_stay_and_the_best_stands_next_to_the_question(speaker: BaselineLanguageModel) -> None:
     """As many as there is room for, to the token; the last of the list go first."""
-    renderer, examples = speaker.renderer(SYSTEM), [pair(f"question {number}", "red") for number in range(4)]
-    lengths = [len(renderer.prompt(with_examples(question("sky?"), examples[:many]))) for many in range(5)]
+    renderer, examples = speaker.prompt_encoder(SYSTEM), [pair(f"question {number}", "red") for number in range(4)]
+    lengths = [len(renderer.encode_prompt(with_examples(question("sky?"), examples[:many]))) for many in range(5)]
     for many in range(5):
         for room in (lengths[many], lengths[many] + 1):
             prompt, had = render_with_examples(renderer, question("sky?"), examples, room, best_last=True)
@@ -198,8 +198,8 @@ def test_fixed_examples_are_a_beginning_that_all_prompts_share(
     """So that they are read once, whatever the questions are."""
     shots = FewShot(speaker, SYSTEM, many=3, seed=1)
     shots.fit(pairs, [])
-    prompts = [render_with_examples(shots.renderer, one.messages, shots.examples, 400)[0] for one in pairs[:9]]
-    examples = shots.renderer.prompt(with_examples(question(""), shots.examples))
+    prompts = [render_with_examples(shots.prompt_encoder, one.messages, shots.examples, 400)[0] for one in pairs[:9]]
+    examples = shots.prompt_encoder.encode_prompt(with_examples(question(""), shots.examples))
     assert len(common_prefix(prompts)) > len(examples) - 12
 
 
@@ -208,7 +208,7 @@ def test_a_question_of_the_training_set_is_given_itself(speaker: BaselineLanguag
     for search in (BM25Retriever(), NearestNeighbours(HiddenStates(speaker, SYSTEM), WANTED)):
         baseline = RetrievedFewShot(speaker, SYSTEM, search, many=2)
         baseline.fit(pairs, pairs[:3])
-        assert [places[0] for places in search.places([*map(prompt_messages, pairs[:9])], 2)] == list(range(9))
+        assert [places[0] for places in search.retrieve([*map(prompt_messages, pairs[:9])], 2)] == list(range(9))
         assert {given.examples for given in baseline.answer([*map(prompt_messages, pairs[:2])])} == {2}
 
 
@@ -226,7 +226,7 @@ def test_the_best_system_message_is_chosen_on_validation_rows(
     assert (
         report["chosen"]["system"]
         == report["tried"][index_of_best(merits)]["system"]
-        == baseline.chosen.renderer.system
+        == baseline.chosen.prompt_encoder.system
     )
     again = BestPrompt(speaker, systems, WANTED, rows=10, seed=2).fit(pairs, pairs)
     assert BestPrompt(speaker, systems, WANTED, rows=10, seed=1).fit([], pairs) == report
@@ -238,15 +238,15 @@ def test_states_are_the_means_of_the_plain_computation(speaker: BaselineLanguage
     import torch  # noqa: PLC0415 -- here alone
 
     states, asked = HiddenStates(speaker, SYSTEM), [one.messages for one in pairs]
-    states.learn(asked[:30])
+    states.fit_transform(asked[:30])
     odd = (Message("system", "Quite another one."), Message("user", "what?"))
-    means = states._means([states.renderer.prompt(one) for one in [*asked[30:], odd]])
+    means = states._mean_states([states.prompt_encoder.encode_prompt(one) for one in [*asked[30:], odd]])
     for one, mean in zip([*asked[30:], odd], means, strict=True):
-        prompt = states.renderer.prompt(one)
+        prompt = states.prompt_encoder.encode_prompt(one)
         begins = len(states.prefix) if prompt[: len(states.prefix)] == states.prefix else 0
         with torch.inference_mode():
-            out = speaker.base(input_ids=torch.tensor([prompt]), output_hidden_states=True)
-        for place, layer in enumerate(states._layers()):
+            out = speaker.base_model(input_ids=torch.tensor([prompt]), output_hidden_states=True)
+        for place, layer in enumerate(states._layer_numbers()):
             wanted = out.hidden_states[layer][0, begins:].mean(0).numpy()
             assert np.abs(mean[place] - wanted).max() < 1e-5 * np.abs(wanted).max()
     assert len(states.prefix) > 10
@@ -255,13 +255,13 @@ def test_states_are_the_means_of_the_plain_computation(speaker: BaselineLanguage
 def test_states_are_scaled_by_the_training_rows(speaker: BaselineLanguageModel, pairs: list[Pair]) -> None:
     """Mean 0 and deviation 1 over those that it learnt from, whatever comes later."""
     states, asked = HiddenStates(speaker, SYSTEM), [one.messages for one in pairs]
-    learnt = states.learn(asked[:40])
+    learnt = states.fit_transform(asked[:40])
     for view in learnt.values():
         assert np.abs(view.mean(0)).max() < 1e-3
         assert np.abs(view.std(0) - 1).max() < 1e-2
-    before = states.views(asked[40:])
-    states.views(asked[:1])
-    for name, view in states.views(asked[40:]).items():
+    before = states.transform(asked[40:])
+    states.transform(asked[:1])
+    for name, view in states.transform(asked[40:]).items():
         assert np.array_equal(view, before[name])
 
 
@@ -291,7 +291,7 @@ def test_only_texts_are_looked_up_in(tmp_path: Path, speaker: BaselineLanguageMo
     assert read_documents(tmp_path / "README.md") == [tmp_path / "README.md"]
     baseline = RetrievalAugmented(speaker, SYSTEM, tmp_path, many=1)
     told = {"files": ["a.txt", "b.md", "d.txt"], "passages": 3, "examples_wanted": 1}
-    assert baseline.fit([], []) == {**told, "prompt_tokens_at_most": speaker.room}
+    assert baseline.fit([], []) == {**told, "prompt_tokens_at_most": speaker.prompt_token_budget}
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -320,9 +320,9 @@ def test_passages_stand_in_the_system_message(tmp_path: Path, speaker: BaselineL
     (tmp_path / "a.md").write_text("\n\n".join(f"{w} {'x ' * 119}" for w in ("grass", "sky")), encoding="utf-8")
     baseline = RetrievalAugmented(speaker, SYSTEM, tmp_path, many=1)
     baseline.fit([], [])
-    wide = BaselineLanguageModel(speaker.params, speaker.manner, max_tokens=512)
-    baseline.speaker = wide
-    prompt, had = baseline._asked(wide.renderer(SYSTEM), question("what of the sky?"))
+    wide = BaselineLanguageModel(speaker.model_params, speaker.generation_config, max_tokens=512)
+    baseline.language_model = wide
+    prompt, had = baseline._render_with_passages(wide.prompt_encoder(SYSTEM), question("what of the sky?"))
     text = wide.tokenizer.decode(prompt)
     assert had == 1
     assert text.startswith(f"<|im_start|>system\n{SYSTEM}\n\nWhat may help to answer:\n\nsky x x")
@@ -356,7 +356,7 @@ def test_a_sentence_model_sees_questions_as_its_package_does(base: Path, tmp_pat
     whole.save(str(tmp_path / "model"))
     baseline = LogisticRegressionBaseline(SentenceEmbeddings(tmp_path / "model"), WANTED)
     report = baseline.fit(pairs[:45], pairs[45:])
-    (view,) = baseline.features.views([pairs[0].messages]).values()
+    (view,) = baseline.features.transform([pairs[0].messages]).values()
     assert np.allclose(view, whole.encode([pairs[0].prompt]), atol=1e-6)
     assert [given.text for given in baseline.answer([one.messages for one in pairs[45:]])] == [
         one.completion for one in pairs[45:]
@@ -367,12 +367,12 @@ def test_a_sentence_model_sees_questions_as_its_package_does(base: Path, tmp_pat
 def test_a_prompt_has_room_for_the_longest_answer_behind_it(base: Path) -> None:
     """Never more than the model reads, whatever the params say; no room at all is an error."""
     manner = GenerationConfig(LABELS, 8, 4)
-    longest = max(len(PromptEncoder(load_tokenizer(base), "").completion(label)) for label in LABELS)
-    assert BaselineLanguageModel(tiny(base), manner, max_tokens=100).room == 100 - longest
-    assert BaselineLanguageModel(tiny(base), manner, max_tokens=9999).room == 512 - longest
-    assert BaselineLanguageModel(tiny(base), GenerationConfig([], 8, 4), max_tokens=100).room == 92
+    longest = max(len(PromptEncoder(load_tokenizer(base), "").encode_completion(label)) for label in LABELS)
+    assert BaselineLanguageModel(tiny(base), manner, max_tokens=100).prompt_token_budget == 100 - longest
+    assert BaselineLanguageModel(tiny(base), manner, max_tokens=9999).prompt_token_budget == 512 - longest
+    assert BaselineLanguageModel(tiny(base), GenerationConfig([], 8, 4), max_tokens=100).prompt_token_budget == 92
     with pytest.raises(UserError, match="leaves no room for a prompt beside the answer"):
-        _ = BaselineLanguageModel(tiny(base), GenerationConfig([], 128, 4), max_tokens=100).room
+        _ = BaselineLanguageModel(tiny(base), GenerationConfig([], 128, 4), max_tokens=100).prompt_token_budget
 
 
 def test_params_ask_for_nothing_that_is_not_there(make_params: Any) -> None:

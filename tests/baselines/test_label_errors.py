@@ -35,7 +35,7 @@ def clean() -> list[Pair]:
 
 def found(rows: Sequence[Pair], seed: int = 1, features: FeatureExtractor | None = None) -> list[dict[str, object]]:
     """List what is suspected, by words alone."""
-    views = (features or TfidfFeatures()).learn([*map(prompt_messages, rows)])
+    views = (features or TfidfFeatures()).fit_transform([*map(prompt_messages, rows)])
     labels, folds = [row.completion for row in rows], stratified_group_folds(rows, seed)
     return find_label_errors(
         rows, {name: cross_fit_probabilities(view, labels, 10.0, folds) for name, view in views.items()}
@@ -72,7 +72,7 @@ def test_every_row_is_answered_by_classifiers_of_other_rows() -> None:
     rows = clean()
     folds = stratified_group_folds(rows, 1)
     assert sorted(np.concatenate([own for _, own in folds]).tolist()) == list(range(len(rows)))
-    view = TfidfFeatures().learn([*map(prompt_messages, rows)])["words and letters"]
+    view = TfidfFeatures().fit_transform([*map(prompt_messages, rows)])["words and letters"]
     likelihood = cross_fit_probabilities(view, [row.completion for row in rows], 1.0, folds)
     assert likelihood.sum(1) == pytest.approx(np.ones(len(rows)))
 

@@ -111,7 +111,7 @@ def test_what_is_no_language_model_reads_and_writes_nothing(done: Path, base: Pa
     assert [row["tokens_in"] for row in found["embedding"]] == [len(prompt) for prompt in prompts]
     for row, prompt in zip(found["zero_shot"], prompts, strict=True):
         assert (row["tokens_in"], row["held"]) == (len(prompt), True)
-        assert row["tokens_out"] == len(renderer.completion(row["answer"]))
+        assert row["tokens_out"] == len(renderer.encode_completion(row["answer"]))
     for name in ("zero_shot", "few_shot_knn"):
         reported = reports(done)[name]
         assert reported["tokens_in"] == sum(row["tokens_in"] for row in found[name])
@@ -185,7 +185,7 @@ def test_examples_that_do_not_fit_are_left_out_and_told(
 ) -> None:
     """A prompt never has more tokens than there is room for; who has fewer examples is counted, by baseline."""
     room = 250 - max(
-        len(PromptEncoder(load_tokenizer(Path(params.model.source)), "").completion(c)) for c in ("green", "red")
+        len(PromptEncoder(load_tokenizer(Path(params.model.source)), "").encode_completion(c)) for c in ("green", "red")
     )
     fewer = params.baselines.model_copy(update={"max_seq_length": 250, "enabled": ("few_shot", "few_shot_bm25")})
     with caplog.at_level("WARNING"):

@@ -164,7 +164,7 @@ def test_the_pairs_of_now_are_compared_with_the_last_run_and_nothing_is_left(edi
     """Ingest is stale, yet stays so; every file is afterwards what it was."""
     before = all_files(edited)
     against, found = compare_pairs(edited)
-    assert against.whose == "the last run"
+    assert against.label == "the last run"
     assert {kind: rows for kind, rows in found["change"]["learnt"].items() if rows} == {"edited": 1}
     assert all_files(edited) == before
 
@@ -175,7 +175,7 @@ def test_a_revision_is_what_git_knows_or_a_run(edited: Path) -> None:
     for revision in ("r1", commit, commit[:8]):
         against = find_diff_base(edited, "a name", revision)
         assert against is not None
-        assert (against.whose, against.state.commit) == (revision, commit)
+        assert (against.label, against.state.commit) == (revision, commit)
 
 
 def test_what_the_champion_was_made_from_comes_before_the_last_run(edited: Path) -> None:
@@ -188,7 +188,7 @@ def test_what_the_champion_was_made_from_comes_before_the_last_run(edited: Path)
     write_champion(champion_folder(root, name), adapter, {"name": name, "digests": {"adapter": "0" * 64}})
     found = find_diff_base(root, name)
     assert found is not None
-    assert (found.whose, found.state.commit) == ("the champion", git(root, "rev-parse", "refs/tunesmith/runs/r1"))
+    assert (found.label, found.state.commit) == ("the champion", git(root, "rev-parse", "refs/tunesmith/runs/r1"))
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_the_batch_changes_no_likelihood(model: Any, words: Any, monkeypatch: py
 def test_a_text_costs_what_its_tokens_cost_but_for_the_first(model: Any, words: Any) -> None:
     """As transformers' own loss of the same tokens has it."""
     found = run_probe(model, words, TEXTS, [])
-    for text, loss, tokens in zip(TEXTS, found.losses, found.tokens, strict=True):
+    for text, loss, tokens in zip(TEXTS, found.text_losses, found.text_tokens, strict=True):
         ids = torch.tensor([encode_plain(words, text.text)])
         assert tokens == ids.shape[1] - 1
         with torch.inference_mode():
@@ -80,8 +80,8 @@ def test_a_question_is_answered_with_the_option_likeliest_for_its_length(model: 
         chosen.append(int(np.argmax(likely)))
     right = [one.model_copy(update={"answer": place}) for one, place in zip(QUESTIONS, chosen, strict=True)]
     wrong = [one.model_copy(update={"answer": (place + 1) % 2}) for one, place in zip(QUESTIONS, chosen, strict=True)]
-    assert run_probe(model, words, [], right).right.tolist() == [1, 1]
-    assert run_probe(model, words, [], wrong).right.tolist() == [0, 0]
+    assert run_probe(model, words, [], right).correct.tolist() == [1, 1]
+    assert run_probe(model, words, [], wrong).correct.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,10 @@ def test_timing_requests_changes_no_answer(base: Path, arm: TrainedModel, timed:
     params, data = finished(base)
     done = answer_with(arm, params.evaluate, timed)
     assert arm.name == FINETUNED
-    assert done.answers == answer_with(arm, params.evaluate, 0).answers
+    assert done.predictions == answer_with(arm, params.evaluate, 0).predictions
     assert done.cost["request_seconds"]["n"] == timed
     assert (done.cost["rows"], done.cost["tokens_in"]) == (len(arm.prompts), sum(map(len, arm.prompts)))
-    assert done.cost["tokens_out"] == sum(answer.tokens for answer in done.answers) > 0
+    assert done.cost["tokens_out"] == sum(answer.tokens for answer in done.predictions) > 0
     told = read_json(data / "evaluate" / "cost.json")[FINETUNED]
     assert {name: told[name] for name in ("rows", "tokens_in", "tokens_out")} == {
         name: done.cost[name] for name in ("rows", "tokens_in", "tokens_out")

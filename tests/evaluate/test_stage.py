@@ -169,8 +169,8 @@ def test_a_champion_answers_as_it_was_trained_to(params: Params, data: Path, rel
     *_, arm = models.trained_models(params.model, params.prompt, ["blue"], test, prompts, data)
     renderer = PromptEncoder(load_tokenizer(Path(params.model.source)), "Another message.")
     assert arm.name == "champion"
-    assert arm.prompts == [renderer.prompt(pair.messages) for pair in test] != prompts
-    assert {found.text for found in models.answer_with(arm, params.evaluate, timed=0).answers} == {"red"}
+    assert arm.prompts == [renderer.encode_prompt(pair.messages) for pair in test] != prompts
+    assert {found.text for found in models.answer_with(arm, params.evaluate, timed=0).predictions} == {"red"}
 
 
 def test_only_the_rows_that_tokenize_kept_are_evaluated(base: Path, done: Path, data: Path) -> None:
@@ -180,7 +180,7 @@ def test_only_the_rows_that_tokenize_kept_are_evaluated(base: Path, done: Path, 
     test, prompts = evaluate.read_test_rows(data)
     assert [pair.id for pair in test] == [pair_id for pair_id, _ in kept]
     renderer = PromptEncoder(load_tokenizer(base), SYSTEM)
-    assert prompts == [renderer.prompt(pair.messages) for pair in test]
+    assert prompts == [renderer.encode_prompt(pair.messages) for pair in test]
 
 
 def test_free_text_has_measures_of_its_own(base: Path, data: Path) -> None:

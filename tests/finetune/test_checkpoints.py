@@ -19,14 +19,14 @@ def fill(folder: Path) -> None:
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Checkpoints:
-    return Checkpoints(tmp_path / "0123456789abcdef", every=0)
+    return Checkpoints(tmp_path / "0123456789abcdef", interval_seconds=0)
 
 
 def test_only_the_newest_is_kept(kept: Checkpoints) -> None:
     """Each checkpoint takes the place of the one before."""
     for step in (9, 10):
         kept.write(step, fill)
-    newest = kept.newest()
+    newest = kept.newest_intact()
     assert newest is not None
     assert newest.name == "10"
     assert [path.name for path in newest.parent.iterdir()] == ["10"]
@@ -36,7 +36,7 @@ def test_only_the_newest_is_kept(kept: Checkpoints) -> None:
 def test_a_checkpoint_that_is_not_whole_is_not_taken(kept: Checkpoints, fault: str) -> None:
     """One byte less, another byte, a file less or more: the one before is taken, and the broken one is gone."""
     kept.write(9, fill)
-    before = kept.newest()
+    before = kept.newest_intact()
     assert before is not None
     before.rename(before.with_name("aside"))
     kept.write(10, fill)
@@ -55,7 +55,7 @@ def test_a_checkpoint_that_is_not_whole_is_not_taken(kept: Checkpoints, fault: s
             (broken / "manifest.json").unlink()
         case _:
             (broken / "manifest.json").write_text('{"weights"', encoding="utf-8")
-    assert kept.newest() == before
+    assert kept.newest_intact() == before
     assert not broken.exists()
 
 
@@ -69,7 +69,7 @@ def test_what_could_not_be_written_whole_leaves_the_one_before(kept: Checkpoints
     kept.write(9, fill)
     with pytest.raises(OSError, match="No space left"):
         kept.write(10, fail)
-    newest = kept.newest()
+    newest = kept.newest_intact()
     assert newest is not None
     assert [path.name for path in newest.parent.iterdir()] == [newest.name] == ["9"]
 
@@ -80,7 +80,7 @@ def test_a_checkpoint_that_was_being_written_is_not_taken(kept: Checkpoints) -> 
     assert kept.folder is not None
     (kept.folder / ".part").mkdir()
     (kept.folder / ".part" / "junk").write_bytes(b"half")
-    newest = kept.newest()
+    newest = kept.newest_intact()
     assert newest is not None
     assert newest.name == "9"
     kept.write(10, fill)
@@ -94,9 +94,9 @@ def test_another_recipe_has_other_checkpoints(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv(CHECKPOINT_SECONDS_VARIABLE, "0")
     recipe = {"finetune": {"learning_rate": 0.1}, "rows": "ab12"}
     open_checkpoints(recipe).write(3, fill)
-    assert open_checkpoints({**recipe}).newest() is not None
-    assert open_checkpoints({**recipe, "finetune": {"learning_rate": 0.2}}).newest() is None
-    assert open_checkpoints({**recipe, "rows": "cd34"}).newest() is None
+    assert open_checkpoints({**recipe}).newest_intact() is not None
+    assert open_checkpoints({**recipe, "finetune": {"learning_rate": 0.2}}).newest_intact() is None
+    assert open_checkpoints({**recipe, "rows": "cd34"}).newest_intact() is None
 
 
 def test_at_success_all_checkpoints_are_dropped_and_nothing_else(
@@ -108,7 +108,7 @@ def test_at_success_all_checkpoints_are_dropped_and_nothing_else(
     open_checkpoints({"seed": 1}).write(3, fill)
     mine = open_checkpoints({"seed": 2})
     mine.write(3, fill)
-    mine.drop()
+    mine.remove_all()
     assert [path.name for path in tmp_path.iterdir()] == ["letters"]
 
 
@@ -116,8 +116,8 @@ def test_a_checkpoint_is_due_after_its_seconds(tmp_path: Path, monkeypatch: pyte
     """At once where a crash may cost nothing, not at once where it may cost a minute, never without a place."""
     monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path))
     monkeypatch.setenv(CHECKPOINT_SECONDS_VARIABLE, "0")
-    assert open_checkpoints({}).due()
+    assert open_checkpoints({}).is_due()
     monkeypatch.setenv(CHECKPOINT_SECONDS_VARIABLE, "60")
-    assert not open_checkpoints({}).due()
+    assert not open_checkpoints({}).is_due()
     monkeypatch.delenv(CHECKPOINTS_VARIABLE)
-    assert not open_checkpoints({}).due()
+    assert not open_checkpoints({}).is_due()

@@ -23,7 +23,7 @@ def test_compiled_layers_have_the_same_loss_and_gradients(
     compile_layers(compiled.model)
     torch._dynamo.utils.counters.clear()
     for rows in (ROWS, ROWS[:2], ROWS[1:]):
-        wanted, got = (gradients(loss.model, [loss(**loss.batch(rows))["loss"]]) for loss in (plain, compiled))
+        wanted, got = (gradients(loss.model, [loss(**loss.make_batch(rows))["loss"]]) for loss in (plain, compiled))
         assert_equal_to_1e5(got, wanted)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 

@@ -129,7 +129,7 @@ def test_loss_and_gradients_equal_the_plain_computation(model: Any, prefix: int,
     """Sharing the prefix and computing few logits changes neither the loss nor the gradient of any parameter."""
     items = items_of(ROWS)
     loss = PairLoss(model, COMMON[:prefix], every_logit=every_logit)
-    got = gradients(model, [loss(**loss.batch(ROWS))["loss"]])
+    got = gradients(model, [loss(**loss.make_batch(ROWS))["loss"]])
     assert_equal_to_1e5(got, gradients(model, [plain_loss(model, ROWS, items)]))
     assert_equal_to_1e5(got, gradients(model, [right_padded_loss(model, ROWS, items)]))
 
@@ -141,7 +141,7 @@ def test_every_logit_is_computed_only_if_asked_for(model: Any, kind: type[PairLo
     model.get_output_embeddings().register_forward_hook(lambda _module, _in, out: places.append(out[..., 0].numel()))
     for every_logit in (False, True):
         loss = kind(model, [], every_logit=every_logit)
-        loss(**loss.batch(ROWS))
+        loss(**loss.make_batch(ROWS))
     few, all_of_them = places
     assert all_of_them >= sum(len(row.input_ids) - 1 for row in ROWS)
     assert items_of(ROWS) <= few < all_of_them
@@ -156,10 +156,10 @@ def test_labels_are_smoothed_in_training_only(kind: type[PairLoss]) -> None:
     for row in ROWS:
         logits, wanted = model(input_ids=torch.tensor([row.input_ids])).logits[0, :-1], torch.tensor(labels_of(row)[1:])
         total += torch.nn.functional.cross_entropy(logits, wanted, label_smoothing=0.2, reduction="sum")
-    got = loss.train()(**loss.batch(ROWS))["loss"].detach()
+    got = loss.train()(**loss.make_batch(ROWS))["loss"].detach()
     assert float(got) == pytest.approx(float(total.detach()) / items_of(ROWS), rel=1e-5)
     plain = float(plain_loss(model, ROWS, items_of(ROWS)).detach())
-    assert loss.eval().value(loss.batch(ROWS)) == pytest.approx(plain, rel=1e-5)
+    assert loss.eval().value(loss.make_batch(ROWS)) == pytest.approx(plain, rel=1e-5)
 
 
 @pytest.mark.parametrize("prefix", [0, 4])
@@ -167,7 +167,7 @@ def test_accumulated_batches_equal_one_batch(model: Any, prefix: int) -> None:
     """Given the tokens of the whole step, two batches of unlike size add up to the plain loss of all their rows."""
     items = items_of(ROWS)
     loss = PairLoss(model, COMMON[:prefix])
-    parts = [loss(**loss.batch(rows), num_items_in_batch=items)["loss"] for rows in (ROWS[:3], ROWS[3:])]
+    parts = [loss(**loss.make_batch(rows), num_items_in_batch=items)["loss"] for rows in (ROWS[:3], ROWS[3:])]
     assert_equal_to_1e5(gradients(model, parts), gradients(model, [plain_loss(model, ROWS, items)]))
 
 

@@ -48,7 +48,7 @@ def test_the_validation_loss_is_the_mean_over_every_supervised_token(base: Path,
     """However the rows fall into batches, the mean is that of their tokens; measuring leaves the model training."""
     model = PairLoss(load_base(base, tiny_params(base).model), []).train()
     some = [Encoded([*row.input_ids, *[5] * (3 * place)], row.completion_start) for place, row in enumerate(rows[:5])]
-    some.append(replace(some[0], earlier=((2, 4),)))
+    some.append(replace(some[0], prompt_spans=((2, 4),)))
     losses = [validation_loss(model, some, tokens) for tokens in (1, 100, 1000)]
     items = [len(row.input_ids) - row.completion_start for row in some]
     items[-1] += 2
@@ -210,7 +210,7 @@ def test_a_training_that_had_stopped_early_does_not_go_on(
 ) -> None:
     """Killed after its end, before its adapter was written, and run again: no further epoch, the same weights."""
     params = worsening(base, rows, patience=1, checkpoint=keep)
-    checkpoints = Checkpoints(tmp_path / "fingerprint", every=0)
+    checkpoints = Checkpoints(tmp_path / "fingerprint", interval_seconds=0)
     first, done, points = trained(params, rows[:16], rows[16:24], checkpoints=checkpoints)
     again, done_again, points_again = trained(params, rows[:16], rows[16:24], checkpoints=checkpoints)
     assert (done_again, points_again) == (done, points)
@@ -248,10 +248,10 @@ def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(
         if len(seen) == at:
             raise Crash
 
-    checkpoints = Checkpoints(tmp_path / "fingerprint", every=0)
+    checkpoints = Checkpoints(tmp_path / "fingerprint", interval_seconds=0)
     with pytest.raises(Crash):
         trained(params, rows[:13], rows[13:17], emit=crash, checkpoints=checkpoints)
-    assert (checkpoints.newest() is not None) == (at > 1)
+    assert (checkpoints.newest_intact() is not None) == (at > 1)
     again, _, points = trained(params, rows[:13], rows[13:17], checkpoints=checkpoints)
     assert points == curve
     assert len(curve) == 15
@@ -260,9 +260,9 @@ def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(
 
 def test_the_seconds_go_on_from_the_checkpoint(base: Path, rows: list[Encoded], tmp_path: Path) -> None:
     """What the process before had trained, as its checkpoint tells, is part of what the training took."""
-    params, checkpoints = tiny_params(base), Checkpoints(tmp_path / "fingerprint", every=0)
+    params, checkpoints = tiny_params(base), Checkpoints(tmp_path / "fingerprint", interval_seconds=0)
     _, first, _ = trained(params, rows[:8], checkpoints=checkpoints)
-    path = checkpoints.newest() / "progress.json"
+    path = checkpoints.newest_intact() / "progress.json"
     told = read_json(path)
     assert 0 < told["seconds"] < first.seconds
     write_json(path, told | {"seconds": 1000.0})
@@ -275,7 +275,7 @@ def test_the_best_weights_survive_a_crash_after_them(base: Path, rows: list[Enco
     """The best epoch lies before the checkpoint; what is kept in the end is the best all the same."""
     params = worsening(base, rows)
     whole, done, curve = trained(params, rows[:16], rows[16:24])
-    checkpoints = Checkpoints(tmp_path / "fingerprint", every=0)
+    checkpoints = Checkpoints(tmp_path / "fingerprint", interval_seconds=0)
 
     def crash(point: HistoryPoint) -> None:
         if point["epoch"] == 4:
@@ -296,7 +296,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(
     """It is told, nothing half is left, and the training ends with the same weights."""
     params = tiny_params(base)
     (tmp_path / "file").write_text("no folder", encoding="utf-8")
-    loss, _, _ = trained(params, rows[:8], checkpoints=Cramped(tmp_path / place, every=0))
+    loss, _, _ = trained(params, rows[:8], checkpoints=Cramped(tmp_path / place, interval_seconds=0))
     assert "no checkpoint written at step 1: " in caplog.text
     assert why in caplog.text
     assert not [path for path in (tmp_path / "full").glob("**/*") if path.is_file()]

@@ -31,8 +31,8 @@ def after(model: Any, tokens: Sequence[int]) -> torch.Tensor:
 def test_each_row_goes_on_from_its_own_past(model: Any, prefix: list[int]) -> None:
     """Rows of unlike length that read twice have the logits that each has by itself, at every new token."""
     reading = DecodingBatch(model, compute_prefix(model, prefix, model.device) if prefix else None, len(CHUNKS))
-    first = reading.feed([chunks[0] for chunks in CHUNKS], 1)
-    then = reading.feed([chunks[1] for chunks in CHUNKS], 3)
+    first = reading.forward([chunks[0] for chunks in CHUNKS], 1)
+    then = reading.forward([chunks[1] for chunks in CHUNKS], 3)
     for row, (begun, more) in enumerate(CHUNKS):
         alone = after(model, [*prefix, *begun, *more])
         torch.testing.assert_close(first[row, -1], alone[len(prefix) + len(begun) - 1], rtol=1e-4, atol=1e-5)
@@ -47,11 +47,11 @@ def test_rows_that_begin_packed_go_on_as_if_each_had_begun_alone(model: Any, pre
     model.get_input_embeddings().register_forward_hook(lambda _module, _in, out: places.append(out[..., 0].numel()))
     reading = DecodingBatch(model, compute_prefix(model, prefix, model.device) if prefix else None, len(CHUNKS))
     places.clear()
-    first = reading.begin([chunks[0] for chunks in CHUNKS])
+    first = reading.prefill_packed([chunks[0] for chunks in CHUNKS])
     assert places == [sum(len(begun) for begun, _ in CHUNKS)]
-    then = reading.feed([chunks[1] for chunks in CHUNKS], 3)
-    reading.keep([0, 2])
-    last = reading.feed([[30], [31]], 1)
+    then = reading.forward([chunks[1] for chunks in CHUNKS], 3)
+    reading.keep_rows([0, 2])
+    last = reading.forward([[30], [31]], 1)
     for row, (begun, more) in enumerate(CHUNKS):
         alone = after(model, [*prefix, *begun, *more])
         torch.testing.assert_close(first[row], alone[len(prefix) + len(begun) - 1], rtol=1e-4, atol=1e-5)
@@ -74,9 +74,9 @@ def test_a_model_that_cannot_begin_packed_is_seen() -> None:
 def test_those_who_stay_do_not_notice_who_leaves(model: Any) -> None:
     """After a row has left, the others go on from their own past."""
     reading = DecodingBatch(model, compute_prefix(model, COMMON, model.device), len(CHUNKS))
-    reading.feed([chunks[0] for chunks in CHUNKS], 1)
-    reading.keep([0, 2])
-    then = reading.feed([CHUNKS[0][1], CHUNKS[2][1]], 1)
+    reading.forward([chunks[0] for chunks in CHUNKS], 1)
+    reading.keep_rows([0, 2])
+    then = reading.forward([CHUNKS[0][1], CHUNKS[2][1]], 1)
     for place, row in enumerate((0, 2)):
         alone = after(model, [*COMMON, *CHUNKS[row][0], *CHUNKS[row][1]])
         torch.testing.assert_close(then[place, -1], alone[-1], rtol=1e-4, atol=1e-5)

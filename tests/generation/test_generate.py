@@ -56,7 +56,7 @@ def taught(base: Path, renderer: PromptEncoder) -> Any:
 
 
 def prompts_of(renderer: PromptEncoder, questions: Sequence[str]) -> list[list[int]]:
-    return [renderer.prompt((Message("user", question),)) for question in questions]
+    return [renderer.encode_prompt((Message("user", question),)) for question in questions]
 
 
 def texts(model: Any, renderer: PromptEncoder, prompts: Sequence[Sequence[int]], manner: GenerationConfig) -> list[str]:
@@ -87,7 +87,7 @@ def test_answers_do_not_depend_on_the_batch(untaught: Any, taught: Any, renderer
 
 def test_a_text_is_no_longer_than_asked(taught: Any, renderer: PromptEncoder) -> None:
     """A text that is not ended in time is cut at `max_new_tokens` tokens."""
-    whole = renderer.completion("the rose is red")
+    whole = renderer.encode_completion("the rose is red")
     got = texts(taught, renderer, prompts_of(renderer, ["what is red?"]), GenerationConfig([], 3, 1))
     assert got == [renderer.tokenizer.decode(whole[:3])]
 
@@ -139,7 +139,7 @@ def test_no_prompts_get_no_answers(untaught: Any, renderer: PromptEncoder) -> No
 
 def test_the_trie_allows_exactly_the_labels() -> None:
     """After any beginning of a label come the tokens that go on with one, after a whole one only the stop."""
-    allowed = LabelTrie([[5, 6, 9], [5, 7, 8, 9], [5, 9]]).allowed(prompt_tokens=2, stop=9)
+    allowed = LabelTrie([[5, 6, 9], [5, 7, 8, 9], [5, 9]]).prefix_allowed_tokens(prompt_tokens=2, stop=9)
     said = {(): [5], (5,): [6, 7, 9], (5, 6): [9], (5, 7): [8], (5, 7, 8): [9], (5, 9): [9], (5, 6, 9, 9): [9]}
     assert {begun: allowed(0, torch.tensor([1, 1, *begun])) for begun in said} == said
 
@@ -160,17 +160,18 @@ def test_the_answers_are_those_of_generate(
     untaught: Any, taught: Any, renderer: PromptEncoder, labels: list[str], knows: bool
 ) -> None:
     """A prefix read once, forced tokens taken at once and rows that leave change no answer, nor what a free one is."""
-    model, prompts, stop = taught if knows else untaught, prompts_of(renderer, QUESTIONS), renderer.end_ids[-1]
-    trie = LabelTrie([renderer.completion(label) for label in labels]) if labels else None
+    model, prompts, stop = taught if knows else untaught, prompts_of(renderer, QUESTIONS), renderer.end_of_turn_ids[-1]
+    trie = LabelTrie([renderer.encode_completion(label) for label in labels]) if labels else None
     wanted = [
-        generate_with_transformers(model, [prompt], trie, stop, trie.longest if trie else 12)[0] for prompt in prompts
+        generate_with_transformers(model, [prompt], trie, stop, trie.max_label_tokens if trie else 12)[0]
+        for prompt in prompts
     ]
-    read_back = {decode_text(renderer, renderer.completion(label)): label for label in labels}
+    read_back = {decode_text(renderer, renderer.encode_completion(label)): label for label in labels}
     for batch_size in (1, 7):
         got = answer_prompts(model, renderer, prompts, GenerationConfig(labels, 12, batch_size))
         told = [decode_text(renderer, said.tokens) for said in wanted]
         assert [found.text for found in got] == [read_back.get(text, text) for text in told]
-        assert [found.free for found in got] == [said.free for said in wanted]
+        assert [found.free for found in got] == [said.unconstrained_match for said in wanted]
         sure = [found.probability for found in got]
         assert sure == ([pytest.approx(said.probability, abs=1e-5) for said in wanted] if labels else [None] * len(got))
 
@@ -190,7 +191,7 @@ def test_the_probabilities_of_the_labels_are_one(
 ) -> None:
     """Each label's way down the trie, multiplied up by the plain model, sums to 1; the answer has its own share."""
     model, prompts = taught if knows else untaught, prompts_of(renderer, QUESTIONS)[:3]
-    labels = {label: renderer.completion(label) for label in LABELS}
+    labels = {label: renderer.encode_completion(label) for label in LABELS}
     trie = LabelTrie(list(labels.values()))
     for prompt, found in zip(
         prompts, answer_prompts(model, renderer, prompts, GenerationConfig(LABELS, 1, 2)), strict=True
@@ -206,7 +207,7 @@ def plainly(model: Any, prompt: list[int], label: list[int], trie: LabelTrie) ->
         logits = model(torch.tensor([[*prompt, *label]])).logits[0]
     found = 1.0
     for place, token in enumerate(label):
-        following = trie.next[tuple(label[:place])]
+        following = trie.next_tokens[tuple(label[:place])]
         found *= float(logits[len(prompt) + place - 1][following].double().softmax(0)[following.index(token)])
     return found
 
@@ -234,9 +235,9 @@ def test_what_the_template_writes_before_the_end_of_a_turn_is_no_part_of_the_ans
     spaced = copy.deepcopy(tokenizer)
     spaced.chat_template = tokenizer.chat_template.replace("'<|im_end|>", "' <|im_end|>")
     renderer = PromptEncoder(spaced, SYSTEM)
-    assert len(renderer.end_ids) == 2
-    assert decode_text(renderer, renderer.completion("blue")) == "blue"
-    assert decode_text(renderer, renderer.completion("blue")[:-2]) == "blue"
+    assert len(renderer.end_of_turn_ids) == 2
+    assert decode_text(renderer, renderer.encode_completion("blue")) == "blue"
+    assert decode_text(renderer, renderer.encode_completion("blue")[:-2]) == "blue"
 
 
 def test_labels_that_a_tokenizer_makes_one_are_a_problem(tokenizer: PreTrainedTokenizerFast, untaught: Any) -> None:

@@ -17,14 +17,14 @@ EVEN = np.ones(4)
 def test_a_law_is_found_again(scale: float, power: float, floor: float) -> None:
     """From points that lie on it: what it has at twice the rows, to a thousandth."""
     law = fit_power_law(ROWS, (floor + scale * ROWS**-power)[None], EVEN)
-    assert law.metric(1166)[0] == pytest.approx(1 - floor - scale * 1166**-power, abs=1e-3)
+    assert law.metric_at(1166)[0] == pytest.approx(1 - floor - scale * 1166**-power, abs=1e-3)
 
 
 @pytest.mark.parametrize("errors", [[0.4, 0.4, 0.4, 0.4], [0.3, 0.32, 0.35, 0.4]])
 def test_a_curve_that_does_not_fall_is_flat(errors: list[float]) -> None:
     """Errors that stay, or grow with the rows, have no slope, and the floor is their mean."""
     law = fit_power_law(ROWS, np.array([errors]), EVEN)
-    assert (law.scale[0], law.floor[0]) == (0, pytest.approx(np.mean(errors)))
+    assert (law.scale[0], law.irreducible_error[0]) == (0, pytest.approx(np.mean(errors)))
 
 
 def answered(random: np.random.Generator, errors: Floats, n: int) -> Floats:

@@ -42,10 +42,16 @@ def test_any_name_of_a_part_finds_its_chain(two: Two) -> None:
     for one, run in ((first, "r1"), (second, "r2")):
         assert one.run
         assert one.version
-        assert one.kept
+        assert one.snapshot
         assert one.state
         adapter = one.version.tags["tunesmith.adapter"]
-        digests = [one.run.id, one.kept.commit, adapter, one.state.outputs[PAIRS_PATH], one.state.outputs[ADAPTER_PATH]]
+        digests = [
+            one.run.id,
+            one.snapshot.commit,
+            adapter,
+            one.state.outputs[PAIRS_PATH],
+            one.state.outputs[ADAPTER_PATH],
+        ]
         names = [run, one.version.number, f"{one.name}/{one.version.number}", *digests, *(name[:9] for name in digests)]
         assert [two.found(name) for name in names] == [[run]] * len(names)
     assert two.found("champion") == ["r1"]
@@ -80,8 +86,8 @@ def test_a_chain_is_told_from_the_sources_to_the_aliases(two: Two) -> None:
     (one,) = find_chains(two.root, "champion")
     assert one.run
     assert one.version
-    assert one.kept
-    state = state_at(two.root, one.kept.commit)
+    assert one.snapshot
+    state = state_at(two.root, one.snapshot.commit)
     assert state
     assert list(chain_lines(one)) == [
         f"source    data/raw {state.sources['data/raw']}",
@@ -92,7 +98,7 @@ def test_a_chain_is_told_from_the_sources_to_the_aliases(two: Two) -> None:
         f"tokens    data/tokenize/train.arrow {state.outputs['data/tokenize/train.arrow']}",
         f"weights   {ADAPTER_PATH} {state.outputs[ADAPTER_PATH]}",
         f"commit    {git(two.root, 'rev-parse', 'HEAD^')}",
-        f"state     {one.kept.commit}",
+        f"state     {one.snapshot.commit}",
         f"run       {one.run.id} (r1, finished)",
         f"release   {one.run.tags['tunesmith.release']}",
         f"adapter   {one.version.tags['tunesmith.adapter']}",

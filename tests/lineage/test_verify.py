@@ -90,9 +90,9 @@ def test_an_edited_tag_of_a_run_is_found(whole: Whole, tag: str) -> None:
     """Against what git and DVC hold; what else hangs on the tag is told as it is."""
     run = whole.runs[0]
     good = mlflow_client(whole.root).get_run(run.id).data.tags[tag]
-    run.tag({tag: "edited"})
+    run.set_tags({tag: "edited"})
     found = whole.faults()
-    run.tag({tag: good})
+    run.set_tags({tag: good})
     assert found == only(
         f"run {run.id[:8]}, tag {tag}: was edited: the files say otherwise; expected {good}; got edited; "
         "set it to what was expected"
@@ -202,9 +202,9 @@ def test_a_state_that_git_has_lost_is_found(whole: Whole) -> None:
     """Neither a ref nor an object is left."""
     lost = "1234567890" * 4
     good = mlflow_client(whole.root).get_run(whole.runs[0].id).data.tags["git.snapshot"]
-    whole.runs[0].tag({"git.snapshot": lost})
+    whole.runs[0].set_tags({"git.snapshot": lost})
     found = whole.faults()
-    whole.runs[0].tag({"git.snapshot": good})
+    whole.runs[0].set_tags({"git.snapshot": good})
     assert found == only(
         f"run {whole.runs[0].id[:8]}: its state is not in git; expected {lost}; "
         "fetch it from where it was run, or run it again"
@@ -219,7 +219,7 @@ def test_a_dirty_run_is_found(whole: Whole) -> None:
     state = write_snapshot(whole.root, "r3")
     path.write_bytes(good)
     run = begin_mlflow_run(whole.root, load_params(path), "r3")
-    run.tag({"git.snapshot": state.commit, "git.commit": head_commit(whole.root), "git.clean": True})
+    run.set_tags({"git.snapshot": state.commit, "git.commit": head_commit(whole.root), "git.clean": True})
     found = [str(fault) for fault in find_faults(whole.root, find_chains(whole.root, "r3"))]
     mlflow_client(whole.root).delete_run(run.id)
     assert found == only(

@@ -52,4 +52,4 @@ def test_who_does_not_say_how_sure_it_is_is_not_measured() -> None:
     assert confidences_of([0.5, None], right) is None
     found = confidences_of([0.5, 0.25], right)
     assert found is not None
-    assert found.probability.tolist() == [0.5, 0.25]
+    assert found.probabilities.tolist() == [0.5, 0.25]

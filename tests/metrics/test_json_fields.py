@@ -22,7 +22,7 @@ def of(expected: str, *got: str) -> JsonFieldScores:
 
 
 def scores(expected: str, *got: str) -> dict[str, list[float]]:
-    return {measure: values.tolist() for measure, values in of(expected, *got).scores().items()}
+    return {measure: values.tolist() for measure, values in of(expected, *got).row_scores().items()}
 
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
@@ -95,7 +95,7 @@ def test_the_fields_of_all_rows_together() -> None:
 
 def test_each_field_tells_how_often_it_is_right() -> None:
     """Of the rows that want it; an answer that is no JSON has it wrong."""
-    found = of('{"a": 1, "b": [{"c": "x"}]}', '{"a": 1}', '{"a": 1, "b": [{"c": "x"}]}', "?").fields()
+    found = of('{"a": 1, "b": [{"c": "x"}]}', '{"a": 1}', '{"a": 1, "b": [{"c": "x"}]}', "?").field_metrics()
     assert found == {"a": proportion([True, True, False]), "b[0].c": proportion([False, True, False])}
 
 

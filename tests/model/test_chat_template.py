@@ -45,7 +45,7 @@ def test_the_tokenizer_comes_back_as_it_was(base: Path, tokenizer: Any) -> None:
 def test_a_template_that_asks_for_the_day_is_told_the_same_one_every_day(tokenizer: PreTrainedTokenizerFast) -> None:
     """Else a pair would have other tokens tomorrow, and serving others than training."""
     dated = "{{ 'Today Date: ' + strftime_now('%d %b %Y') + '\n' }}" + CHATML
-    assert PromptEncoder(with_template(tokenizer, dated), "").text(ASKED).startswith("Today Date: 26 Jul 2024\n")
+    assert PromptEncoder(with_template(tokenizer, dated), "").render(ASKED).startswith("Today Date: 26 Jul 2024\n")
 
 
 def test_the_tokens_of_a_pair_are_exactly_its_rendered_prompt_its_completion_and_the_end_of_the_turn(
@@ -107,30 +107,30 @@ def test_the_system_message_is_added_once_and_not_when_the_pair_has_its_own(
     tokenizer: PreTrainedTokenizerFast, system: str, messages: tuple[Message, ...], text: str
 ) -> None:
     """The text that the model reads is the template's, with exactly one system message where there is one."""
-    assert PromptEncoder(tokenizer, system).text(messages) == text
+    assert PromptEncoder(tokenizer, system).render(messages) == text
 
 
 @pytest.mark.parametrize("completion", ["blue", "", "\n\nblue", " blue", "assistant", "<", "é🌹"])
 def test_prompt_tokens_when_answering_equal_those_when_training(renderer: PromptEncoder, completion: str) -> None:
     """No completion changes the tokens of the prompt before it."""
     encoded = renderer.encode(ASKED, completion)
-    assert encoded.prompt_ids == renderer.prompt(ASKED)
-    assert encoded.input_ids == renderer.prompt(ASKED) + renderer.completion(completion)
+    assert encoded.prompt_ids == renderer.encode_prompt(ASKED)
+    assert encoded.input_ids == renderer.encode_prompt(ASKED) + renderer.encode_completion(completion)
 
 
 def test_a_completion_never_merges_with_the_end_of_its_prompt(tokenizer: PreTrainedTokenizerFast) -> None:
     """Where prompt and completion tokenized as one text would share a token, they still share none."""
     renderer = PromptEncoder(with_template(tokenizer, CHATML.replace("assistant\n'}}{% endif", "is bl'}}{% endif")), "")
     encoded = renderer.encode(ASKED, "ue")
-    as_one_text = tokenizer(renderer.text(ASKED) + "ue<|im_end|>", add_special_tokens=False)["input_ids"]
+    as_one_text = tokenizer(renderer.render(ASKED) + "ue<|im_end|>", add_special_tokens=False)["input_ids"]
     assert encoded.input_ids != as_one_text
-    assert encoded.prompt_ids == renderer.prompt(ASKED)
+    assert encoded.prompt_ids == renderer.encode_prompt(ASKED)
 
 
 @pytest.mark.parametrize("completion", ["blue", " blue ", "\nblue\n", "it's blue , or red .", "é🌹"])
 def test_the_supervised_tokens_spell_the_completion(renderer: PromptEncoder, completion: str) -> None:
     """Nothing of a completion is lost or added on its way into tokens."""
-    assert renderer.tokenizer.decode(renderer.completion(completion)) == completion + "<|im_end|>"
+    assert renderer.tokenizer.decode(renderer.encode_completion(completion)) == completion + "<|im_end|>"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_the_end_of_the_turn_is_what_the_template_writes_up_to_its_special_token
     """The end of the turn comes from the template, and what follows its special token is not learnt."""
     template = CHATML.replace("<|im_end|>\n", after.replace("\n", "\\n"))
     renderer = PromptEncoder(with_template(tokenizer, template), "")
-    assert tokens_of(renderer, renderer.end_ids) == end
+    assert tokens_of(renderer, renderer.end_of_turn_ids) == end
 
 
 NO_TEMPLATE = (

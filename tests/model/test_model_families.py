@@ -169,8 +169,8 @@ def test_what_is_learnt_is_the_completion_and_the_end_of_its_turn(
     """The supervised tokens spell just that; no token of the prompt is among them."""
     row = renderer.encode(talk(), completion)
     assert renderer.tokenizer.decode(row.supervised_ids) == completion + FAMILIES[name].end
-    assert row.input_ids == row.unsupervised_ids + row.supervised_ids
-    assert row.earlier == ()
+    assert row.input_ids == row.leading_ids + row.supervised_ids
+    assert row.prompt_spans == ()
 
 
 @pytest.mark.parametrize("answers", [(), ("blue",), ("blue", "red")])
@@ -206,7 +206,7 @@ def test_every_answer_of_a_conversation_is_learnt_with_its_end_of_turn(
     told = [renderer.tokenizer.decode(row.input_ids[start:end]) for start, end in row.spans]
     assert told == [said + FAMILIES[name].end for said in (*answers, "green")]
     for number, (start, _) in enumerate(row.spans):
-        assert row.input_ids[:start] == renderer.prompt(messages[: 2 * number + 1])
+        assert row.input_ids[:start] == renderer.encode_prompt(messages[: 2 * number + 1])
 
 
 def test_the_tokens_are_the_same_whatever_is_learnt_of_them(renderer: PromptEncoder) -> None:
@@ -250,7 +250,7 @@ def test_an_answer_is_found_without_the_blanks_that_its_template_takes(name: str
     """What the template takes from its ends is not in the tokens, so it is not learnt."""
     renderer = PromptEncoder(tokenizer_of(name), "")
     row = renderer.encode(talk("  blue \n"), "red", every_turn=True)
-    ((start, end),) = row.earlier
+    ((start, end),) = row.prompt_spans
     assert renderer.tokenizer.decode(row.input_ids[start:end]) == "blue" + FAMILIES[name].end
 
 
@@ -258,7 +258,7 @@ def test_a_token_that_is_partly_of_the_header_is_not_learnt() -> None:
     """The header's line end and that of an answer are one token: the model is never asked to answer with it."""
     renderer = PromptEncoder(tokenizer_of("chatml"), "")
     row = renderer.encode(talk("\n\nblue"), "red", every_turn=True)
-    ((start, end),) = row.earlier
+    ((start, end),) = row.prompt_spans
     assert renderer.tokenizer.decode(row.input_ids[start - 1]) == "\n\n\n"
     assert renderer.tokenizer.decode(row.input_ids[start:end]) == "blue<|im_end|>"
 
@@ -303,7 +303,7 @@ def test_an_answer_that_its_template_writes_otherwise_later_is_refused(template:
     with pytest.raises(UserError) as caught:
         renderer.encode(talk(said), "red", every_turn=True)
     assert str(caught.value) == line
-    assert renderer.encode(talk(said), "red").earlier == ()
+    assert renderer.encode(talk(said), "red").prompt_spans == ()
 
 
 def test_a_tokenizer_that_does_not_know_its_characters_is_refused() -> None:
@@ -317,6 +317,6 @@ def test_a_tokenizer_that_does_not_know_its_characters_is_refused() -> None:
     )
     renderer = PromptEncoder(slow, "")
     row = renderer.encode(talk("blue"), "red")
-    assert row.earlier == ()
+    assert row.prompt_spans == ()
     assert renderer.encode_all([(talk("blue"), "red"), (talk(), "")]) == [row, renderer.encode(talk(), "")]
     assert slow.decode(row.supervised_ids) == "red</s>"

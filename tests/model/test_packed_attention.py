@@ -47,7 +47,7 @@ def test_loss_and_gradients_equal_the_plain_computation(
     if checkpointing:
         model.train().gradient_checkpointing_enable()
     loss = PackedLoss(model, COMMON[:prefix], every_logit=every_logit)
-    got = gradients(model, [loss(**loss.batch(ROWS))["loss"]])
+    got = gradients(model, [loss(**loss.make_batch(ROWS))["loss"]])
     for plain in wanted:
         assert_equal_to_1e5(got, plain)
 
@@ -58,7 +58,7 @@ def test_accumulated_passes_equal_one_pass(model: Any, prefix: int) -> None:
     items = items_of(ROWS)
     wanted = gradients(model, [plain_loss(model, ROWS, items)])
     loss = PackedLoss(model, COMMON[:prefix])
-    parts = [loss(**loss.batch(rows), num_items_in_batch=items)["loss"] for rows in (ROWS[:3], ROWS[3:])]
+    parts = [loss(**loss.make_batch(rows), num_items_in_batch=items)["loss"] for rows in (ROWS[:3], ROWS[3:])]
     assert_equal_to_1e5(gradients(model, parts), wanted)
 
 
@@ -96,7 +96,7 @@ def test_rows_of_a_pack_do_not_see_each_other(model: Any) -> None:
     logits: list[Tensor] = []
     model.get_output_embeddings().register_forward_hook(lambda _module, _inputs, out: logits.append(out[0, :2]))
     for others in (ROWS[1:3], strangers):
-        loss(**loss.batch([ROWS[0], *others]))
+        loss(**loss.make_batch([ROWS[0], *others]))
     torch.testing.assert_close(*logits, rtol=1e-5, atol=1e-5)
 
 
@@ -105,7 +105,7 @@ def test_a_model_that_is_not_attention_throughout_is_refused() -> None:
     mixed = Lfm2Config(**SMALL, layer_types=["conv", "full_attention"])
     loss = PackedLoss(AutoModelForCausalLM.from_config(mixed), COMMON)
     with pytest.raises(UserError) as caught:
-        loss(**loss.batch(ROWS))
+        loss(**loss.make_batch(ROWS))
     assert str(caught.value) == (
         "finetune.packing: the base model cannot take packed rows: 1 of its 2 layers use transformers' attention "
         "interface; set it to false"
@@ -116,9 +116,9 @@ def test_rows_longer_than_a_layer_looks_back_are_refused() -> None:
     """A sliding window that is shorter than a row would have to cut within it, which packed attention does not."""
     window = MistralConfig(**SMALL, sliding_window=6)
     loss = PackedLoss(AutoModelForCausalLM.from_config(window), COMMON)
-    loss(**loss.batch([ROWS[3]]))
+    loss(**loss.make_batch([ROWS[3]]))
     with pytest.raises(UserError) as caught:
-        loss(**loss.batch(ROWS))
+        loss(**loss.make_batch(ROWS))
     assert str(caught.value) == (
         "finetune.packing: the base model cannot take packed rows: it looks back 6 tokens, and a row has 11; "
         "set it to false"

@@ -92,12 +92,12 @@ def test_default_base_model_is_rendered_as_it_was_trained_to_chat(defaults: dict
     """SmolLM2 speaks ChatML; the end of its turn is one token."""
     renderer = PromptEncoder(load_tokenizer(fetch_base_model(parse_params(defaults).model).folder), "Be brief.")
 
-    text = renderer.text([Message("user", "Hello?")])
+    text = renderer.render([Message("user", "Hello?")])
 
     assert text == (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello?<|im_end|>\n<|im_start|>assistant\n"
     )
-    assert renderer.tokenizer.convert_ids_to_tokens(renderer.end_ids) == ["<|im_end|>"]
+    assert renderer.tokenizer.convert_ids_to_tokens(renderer.end_of_turn_ids) == ["<|im_end|>"]
 
 
 def test_few_real_rows_teach_the_real_model(ran: tuple[Params, Path]) -> None:

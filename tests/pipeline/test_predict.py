@@ -46,22 +46,22 @@ def test_a_release_answers_as_it_did_when_it_was_evaluated(data: Path) -> None:
     """The same prompts get the very answers whose metrics are in the release, not those of the base."""
     found = predictions(data)
     predictor = Predictor(release_of(data), data / "finetune" / "adapter")
-    assert predictor.answers(found["prompt"]) == found["fine-tuned"] != found["zero_shot"]
-    assert predictor.answers(found["prompt"][:1]) == found["fine-tuned"][:1]
+    assert predictor.predict(found["prompt"]) == found["fine-tuned"] != found["zero_shot"]
+    assert predictor.predict(found["prompt"][:1]) == found["fine-tuned"][:1]
 
 
 def test_a_release_chooses_among_its_own_labels(data: Path) -> None:
     """The labels are those of the release, whatever is asked."""
     release = {**release_of(data), "labels": ["yes", "no"]}
-    answers = Predictor(release, data / "finetune" / "adapter").answers(["what?", "who?", "blue?"])
+    answers = Predictor(release, data / "finetune" / "adapter").predict(["what?", "who?", "blue?"])
     assert set(answers) <= {"yes", "no"}
 
 
 def test_a_release_renders_with_its_own_system_message(data: Path) -> None:
     """The prompt is the one that the model was trained with, system message and all."""
     release = {**release_of(data), "prompt": {"task": "labels", "system": "Another message."}}
-    renderer = Predictor(release, data / "finetune" / "adapter").renderer
-    assert renderer.text([]).startswith("<|im_start|>system\nAnother message.<|im_end|>\n")
+    renderer = Predictor(release, data / "finetune" / "adapter").prompt_encoder
+    assert renderer.render([]).startswith("<|im_start|>system\nAnother message.<|im_end|>\n")
 
 
 def test_another_base_than_the_one_trained_on_is_refused(data: Path, base: Path) -> None:

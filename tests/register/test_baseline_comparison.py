@@ -12,7 +12,7 @@ def stands(n: int, right: int, baselines: dict[str, tuple[int, int]], **replaced
     register = rule(**replaced)
     found = metrics(n, right, baselines, register)
     return BaselineComparison(
-        {arm: Comparison.read(one) for arm, one in found["comparisons"].items()}, found["arms"], register
+        {arm: Comparison.from_dict(one) for arm, one in found["comparisons"].items()}, found["arms"], register
     )
 
 
@@ -41,17 +41,19 @@ def test_the_best_baseline_has_the_most_and_of_several_the_cheapest_counts() -> 
 
 def test_a_baseline_is_surely_better_only_after_correction_for_their_number() -> None:
     """Six rows to none are sure of one baseline, not of one among three; ten are."""
-    assert stands(100, 50, {"tfidf": (0, 6)}).better() == ["tfidf"]
+    assert stands(100, 50, {"tfidf": (0, 6)}).significantly_better() == ["tfidf"]
     three = {"majority": (30, 0), "zero_shot": (2, 2)}
-    assert stands(100, 50, {"tfidf": (0, 6), **three}).better() == []
-    assert stands(100, 50, {"tfidf": (0, 10), **three}).better() == ["tfidf"]
+    assert stands(100, 50, {"tfidf": (0, 6), **three}).significantly_better() == []
+    assert stands(100, 50, {"tfidf": (0, 10), **three}).significantly_better() == ["tfidf"]
 
 
 def test_a_beaten_baseline_is_looked_at_by_itself() -> None:
     """Since all have to be beaten, none is corrected; nor is a gain beaten that is not above the least."""
     three = {"majority": (30, 0), "zero_shot": (2, 2)}
-    assert stands(100, 50, {"tfidf": (6, 0), **three}).beaten("tfidf")
-    assert not stands(100, 50, {"tfidf": (6, 0), **three}, min_gain=0.05, non_inferiority_margin=0.05).beaten("tfidf")
+    assert stands(100, 50, {"tfidf": (6, 0), **three}).is_beaten("tfidf")
+    assert not stands(100, 50, {"tfidf": (6, 0), **three}, min_gain=0.05, non_inferiority_margin=0.05).is_beaten(
+        "tfidf"
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_a_cheaper_baseline_is_as_good_if_it_is_surely_less_than_the_margin_behi
     baseline: str, n: int, apart: tuple[int, int], margin: float, *, alike: bool
 ) -> None:
     """The end of the interval counts, not the difference that was seen."""
-    assert (stands(n, n // 2, {baseline: apart}, non_inferiority_margin=margin).alike() == [baseline]) is alike
+    assert (stands(n, n // 2, {baseline: apart}, non_inferiority_margin=margin).non_inferior() == [baseline]) is alike
 
 
 def test_being_as_good_is_corrected_for_the_number_of_cheaper_baselines() -> None:
@@ -81,7 +83,7 @@ def test_being_as_good_is_corrected_for_the_number_of_cheaper_baselines() -> Non
     five = stands(
         200, 100, {"tfidf": (0, 0), **dict.fromkeys(("majority", "embedding", "zero_shot", "few_shot"), (60, 0))}
     )
-    assert (one.alike(), five.alike()) == (["tfidf"], [])
+    assert (one.non_inferior(), five.non_inferior()) == (["tfidf"], [])
 
 
 def test_rows_that_would_settle_it_are_asked_of_either_side() -> None:
@@ -89,7 +91,7 @@ def test_rows_that_would_settle_it_are_asked_of_either_side() -> None:
     ahead, behind, level = (stands(100, 50, {"tfidf": apart}) for apart in ((9, 4), (4, 9), (3, 3)))
     assert (ahead.rows_to_beat("tfidf") or 0) > 100
     assert behind.rows_to_beat("tfidf") is None
-    assert min(behind.rows_to_give_way("tfidf")) > 100
+    assert min(behind.rows_to_prefer("tfidf")) > 100
     assert level.rows_to_beat("tfidf") is None
-    assert len(list(level.rows_to_give_way("tfidf"))) == 1
-    assert list(stands(100, 50, {"hosted": (3, 3)}).rows_to_give_way("hosted")) == []
+    assert len(list(level.rows_to_prefer("tfidf"))) == 1
+    assert list(stands(100, 50, {"hosted": (3, 3)}).rows_to_prefer("hosted")) == []

@@ -45,7 +45,7 @@ def test_a_machine_costs_its_seconds_and_a_hosted_model_its_tokens() -> None:
 )
 def test_at_the_volume_the_cheaper_one_changes(rate: float, made: float) -> None:
     """One request before it the fine-tuned model has cost no less, at it less, and so ever after."""
-    found = told(zero_shot=replace(ARMS["zero_shot"], rows_per_second=rate, made_seconds=made))
+    found = told(zero_shot=replace(ARMS["zero_shot"], rows_per_second=rate, fit_seconds=made))
     own, other = found["fine-tuned"], found["zero_shot"]
     volume = other.break_even
     assert volume is not None
@@ -70,7 +70,7 @@ def test_at_the_volume_the_cheaper_one_changes(rate: float, made: float) -> None
 )
 def test_the_ends_are_said_in_words(rate: float, made: float, volume: int | None, words: str) -> None:
     """Equal costs are no gain, and a gain that does not last is none."""
-    found = told(zero_shot=replace(ARMS["zero_shot"], rows_per_second=rate, made_seconds=made))["zero_shot"]
+    found = told(zero_shot=replace(ARMS["zero_shot"], rows_per_second=rate, fit_seconds=made))["zero_shot"]
     assert (found.break_even, found.earned_back) == (volume, words)
 
 

@@ -16,7 +16,7 @@ GATE = {"margin": 0.0, "confidence": 0.95}
 
 def seen(n: int, better: int, worse: int) -> Comparison:
     """A comparison of rows that are right or wrong."""
-    return Comparison.read(metrics(n, n // 2, {"other": (better, worse)})["comparisons"]["other"])
+    return Comparison.from_dict(metrics(n, n // 2, {"other": (better, worse)})["comparisons"]["other"])
 
 
 def connor(n: int, better: float, worse: float) -> float:

@@ -113,7 +113,7 @@ def settled_by(n: int, baseline: str, better: int, worse: int) -> str:
     """The answer alone, without what costs time: how many rows would settle it."""
     found = metrics(n, n // 2, {baseline: (better, worse)})
     return apply_rules(
-        BaselineComparison({baseline: Comparison.read(found["comparisons"][baseline])}, found["arms"], rule())
+        BaselineComparison({baseline: Comparison.from_dict(found["comparisons"][baseline])}, found["arms"], rule())
     )[0]
 
 

@@ -97,15 +97,15 @@ def test_the_first_rung_that_differs_is_named(found: RunEvidence, step: str) -> 
 
 def test_the_cause_is_sought_below_the_rung() -> None:
     """Code of a later stage cannot have changed the adapter, nor threads the pairs; a package can have changed all."""
-    assert judged(now("data/finetune/adapter"), CODE, THREADS, TORCH).why == (str(THREADS), str(TORCH))
-    assert judged(now("data/evaluate/metrics.json"), CODE, THREADS).why == (str(CODE), str(THREADS))
-    assert judged(now("data/ingest/pairs.parquet"), CODE, THREADS, TORCH).why == (str(TORCH),)
+    assert judged(now("data/finetune/adapter"), CODE, THREADS, TORCH).reasons == (str(THREADS), str(TORCH))
+    assert judged(now("data/evaluate/metrics.json"), CODE, THREADS).reasons == (str(CODE), str(THREADS))
+    assert judged(now("data/ingest/pairs.parquet"), CODE, THREADS, TORCH).reasons == (str(TORCH),)
 
 
 def test_raw_data_differ_by_themselves() -> None:
     """No package is blamed for them."""
     data = InputDifference("data", "data/raw", "0" * 12, "f" * 12, "ingest")
-    assert judged(now("data/raw"), TORCH, data).why == (f"data data/raw: {'0' * 12} then, {'f' * 12} now",)
+    assert judged(now("data/raw"), TORCH, data).reasons == (f"data data/raw: {'0' * 12} then, {'f' * 12} now",)
 
 
 def test_another_kind_of_machine_has_a_tolerance_that_is_named() -> None:

@@ -44,7 +44,7 @@ def made(project: Path) -> VersionOrigin:
     connected.create_registered_model(name)
     number = str(connected.create_model_version(name, "nowhere", run.id, tags={"git.snapshot": commit}).version)
     connected.set_registered_model_alias(name, "champion", number)
-    run.tag({"git.commit": commit, "git.clean": True, "git.snapshot": commit, "tunesmith.version": number})
+    run.set_tags({"git.commit": commit, "git.clean": True, "git.snapshot": commit, "tunesmith.version": number})
     git(project, "commit", "--quiet", "--allow-empty", "-m", "second")
     return VersionOrigin(run.id, commit, ModelVersion(name, number))
 

@@ -40,7 +40,7 @@ def test_right_and_wrong_have_mcnemars_p_value_and_the_scores_interval() -> None
     assert found.p_value == pytest.approx(float(mcnemar_p_value(8, 1))) == pytest.approx(20 / 512)
     assert (found.low, found.high) == tuple(map(float, tango_interval(8, 1, 20, 0.95)))
     assert compare_scores("accuracy", better, than, replace(TERMS, seed=2)) == found
-    turned = asdict(found.turned())
+    turned = asdict(found.reversed())
     assert {name: value for name, value in asdict(compare_scores("accuracy", than, better, TERMS)).items()
             if name != "p_alike"} == pytest.approx({k: v for k, v in turned.items() if k != "p_alike"})  # fmt: skip
 
@@ -200,7 +200,7 @@ def test_a_correction_keeps_false_claims_rare() -> None:
 def test_a_comparison_is_read_back_as_it_was_written() -> None:
     """Whatever else stands beside it in metrics.json."""
     found = compare_scores("accuracy", np.array([1.0, 0.0, 1.0]), np.zeros(3), TERMS)
-    assert Comparison.read({**asdict(found), "classes": {}}) == found
+    assert Comparison.from_dict({**asdict(found), "classes": {}}) == found
 
 
 def test_memory_bounds_the_portions_and_not_the_result(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from tests.support.paths import PROJECT
 GIVEN = load_params(PROJECT / "params.yaml").register
 FRESH = HoldoutUse(rows=175, fresh=175, decisions=1.0)
 """Of test rows that decide for the first time."""
-TERMS = ComparisonSettings(resamples=200, seed=1, confidence=0.95, equivalent=0.02)
+TERMS = ComparisonSettings(resamples=200, seed=1, confidence=0.95, non_inferiority_margin=0.02)
 
 
 def rule(**replaced: Any) -> Register:

@@ -54,7 +54,7 @@ def tiny_model(shape: str, attention: str) -> Any:
 
 def labels_of(row: Encoded) -> list[int]:
     """The labels of a row, a token at a time."""
-    spans = [*row.earlier, (row.completion_start, len(row.input_ids))]
+    spans = [*row.prompt_spans, (row.completion_start, len(row.input_ids))]
     return [
         token if any(start <= place < end for start, end in spans) else IGNORE_INDEX
         for place, token in enumerate(row.input_ids)

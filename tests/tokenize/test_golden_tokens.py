@@ -121,7 +121,7 @@ def test_another_template_is_shown_and_stops(
     contract: GoldenTokens, renderer: PromptEncoder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The line names the pair, its first other token, and the ways out; before it comes a diff for people."""
-    tokenizer, place = renderer.tokenizer, len(renderer.prompt(contract.rows[0].messages))
+    tokenizer, place = renderer.tokenizer, len(renderer.encode_prompt(contract.pairs[0].messages))
     line_end, blank = tokenizer.convert_tokens_to_ids(["Ċ", "Ġ"])
     other = with_template(tokenizer, CHATML.replace("'<|im_start|>assistant\n'", "'<|im_start|>assistant '"))
     with pytest.raises(UserError) as caught:
@@ -140,15 +140,15 @@ def test_another_template_is_shown_and_stops(
 
 def test_a_token_that_is_learnt_no_more_stops_too(contract: GoldenTokens, tokenizer: PreTrainedTokenizerFast) -> None:
     """The same tokens with other spans are not what was accepted."""
-    (several,) = [row for row in contract.rows if row.kind == "several turns"]
-    fewer = replace(contract, rows=(replace(several, spans=several.spans[1:]),))
+    (several,) = [row for row in contract.pairs if row.kind == "several turns"]
+    fewer = replace(contract, pairs=(replace(several, spans=several.spans[1:]),))
     with pytest.raises(UserError, match=r"token \d+ was \d+ 'y', and is learnt \d+ 'y';"):
         check_golden_tokens(fewer, TERMS, tokenizer)
 
 
 def test_another_text_of_the_same_tokens_stops_too(contract: GoldenTokens, tokenizer: PreTrainedTokenizerFast) -> None:
     """It is said that no token changed."""
-    other = replace(contract, rows=(replace(contract.rows[0], text="what was rendered then"),))
+    other = replace(contract, pairs=(replace(contract.pairs[0], text="what was rendered then"),))
     with pytest.raises(UserError) as caught:
         check_golden_tokens(other, TERMS, tokenizer)
     assert str(caught.value) == (

@@ -54,9 +54,9 @@ def chosen(path: Path, rows: Sequence[Row], too_long: Sequence[tuple[str, Encode
     """What is chosen of rows that go by in this order."""
     choice = SampleChooser()
     for row_id, row, tokens in rows:
-        choice.keep(row, row_id, len(tokens.input_ids))
+        choice.add(row, row_id, len(tokens.input_ids))
     for row_id, tokens in too_long:
-        choice.leave_out(row_id, tokens)
+        choice.add_too_long(row_id, tokens)
     write_tokens(path, [(row_id, tokens) for row_id, _, tokens in rows])
     return choice.samples(path)
 
@@ -73,7 +73,7 @@ def test_the_rows_to_show_hang_on_no_order(tmp_path: Path) -> None:
     too_long = [("b", encoded(900)), ("a", encoded(800))]
     found = chosen(tmp_path / "rows", rows, too_long)
     assert found == chosen(tmp_path / "turned", rows[::-1], too_long[::-1])
-    assert [(sample.why, sample.id) for sample in found] == [
+    assert [(sample.reason, sample.id) for sample in found] == [
         ("the shortest, drawn", "00"), ("of middling length", "39"), ("the longest", "33"), ("own system", "s0"),
         ("several turns, unicode", "t0"), ("several turns", "t1"), *(("drawn", f"0{n}") for n in range(1, 6)),
         ("too long", "a"),

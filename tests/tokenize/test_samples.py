@@ -19,7 +19,7 @@ def test_the_smallest_are_kept_whatever_their_order() -> None:
     for keys in permutations("abcd"):
         some = SmallestKeys[str](2)
         for key in keys:
-            some.take(key, key.upper())
+            some.add(key, key.upper())
         assert some.rows == ["A", "B"]
 
 
@@ -27,13 +27,13 @@ def test_a_key_is_kept_once() -> None:
     """The same pair may come twice; the first is kept, and takes no other one's place."""
     some = SmallestKeys[int](2)
     for row, key in enumerate("baacb"):
-        some.take(key, row)
+        some.add(key, row)
     assert some.rows == [1, 0]
 
 
 def test_what_would_not_be_kept_is_not_wanted() -> None:
     """So that nobody computes what is thrown away."""
     some = SmallestKeys[None](1)
-    assert some.wants("b")
-    some.take("b", None)
-    assert [some.wants(key) for key in "abc"] == [True, False, False]
+    assert some.would_keep("b")
+    some.add("b", None)
+    assert [some.would_keep(key) for key in "abc"] == [True, False, False]

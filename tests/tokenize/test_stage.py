@@ -120,7 +120,7 @@ def test_every_answer_of_a_conversation_is_supervised_if_params_say_so(
     write_pairs(data / "validate" / "train.parquet", [replace(pairs[0], messages=talk), pairs[1]])
     run(make_params(**{"tokenize.train_on": train_on}), data)
     (_, several), (_, one) = read_tokens(data / "tokenize" / "train.arrow")
-    assert (len(several.earlier), one.earlier) == ({"completion": 0, "all_assistant_turns": 1}[train_on], ())
+    assert (len(several.prompt_spans), one.prompt_spans) == ({"completion": 0, "all_assistant_turns": 1}[train_on], ())
     told = read_json(data / "tokenize" / "report.json")["splits"]["train"]
     assert told["supervised"] == len(several.supervised_ids) + len(one.supervised_ids)
 

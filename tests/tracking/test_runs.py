@@ -117,7 +117,7 @@ def test_every_value_of_params_has_a_name(params: Params) -> None:
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED"])
 def test_a_run_ends_as_it_is_told(run: TrackingRun, status: str) -> None:
     """And bears the tags that it was given, cut where MLflow would refuse them."""
-    run.tag({"threads": 2, "git.clean": True, "long": "x" * 9000})
+    run.set_tags({"threads": 2, "git.clean": True, "long": "x" * 9000})
     run.end(status)
     found = mlflow_client(run.root).get_run(run.id)
     assert found.info.status == status
@@ -182,7 +182,7 @@ def test_what_a_killed_run_left_is_ended_and_nothing_else(root: Path, params: Pa
     close_killed_runs(root, params)
     dead, done = (begin_mlflow_run(root, params, name) for name in ("dead", "done"))
     elsewhere = begin_mlflow_run(root, params, "elsewhere")
-    elsewhere.tag({"tunesmith.checkout": "/another/checkout"})
+    elsewhere.set_tags({"tunesmith.checkout": "/another/checkout"})
     done.end("FINISHED")
     assert close_killed_runs(root, params) == 1
     status = {one.id: mlflow_client(root).get_run(one.id).info.status for one in (run, dead, done, elsewhere)}
@@ -250,7 +250,7 @@ def test_what_the_numbers_are_made_of_are_tables_of_the_run(run: TrackingRun) ->
     }
     for _ in range(2):
         for name, table in detail_tables_of({"zero_shot": {"fields": {"a[0]": half}}, "fine-tuned": labels}).items():
-            run.table(table, f"evaluation/{name}.json")
+            run.log_table_once(table, f"evaluation/{name}.json")
     connected = mlflow_client(run.root)
     told = {
         name: json.loads(Path(connected.download_artifacts(run.id, f"evaluation/{name}.json")).read_bytes())["data"]
