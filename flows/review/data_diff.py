@@ -160,7 +160,7 @@ def change_lines(compared: Mapping[str, Any]) -> Iterator[str]:
         if labels := change[f"{word}_labels"]:
             yield f"{word} labels: " + ", ".join(f"{label} ({count:,} rows)" for label, count in labels.items())
     moved = ", ".join(f"{name} {how_far:.3f}" for name, how_far in change["drift"].items())
-    yield f"drift     {moved} (0: as before, 1: nothing in common)"
+    yield f"drift     {moved} (0: no more than chance, 1: nothing in common)"
 
 
 def kind_lines(kind: str, words: str, compared: Mapping[str, Any]) -> Iterator[str]:

@@ -216,7 +216,7 @@ def pairs_section(pairs: DiffResult | UserError, shown: int) -> Iterator[str]:
         )
     yield from label_lists(change)
     moved = ", ".join(f"{name} {how_far:.3f}" for name, how_far in change["drift"].items())
-    yield f"\nDrift: {moved} (0: as before, 1: nothing in common)."
+    yield f"\nDrift: {moved} (0: no more than chance, 1: nothing in common)."
     for kind, words in KIND_WORDS.items():
         yield from example_rows(words, [row for row in pairs["examples"] if row["kind"] == kind], shown)
 

@@ -3,7 +3,6 @@
 Reads two files of pairs and writes one of JSON. Asked for by `tunesmith diff` and by the flow; belongs to no stage.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pipeline.data_diff.recommendation import DataChange, recommend
 from pipeline.files import rank_counts, write_json
 from pipeline.params import Params, load_params
 from pipeline.validate.columns import TEST, prompt_texts
+from pipeline.validate.drift_measure import length_histogram, measure_drift
 from pipeline.validate.splits import assign_splits
 
 EXAMPLES_PER_KIND = 20
@@ -93,26 +93,12 @@ def totals_by_kind(seen: Mapping[str, Bools], count: Callable[[Bools], Any]) -> 
 
 
 def distribution_shift(before: PairKeys, after: PairKeys) -> dict[str, float]:
-    """Say how far the mix of labels and the lengths of prompts moved, each from 0 (not at all) to 1."""
-    lengths = {"lengths": round(ks_statistic(before.chars, after.chars), 4)}
-    return (
-        {"labels": round(label_total_variation(before.labels, after.labels), 4), **lengths}
-        if before.labels
-        else lengths
-    )
-
-
-def label_total_variation(before: Counter[str], after: Counter[str]) -> float:
-    """Give the share of rows that would need another label to make one mix the other (total variation distance)."""
-    rows = before.total(), after.total()
-    return sum(abs(before[label] / rows[0] - after[label] / rows[1]) for label in before | after) / 2
-
-
-def ks_statistic(before: Ints, after: Ints) -> float:
-    """Give the largest difference between the shares of rows below any one number (Kolmogorov and Smirnov)."""
-    numbers = np.unique(np.concatenate([before, after]))
-    below = [np.searchsorted(np.sort(values), numbers, side="right") / len(values) for values in (before, after)]
-    return float(np.abs(below[0] - below[1]).max())
+    """Say how far the mix of labels and the lengths of prompts drifted, measured as validate does."""
+    counted = {
+        "labels": (before.labels, after.labels),
+        "prompt lengths": (length_histogram(before.chars), length_histogram(after.chars)),
+    }
+    return {what: round(measure_drift(what, *both).drift, 4) for what, both in counted.items() if all(both)}
 
 
 def change_examples(matching: Matching, old: Path, new: Path) -> Iterator[ChangedRow]:

@@ -148,7 +148,7 @@ class Retrain(Section):
     max_removed_share: Fraction
     """Share of the rows of before that may be gone; above it a person is asked."""
     max_drift: Fraction
-    """How far the mix of labels and the lengths of prompts may move (0: not at all, 1: nothing in common); above it a
+    """How far the mix of labels and the lengths of prompts may drift, measured as by `validate.max_drift`; above it a
     person is asked."""
     new_labels: Literal["retrain", "ask"]
     vanished_labels: Literal["retrain", "ask"]

@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import stats
 
-from pipeline.arrays import Ints
 from pipeline.champion import Champion
 from pipeline.params import DatasetAction, Validate
 from pipeline.validate.checks import drift_check
 from pipeline.validate.columns import TRAIN, prompt_texts
+from pipeline.validate.drift_measure import DriftMeasure, length_histogram, measure_drift
 from pipeline.validate.expectations import run_suite
 from pipeline.validate.findings import ValidatedPairs
 
@@ -24,35 +23,7 @@ PROFILE_WORDS = 500
 MAX_COUNTED_WORDS = 200_000
 """Words that are counted; rarer ones beyond them are left out, so that memory stays bounded."""
 WORD_SEPARATORS = r"[^\p{L}\p{N}]+"
-DRIFT_P_VALUE = 0.001
-"""Largest p-value of a difference that is taken for one: in small data, chance alone moves every share."""
 OTHER_VALUES = "all others"
-
-
-@dataclass(frozen=True)
-class DriftMeasure:
-    """How far one thing has moved.
-
-    Args:
-        what: Which.
-        distance: Total variation: the share of rows (of words) that would have to be others, from 0 to 1.
-        p_value: Of Pearson's chi-squared test that both come from one source.
-        most: What has changed its share most: its name, its share then, its share now.
-    """
-
-    what: str
-    distance: float
-    p_value: float
-    most: tuple[str, float, float]
-
-    @property
-    def thousandths(self) -> int:
-        """The distance, or 0 if it may be chance."""
-        return int(np.ceil(1000 * self.distance - 1e-6)) if self.p_value <= DRIFT_P_VALUE else 0
-
-    def __str__(self) -> str:
-        name, then, now = self.most
-        return f"{self.what} by {self.distance:.2f} (above all {name!r}, from {then:.1%} to {now:.1%})"
 
 
 @dataclass(frozen=True)
@@ -113,13 +84,6 @@ def training_profile(judged: ValidatedPairs, words: Counter[str], *, labels: boo
     }
 
 
-def length_histogram(lengths: Ints) -> dict[str, int]:
-    """Count lengths by the power of two that they do not exceed."""
-    powers = np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64)
-    counted = np.bincount(powers).tolist()
-    return {f"up to {2**power:,}": number for power, number in enumerate(counted) if number}
-
-
 def word_counts(batches: Iterable[pa.RecordBatch]) -> Counter[str]:
     """Count the words in the prompts of some pairs, in the order of the alphabet."""
     counts: Counter[str] = Counter()
@@ -142,14 +106,3 @@ def measure_drifts(before: Mapping[str, Any], now: Mapping[str, Any], words: Cou
         "words": ({**before["words"], OTHER_VALUES: before["other_words"]}, known),
     }
     return [measure_drift(what, *both) for what, both in drifts.items() if all(sum(one.values()) for one in both)]
-
-
-def measure_drift(what: str, before: Mapping[str, int], now: Mapping[str, int]) -> DriftMeasure:
-    """Compare two counts of the same things."""
-    names = sorted(name for name in {*before, *now} if before.get(name) or now.get(name))
-    table = np.array([[counted.get(name, 0) for name in names] for counted in (before, now)], np.float64)
-    then, since = table / table.sum(axis=1, keepdims=True)
-    index = int(np.argmax(np.abs(since - then)))
-    p_value = float(stats.chi2_contingency(table, correction=False).pvalue) if len(names) > 1 else 1.0
-    most = (names[index], float(then[index]), float(since[index]))
-    return DriftMeasure(what, float(np.abs(since - then).sum() / 2), p_value, most)

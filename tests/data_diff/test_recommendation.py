@@ -12,7 +12,7 @@ NOTHING = dict.fromkeys(("added", "removed", "edited", "relabelled", "moved", "s
 
 def change(learnt: dict[str, int] | None = None, tested: dict[str, int] | None = None, **more: Any) -> DataChange:
     """A change of a thousand rows."""
-    quiet: dict[str, Any] = {"new_labels": {}, "vanished_labels": {}, "drift": {"labels": 0.01, "lengths": 0.01}}
+    quiet: dict[str, Any] = {"new_labels": {}, "vanished_labels": {}, "drift": {"labels": 0.01, "prompt lengths": 0.01}}
     return DataChange(1000, NOTHING | (learnt or {}), NOTHING | (tested or {}), **{**quiet, **more})
 
 
@@ -33,7 +33,8 @@ def rules(**replaced: Any) -> Retrain:
         (change({"added": 1}, new_labels={"refund": 1}), "retrain", "new labels: refund (1 rows)"),
         (change({"relabelled": 90}, {"relabelled": 11}), "ask", "101 of 1000 rows relabelled (10%); more than 10%"),
         (change({"removed": 201}), "ask", "201 of 1000 rows removed (20%); more than 20%"),
-        (change({"added": 30}, drift={"labels": 0.21, "lengths": 0.2}), "ask", "labels drifted by 0.21; more than 0.2"),
+        (change({"added": 30}, drift={"labels": 0.21, "prompt lengths": 0.2}), "ask",
+         "labels drifted by 0.21; more than 0.2"),
         (change(vanished_labels={"refund": 7}), "ask", "vanished labels: refund (7 rows)"),
     ],
 )  # fmt: skip
@@ -48,7 +49,7 @@ def test_a_change_has_one_outcome_and_its_reason(found: DataChange, outcome: str
         ({"min_changed_rows": 5}, change({"added": 5}), "retrain"),
         ({"max_relabelled_share": 0.3}, change({"relabelled": 300}), "retrain"),
         ({"max_removed_share": 0.5}, change({"removed": 300}), "retrain"),
-        ({"max_drift": 0.5}, change({"added": 30}, drift={"labels": 0.4, "lengths": 0.4}), "retrain"),
+        ({"max_drift": 0.5}, change({"added": 30}, drift={"labels": 0.4, "prompt lengths": 0.4}), "retrain"),
         ({"new_labels": "ask"}, change({"added": 30}, new_labels={"a": 30}), "ask"),
         ({"vanished_labels": "retrain"}, change(vanished_labels={"a": 3}), "retrain"),
         ({"spelling": "retrain"}, change({"spelling": 20}), "retrain"),
@@ -61,7 +62,7 @@ def test_every_rule_counts(rule: dict[str, Any], found: DataChange, outcome: str
 
 def test_all_doubts_are_told_at_once() -> None:
     """A person who is asked sees every reason."""
-    found = change({"removed": 500, "relabelled": 300}, drift={"lengths": 0.9}, new_labels={"a": 1})
+    found = change({"removed": 500, "relabelled": 300}, drift={"prompt lengths": 0.9}, new_labels={"a": 1})
     decision = recommend(found, rules(new_labels="ask"))
     assert decision.outcome == "ask"
-    assert [reason.split()[0] for reason in decision.reasons] == ["300", "500", "lengths", "new"]
+    assert [reason.split()[0] for reason in decision.reasons] == ["300", "500", "prompt", "new"]

@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from flows.champion.store import champion_folder, write_champion
 from flows.review.data_diff import KIND_WORDS, compare_pairs, data_diff_lines, find_diff_base
 from flows.vcs.snapshot import write_snapshot
-from pipeline.data_diff.run import EXAMPLE_CHARS, EXAMPLES_PER_KIND, diff_pairs, ks_statistic, label_total_variation
+from pipeline.data_diff.run import EXAMPLE_CHARS, EXAMPLES_PER_KIND, diff_pairs
 from pipeline.errors import UserError
 from pipeline.pairs import Message, Pair, write_pairs
 from pipeline.params import Params
+from pipeline.validate.drift import measure_drifts, training_profile
+from tests.support.checked_pairs import Found
 from tests.support.repositories import apart, git, make_checkout, params_of_one_file
 
 Compared = Callable[..., dict[str, Any]]
@@ -62,7 +63,7 @@ def test_equal_pairs_differ_in_nothing(compared: Compared) -> None:
     found = compared(pairs_of(TEXTS), pairs_of(TEXTS)[::-1])
     assert found["rows"] == {"before": 60, "after": 60, "unchanged": 60}
     assert not any([*found["change"]["learnt"].values(), *found["change"]["tested"].values()])
-    assert found["change"]["drift"] == {"labels": 0, "lengths": 0}
+    assert found["change"]["drift"] == {"labels": 0, "prompt lengths": 0}
     assert (found["decision"]["outcome"], found["examples"]) == ("skip", [])
 
 
@@ -87,7 +88,7 @@ def test_new_and_vanished_labels_are_told_with_their_rows(compared: Compared) ->
     found = compared(old, new)["change"]
     assert (found["new_labels"], found["vanished_labels"]) == ({"c": 20}, {"b": 20})
     free = compared(old, new, **{"prompt.task": "text", "register.metric": "chrf"})["change"]
-    assert (free["new_labels"], free["vanished_labels"], list(free["drift"])) == ({}, {}, ["lengths"])
+    assert (free["new_labels"], free["vanished_labels"], list(free["drift"])) == ({}, {}, ["prompt lengths"])
 
 
 def test_examples_show_the_first_rows_before_and_after(compared: Compared) -> None:
@@ -104,14 +105,15 @@ def test_examples_show_the_first_rows_before_and_after(compared: Compared) -> No
     assert (added["prompt_before"], added["prompt_after"]) == (None, "x" * EXAMPLE_CHARS)
 
 
-def test_drift_is_a_distance_between_nothing_and_all() -> None:
-    """Of labels, the share that would need another one; of lengths, the largest gap between the shares below one."""
-    assert label_total_variation(Counter(a=1, b=1), Counter(a=10, b=10)) == 0
-    assert label_total_variation(Counter(a=3, b=1), Counter(a=1, b=3)) == 0.5
-    assert label_total_variation(Counter(a=3), Counter(b=1)) == 1
-    short, long = np.array([1, 2, 3, 4]), np.array([11, 12])
-    assert (ks_statistic(short, short), ks_statistic(short, long)) == (0, 1)
-    assert ks_statistic(short, np.array([1, 2, 13, 14])) == 0.5
+def test_drift_is_what_validate_calls_drift_of_the_same_rows(compared: Compared) -> None:
+    """The same numbers of the same change, so that both limits of that name are limits of one thing."""
+    longer = [f"{text} and so on, at length" * 3 for text in TEXTS]
+    old, new = pairs_of(TEXTS, "ab", split="train"), pairs_of(longer, "aaab", split="train")
+    profiles = [training_profile(Found(pairs).judged, Counter(), labels=True) for pairs in (old, new)]
+    drifts = {item.what: round(item.drift, 4) for item in measure_drifts(*profiles, Counter())}
+    found = compared(old, new)["change"]["drift"]
+    assert found == {what: drifts[what] for what in ("labels", "prompt lengths")}
+    assert found["prompt lengths"] == 1
 
 
 def write_rows(root: Path, texts: Sequence[str]) -> None:
@@ -222,7 +224,7 @@ def test_a_difference_is_told_in_words(edited: Path) -> None:
         "  a.jsonl row 61: 'what is new' | 'a'",
         f"1 {KIND_WORDS['edited']} (1 in training or validation, 0 in the test set)",
         f"  a.jsonl row 1: {TEXTS[0]!r} -> {TEXTS[0] + ' now'!r} | 'a'",
-        "drift     labels 0.008, lengths 0.016 (0: as before, 1: nothing in common)",
+        "drift     labels 0.000, prompt lengths 0.000 (0: no more than chance, 1: nothing in common)",
         "decision  evaluate: the champion is to be tested again, there is little to learn",
         "          only 1 added, 1 edited of the rows that training sees; fewer than 20",
     ]

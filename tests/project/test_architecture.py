@@ -44,7 +44,7 @@ ONE_ROOM: dict[str, str | tuple[str, ...]] = {
     "threadpoolctl": "pipeline/baselines/tfidf.py",
     # Distances of counts, and the tests that arms are compared by.
     "scipy": (
-        "pipeline/validate/drift.py",
+        "pipeline/validate/drift_measure.py",
         "pipeline/stats/",
         "pipeline/evaluate/forgetting.py",
         "pipeline/register/power.py",

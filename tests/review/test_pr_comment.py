@@ -22,7 +22,7 @@ PAIRS: dict[str, Any] = {
     "rows": {"before": 60, "after": 61, "unchanged": 58},
     "change": {
         "learnt": NOTHING | {"added": 2}, "tested": NOTHING | {"relabelled": 1}, "new_labels": {"mau|ve": 2},
-        "vanished_labels": {}, "drift": {"labels": 0.25, "lengths": 0.5},
+        "vanished_labels": {}, "drift": {"labels": 0.25, "prompt lengths": 0.5},
     },
     "decision": {"outcome": "ask", "reasons": ["new labels: mau|ve (2 rows)"]},
     "examples": [
@@ -163,7 +163,7 @@ def test_what_changed_in_the_pairs_is_told_with_its_rows() -> None:
     assert row_of(text, KIND_WORDS["relabelled"]) == [KIND_WORDS["relabelled"], "0", "1"]
     assert f"New labels: {inline_code('mau|ve')} (2 rows)" in text
     assert "Vanished" not in text
-    assert "Drift: labels 0.250, lengths 0.500 " in text
+    assert "Drift: labels 0.250, prompt lengths 0.500 " in text
     place = f"{inline_code('a.jsonl')} 7"
     assert row_of(text, place) == [place, inline_code("@all <b>"), inline_code("mau|ve")]
     assert row_of(text, f"{inline_code('a.jsonl')} 8")[1:] == [

@@ -280,7 +280,7 @@ def test_a_run_carries_how_the_pairs_changed(run: TrackingRun) -> None:
     example = {"kind": "added", "source": "a.jsonl", "row": 3, "prompt_before": None, "prompt_after": "hello"}
     change = {
         "learnt": {"added": 2, "removed": 0}, "tested": {"added": 1, "removed": 0},
-        "new_labels": {"blue": 3}, "vanished_labels": {}, "drift": {"labels": 0.25, "lengths": 0.5},
+        "new_labels": {"blue": 3}, "vanished_labels": {}, "drift": {"labels": 0.25, "prompt lengths": 0.5},
     }  # fmt: skip
     decision = {"outcome": "ask", "reasons": ["new labels", "drift"]}
     against = DiffBase(CommitState("0" * 40, {}, {}), "the champion")
@@ -292,7 +292,7 @@ def test_a_run_carries_how_the_pairs_changed(run: TrackingRun) -> None:
         "difference.decision": "ask",
         "difference.reasons": "new labels; drift",
     }
-    assert found.data.metrics == {"drift/labels": 0.25, "drift/lengths": 0.5}
+    assert found.data.metrics == {"drift/labels": 0.25, "drift/prompt lengths": 0.5}
     tables = {
         name: json.loads(Path(connected.download_artifacts(run.id, f"difference/{name}.json")).read_bytes())["data"]
         for name in ("rows", "labels", "examples")
