@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.files import atomic_write
 
 STATE_FOLDER = ".tunesmith"
 RUNS_FOLDER = "runs"
@@ -70,12 +71,8 @@ def write_json_atomic(path: Path, values: object) -> None:
 
 def write_text_atomic(path: Path, text: str) -> None:
     """Write a text, whole or not at all, and down to the disk before this returns."""
-    part = path.with_name(f"{path.name}.part")
-    with part.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    part.rename(path)
+    with atomic_write(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def mlflow_database(folder: Path) -> Path:

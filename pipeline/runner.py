@@ -1,13 +1,11 @@
-"""The process round a stage: params, logging, a folder written whole or not at all, and errors in one line."""
+"""The process round a stage: params, logging, and errors in one line."""
 
 import json
 import logging
 import os
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import UserError
@@ -48,14 +46,3 @@ def journal(**entry: object) -> None:
     if path and (alone or entry["event"] == "problem"):
         with Path(path).open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"time": time.time(), **entry}) + "\n")
-
-
-@contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to write into that becomes *folder* only when everything in it was written."""
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    yield part
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)

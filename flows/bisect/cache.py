@@ -1,14 +1,13 @@
 """Cache of measured commits, so that no finished evaluation is repeated."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pipeline
-from flows.paths import state_dir
+from flows.paths import state_dir, write_json_atomic
 from pipeline.errors import UserError
 from pipeline.hashing import file_sha256
 
@@ -47,12 +46,8 @@ def cached_measurement(root: Path, commit: str, metric: str) -> Measurement | No
 
 def cache_measurement(root: Path, commit: str, metric: str, measured: Measurement) -> None:
     """Note what was measured of a commit, whole or not at all."""
-    part = state_dir(root) / f"{MEASUREMENTS_FILE}.part"
-    with part.open("w", encoding="utf-8") as out:
-        json.dump(read_measurements(root) | {measurement_key(commit, metric): asdict(measured)}, out, indent=1)
-        out.flush()
-        os.fsync(out.fileno())
-    part.rename(state_dir(root) / MEASUREMENTS_FILE)
+    measurements = read_measurements(root) | {measurement_key(commit, metric): asdict(measured)}
+    write_json_atomic(state_dir(root) / MEASUREMENTS_FILE, measurements)
 
 
 def measurement_key(commit: str, metric: str) -> str:

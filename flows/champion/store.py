@@ -12,7 +12,7 @@ from flows.paths import state_dir
 from flows.vcs import states
 from pipeline.champion import CHAMPION_ADAPTER, CHAMPION_FOLDER, CHAMPION_RECORD, Champion, read_champion
 from pipeline.errors import UserError
-from pipeline.files import read_json, write_json
+from pipeline.files import atomic_folder, read_json, write_json
 from pipeline.hashing import file_sha256, weights_file
 
 
@@ -55,12 +55,9 @@ def accept_champion(root: Path, release: dict[str, Any], state: str) -> bool:
 
 def write_champion(folder: Path, adapter: Path, release: dict[str, Any]) -> None:
     """Write a champion into a folder, whole or not at all."""
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(adapter, part / CHAMPION_ADAPTER)
-    write_json(part / CHAMPION_RECORD, release)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    with atomic_folder(folder) as part:
+        shutil.copytree(adapter, part / CHAMPION_ADAPTER)
+        write_json(part / CHAMPION_RECORD, release)
 
 
 def show_current_champion(root: Path, name: str) -> bool:

@@ -11,6 +11,7 @@ from flows.vcs.dvc import RAW_FOLDER
 from flows.vcs.git import run_git
 from flows.vcs.lock import checkout_lock, lock_if_free
 from pipeline.errors import UserError
+from pipeline.files import atomic_write
 from pipeline.params import read_yaml
 
 DVC_RWLOCK = Path(".dvc") / "tmp" / "rwlock"
@@ -48,8 +49,8 @@ def recover_files(root: Path) -> None:
         if not is_intact_yaml(path):
             path.write_text(previous_content(root, name, copy), encoding="utf-8")
         copy.parent.mkdir(exist_ok=True)
-        shutil.copyfile(path, copy.with_suffix(".part"))
-        copy.with_suffix(".part").rename(copy)
+        with atomic_write(copy) as part:
+            shutil.copyfile(path, part)
 
 
 def recover_if_free(root: Path) -> None:

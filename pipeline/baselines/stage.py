@@ -15,7 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipeline import runner
 from pipeline.baselines.baseline import Baseline, BaselineReport, BaselineTask, prompt_messages
 from pipeline.baselines.label_errors import (
     LABEL_ERRORS_FILE,
@@ -27,7 +26,7 @@ from pipeline.baselines.label_errors import (
 )
 from pipeline.baselines.logistic_regression import LogisticRegressionBaseline
 from pipeline.baselines.registry import make_baselines
-from pipeline.files import read_json, write_json
+from pipeline.files import atomic_folder, read_json, write_json
 from pipeline.generation.generate import GenerationConfig
 from pipeline.generation.latency import elapsed_seconds, measure_latency
 from pipeline.generation.predictions import BASELINE_PREDICTIONS, BaselinePrediction, write_baseline_predictions
@@ -157,7 +156,7 @@ def run(model: Model, prompt: Prompt, baselines: Baselines, judged: ScoringParam
             "looked_at": len(given) if looked else 0, "suspected": len(suspected), "by": [*looked],
         },
     }  # fmt: skip
-    with runner.atomic_folder(data / "baselines") as folder:
+    with atomic_folder(data / "baselines") as folder:
         ids = [pair.id for pair in rows["test"]]
         write_baseline_predictions(
             folder / BASELINE_PREDICTIONS, ids, {name: of_baseline.predictions for name, of_baseline in runs.items()}

@@ -16,13 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import runner
 from pipeline.arms import FINETUNED
 from pipeline.arrays import Bools
 from pipeline.errors import UserError
 from pipeline.evaluate.general_knowledge import read_probe
 from pipeline.evaluate.models import answer_with, forgetting_of, trained_models
-from pipeline.files import read_json, write_json
+from pipeline.files import atomic_folder, read_json, write_json
 from pipeline.generation.generate import Prediction
 from pipeline.generation.predictions import BASELINE_PREDICTIONS, read_baseline_predictions
 from pipeline.metrics.classification import macro_f1_statistic
@@ -168,7 +167,7 @@ def run(model: Model, prompt: Prompt, evaluate: Evaluate, register: Register, da
         log.info("evaluate: %s: %s %s", name, register.metric, interval)
     lost = forgetting_of(trained[0], evaluate, comparison_settings(evaluate, register), general)
     details = {name: score_details(arm, evaluate) for name, arm in arms.items()}
-    with runner.atomic_folder(data / "evaluate") as folder:
+    with atomic_folder(data / "evaluate") as folder:
         write_json(folder / "metrics.json", metrics)
         write_json(folder / "details.json", details)
         write_json(folder / "forgetting.json", lost)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pipeline
-from pipeline.files import read_json, write_json
+from pipeline.files import fsync_path, read_json, write_json
 from pipeline.hashing import MANIFEST, file_digests, file_sha256
 
 CHECKPOINTS_VARIABLE = "TUNESMITH_CHECKPOINTS"
@@ -117,12 +117,3 @@ def is_json_file(path: Path) -> bool:
     except ValueError:
         return False
     return True
-
-
-def fsync_path(path: Path) -> None:
-    """Have the kernel put a file or folder on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

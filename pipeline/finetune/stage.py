@@ -21,9 +21,8 @@ from typing import Any
 
 import torch
 
-from pipeline import runner
 from pipeline.errors import UserError
-from pipeline.files import write_json
+from pipeline.files import atomic_folder, write_json
 from pipeline.finetune.callbacks import PointSink
 from pipeline.finetune.checkpoints import open_checkpoints
 from pipeline.finetune.compile import compiler_version
@@ -108,7 +107,7 @@ def is_main_process() -> bool:
 def output_folder(data: Path) -> Iterator[Path]:
     """Give the folder to write into: of several processes only the first has the real one."""
     if is_main_process():
-        with runner.atomic_folder(data / "finetune") as folder:
+        with atomic_folder(data / "finetune") as folder:
             yield folder
     else:
         with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:

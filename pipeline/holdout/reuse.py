@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline.arrays import UInts
 from pipeline.dedup.normalize import normalize, text_hash
-from pipeline.files import read_json
+from pipeline.files import atomic_write, read_json
 from pipeline.holdout.prompts import read_answered_prompts
 
 HOLDOUT_USES_FOLDER = Path("holdout_uses")
@@ -100,7 +100,6 @@ def record_last_use(data: Path) -> bool:
     )
     if target.exists():
         return False
-    part = data / HOLDOUT_USES_FOLDER / ".part"
-    part.write_bytes(rows.read_bytes())
-    part.rename(target)
+    with atomic_write(target) as part:
+        part.write_bytes(rows.read_bytes())
     return True

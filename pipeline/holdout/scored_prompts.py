@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.dedup.minhash import NGramSets, concat_ngrams, hash_ngrams, slices_by_size
 from pipeline.dedup.normalize import normalize, text_hash
+from pipeline.files import atomic_write
 from pipeline.holdout.prompts import read_answered_prompts
 
 SCORED_PROMPTS_FOLDER = Path("scored_prompts")
@@ -87,8 +88,6 @@ def write_scored_file(folder: Path, prompts: list[tuple[int, str]]) -> None:
     grams = hash_ngrams([text for _, text in prompts])
     numbers = np.array([number for number, _ in prompts], np.uint64)
     lists = pa.ListArray.from_arrays(pa.array(grams.starts, pa.int32()), pa.array(grams.hashes))
-    part = folder / ".part"
-    pq.write_table(
-        pa.Table.from_arrays([pa.array(numbers), lists], schema=SCORED_PROMPTS_SCHEMA), part, compression="zstd"
-    )
-    part.rename(folder / f"{hashlib.sha256(numbers.tobytes()).hexdigest()[:16]}.parquet")
+    table = pa.Table.from_arrays([pa.array(numbers), lists], schema=SCORED_PROMPTS_SCHEMA)
+    with atomic_write(folder / f"{hashlib.sha256(numbers.tobytes()).hexdigest()[:16]}.parquet") as part:
+        pq.write_table(table, part, compression="zstd")

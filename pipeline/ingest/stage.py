@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import runner
 from pipeline.errors import UserError
-from pipeline.files import rank_counts, write_json  # fmt: skip
+from pipeline.files import atomic_folder, rank_counts, write_json  # fmt: skip
 from pipeline.ingest.chat_formats import NotAPair, read_chat_turns, require_role_order
 from pipeline.ingest.download import fetch_source
 from pipeline.ingest.file_formats import FORMAT_BY_SUFFIX, FileFormat, detect_format
@@ -248,7 +247,7 @@ def require_pairs(ingest: Ingest, accounts: list[FileCounts], reasons: dict[str,
 
 def run(ingest: Ingest, data: Path) -> None:
     """Read the sources and write the pairs."""
-    with runner.atomic_folder(data / "ingest") as folder:
+    with atomic_folder(data / "ingest") as folder:
         with (
             pair_writer(folder / "pairs.parquet") as pairs,
             quarantine_writer(folder / "quarantine.parquet") as aside,

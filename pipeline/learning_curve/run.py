@@ -22,7 +22,7 @@ from pipeline.arrays import Floats
 from pipeline.artifacts import LEARNING_CURVE
 from pipeline.evaluate.models import TrainedModel, answer_with
 from pipeline.evaluate.stage import read_test_rows
-from pipeline.files import read_json, write_json
+from pipeline.files import atomic_write, read_json, write_json
 from pipeline.finetune import stage as finetune
 from pipeline.generation.generate import Prediction
 from pipeline.hashing import file_digests, file_sha256, tree_digest, weights_file
@@ -114,9 +114,9 @@ def answer_subset(params: Params, data: Path, folder: Path, prompts: Sequence[Se
         base = fetch_base_model(params.model)
         renderer = PromptEncoder(load_tokenizer(base.folder), params.prompt.system)
         arm = TrainedModel(FINETUNED, base, params.model, folder / "finetune" / "adapter", renderer, prompts, labels)
-        part = path.with_suffix(".part")
-        write_json(part, [asdict(answer) for answer in answer_with(arm, params.evaluate, timed=0).predictions])
-        part.rename(path)
+        answers = answer_with(arm, params.evaluate, timed=0).predictions
+        with atomic_write(path) as part:
+            write_json(part, [asdict(answer) for answer in answers])
     return [Prediction(**answer) for answer in read_json(path)]
 
 

@@ -15,11 +15,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline import runner
 from pipeline.arms import FINETUNED
 from pipeline.artifacts import LEARNING_CURVE
 from pipeline.champion import read_champion
-from pipeline.files import read_json, write_json
+from pipeline.files import atomic_folder, read_json, write_json
 from pipeline.hashing import file_digests, file_sha256, tree_digest, weights_file
 from pipeline.holdout.reuse import (
     HOLDOUT_USES_FOLDER,
@@ -118,7 +117,7 @@ def run(model: Model, prompt: Prompt, register: Register, prices: Prices, data: 
     files = read_evidence_files(data) | {"register/release.json": release}
     files["register/cost.json"] = cost = cost_report_of(files, prices, release["worth"])
     card = model_card(release) + detail_tables(files["evaluate/details.json"][FINETUNED]) + card_appendix(files)
-    with runner.atomic_folder(data / "register") as folder:
+    with atomic_folder(data / "register") as folder:
         write_json(folder / "release.json", release)
         write_json(folder / "cost.json", cost)
         write_use(folder / LAST_USE_FILE.name, answered_prompt_hashes(data / "evaluate" / "predictions.parquet"))

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from pipeline import runner
 from pipeline.errors import UserError
-from pipeline.files import write_json
+from pipeline.files import atomic_folder, write_json
 from pipeline.model.base_model import fetch_base_model
 from pipeline.model.chat_template import Encoded, PromptEncoder, load_tokenizer
 from pipeline.model.tokenized import write_tokens
@@ -120,7 +119,7 @@ def run(model: Model, prompt: Prompt, tokenize: Tokenize, data: Path) -> None:
         every_turn=tokenize.train_on == "all_assistant_turns",
         rows=sum(map(count_parquet_rows, sources.values())),
     )
-    with runner.atomic_folder(data / "tokenize") as folder, encoder as encode:
+    with atomic_folder(data / "tokenize") as folder, encoder as encode:
         with quarantine_writer(folder / "quarantine.parquet") as too_long:
             for split in SPLITS:
                 account = accounts[split] = SplitCounts(tokenize, too_long)

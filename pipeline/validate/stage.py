@@ -16,11 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import runner
 from pipeline.arrays import Bools, Ints, UInts
 from pipeline.champion import read_champion
 from pipeline.dedup.minhash import NearDuplicates, near_duplicates
-from pipeline.files import count_values, write_json
+from pipeline.files import atomic_folder, count_values, write_json
 from pipeline.holdout.scored_prompts import NO_SCORED_PROMPTS, SCORED_PROMPTS_FOLDER, ScoredPrompts, read_scored_prompts
 from pipeline.pairs import PAIRS_SCHEMA, QUARANTINE_SCHEMA, SPLITS, Quarantined, read_quarantine
 from pipeline.params import Prompt, Task, Validate
@@ -225,7 +224,7 @@ def run(prompt: Prompt, validate: Validate, data: Path) -> None:
     report["overlap"] = summarize_overlaps(overlaps, report["splits"]["test"])
     kept, left = report["rows"]["kept"], report["rows"]["in"] - report["rows"]["kept"]
     log.info("validate: %d good rows, %d set aside; %s", kept, left, report["splits"])
-    with runner.atomic_folder(data / "validate" / "refused" if problem else data / "validate") as folder:
+    with atomic_folder(data / "validate" / "refused" if problem else data / "validate") as folder:
         write_splits(source, folder, judged, () if problem else SPLITS)
         bad = read_quarantine(folder / "quarantine.parquet")
         write_json(folder / "report.json", report)

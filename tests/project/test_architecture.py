@@ -85,7 +85,6 @@ NO_TEST_OF_ITS_NAME = {
     "pipeline/arrays": "types alone",
     "pipeline/artifacts": "names alone",
     "pipeline/champion": "champion/test_store reads what the flow wrote, by it",
-    "pipeline/files": "test_pairs",
     "generation/label_trie": "test_generate",
     "generation/predictions": "baselines/test_stage writes and reads them",
     "stats/bootstrap": "metrics/test_metric",
