@@ -18,7 +18,7 @@ import psutil
 
 from flows.paths import state_dir, tracking_uri
 from pipeline.errors import UserError
-from pipeline.process import die_with_parent
+from pipeline.process import bound_to_parent
 
 HOST = "127.0.0.1"
 DEFAULT_PORTS = {"prefect": 4200, "mlflow": 5000}
@@ -192,10 +192,10 @@ def temporary_prefect(root: Path) -> tuple[Server, "subprocess.Popen[bytes]"]:
     own = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     with socket.create_server((HOST, 0)) as listening, (state_dir(root) / "prefect-run.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "--fd", str(listening.fileno()), *factory],
+            bound_to_parent([sys.executable, "-m", "uvicorn", "--fd", str(listening.fileno()), *factory]),
             cwd=root, env=os.environ | own, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,  # Ctrl-C is for the run, which still has something to tell its server
-            pass_fds=[listening.fileno()], preexec_fn=die_with_parent,  # noqa: PLW1509 -- it calls the kernel only
+            pass_fds=[listening.fileno()],
         )  # fmt: skip
         port = listening.getsockname()[1]
     return Server("prefect", process.pid, psutil.Process(process.pid).create_time(), port), process

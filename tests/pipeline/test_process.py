@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.process import RUNNER_VARIABLE, runner_lives
+from pipeline.process import RUNNER_VARIABLE, bound_to_parent, runner_lives
 from tests.support.paths import PROJECT
 
 CHILD = """
@@ -20,6 +20,17 @@ signal.pause()
 PARENT = f"""
 import signal, subprocess, sys
 subprocess.Popen([sys.executable, "-c", {CHILD!r}])
+signal.pause()
+"""
+LAUNCHED = """
+import signal
+print("ready", flush=True)
+signal.pause()
+"""
+LAUNCHER = f"""
+import signal, subprocess, sys
+from pipeline.process import bound_to_parent
+subprocess.Popen(bound_to_parent([sys.executable, "-c", {LAUNCHED!r}]))
 signal.pause()
 """
 STAGE = CHILD.replace("die_with_parent", "die_with_run")
@@ -52,7 +63,7 @@ def ended_process() -> int:
 
 
 @linux
-@pytest.mark.parametrize("code", [PARENT, RUN], ids=["parent", "run"])
+@pytest.mark.parametrize("code", [PARENT, LAUNCHER, RUN], ids=["parent", "launcher", "run"])
 def test_a_child_dies_when_what_it_belongs_to_is_killed(code: str) -> None:
     """A parent killed outright (SIGKILL) takes its child with it, and a run its stage, through a shell between them.
 
@@ -109,3 +120,38 @@ def test_a_run_lives_if_its_process_does(monkeypatch: pytest.MonkeyPatch, runner
     if runner is not None:
         monkeypatch.setenv(RUNNER_VARIABLE, str({"this": os.getpid(), "ended": ended_process()}[runner]))
     assert runner_lives() is lives
+
+
+def test_the_launcher_becomes_the_command() -> None:
+    """The process that was started is the command itself: its id, working folder, arguments, exit code."""
+    code = "import os, sys; print(os.getpid(), os.getcwd(), sys.argv[1:], flush=True); sys.exit(7)"
+    command = bound_to_parent([sys.executable, "-c", code, "-a", "b c"])
+    child = subprocess.Popen(command, cwd="/", stdout=subprocess.PIPE, text=True)
+    said, _ = child.communicate(timeout=SECONDS)
+    assert (said, child.returncode) == (f"{child.pid} / ['-a', 'b c']\n", 7)
+
+
+def test_the_launcher_says_in_one_line_what_it_cannot_start() -> None:
+    done = subprocess.run(
+        bound_to_parent(["/no/such/program"]), capture_output=True, text=True, check=False, timeout=SECONDS
+    )
+    assert (done.stderr, done.returncode) == (
+        "error: /no/such/program: cannot be started: No such file or directory\n",
+        1,
+    )
+
+
+@linux
+def test_the_launcher_starts_nothing_for_a_parent_that_is_gone() -> None:
+    """A parent that ended before the kernel was asked is known by its id: the child has another parent then."""
+    command = bound_to_parent([sys.executable, "-c", "print('started')"])
+    command[command.index(str(os.getpid()))] = str(ended_process())
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+    assert (done.stdout, done.returncode) == ("", 1)
+
+
+def test_nothing_runs_between_fork_and_exec() -> None:
+    """`preexec_fn` can deadlock in a process with threads, which those of Prefect are."""
+    word = "preexec" + "_fn="
+    code = [path for folder in ("flows", "pipeline") for path in (PROJECT / folder).rglob("*.py")]
+    assert [path for path in code if word in path.read_text(encoding="utf-8")] == []
