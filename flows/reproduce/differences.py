@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.vcs.changed_files import changed_in_folder
 from flows.vcs.dvc_lock import dvc_md5
 
 DifferenceKind = Literal[
@@ -13,22 +14,30 @@ DifferenceKind = Literal[
 
 THREADS_PARAM = "model.threads"
 MAX_VALUE_CHARS = 60
+FILES_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class InputDifference:
-    """One thing that differs; `stage` is the first that it can have changed, empty if that may be any."""
+    """One thing that differs.
+
+    `stage` is the first that it can have changed, empty if that may be any; `files` are those that changed in a folder,
+    where git knows what it held then.
+    """
 
     kind: DifferenceKind
     name: str
     recorded: str
     current: str
     stage: str = ""
+    files: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Name it, then and now."""
         named = f"{self.kind} {self.name}" if self.name else self.kind
-        return f"{named}: {self.recorded} then, {self.current} now"
+        shown = [*self.files[:FILES_SHOWN], *(["..."] if len(self.files) > FILES_SHOWN else [])]
+        inside = f" ({', '.join(shown)})" if shown else ""
+        return f"{named}{inside}: {self.recorded} then, {self.current} now"
 
 
 def input_differences(tree: Path, lock: Mapping[str, Any]) -> Iterator[InputDifference]:
@@ -49,7 +58,8 @@ def input_differences(tree: Path, lock: Mapping[str, Any]) -> Iterator[InputDiff
             digest = dvc_md5(tree / path) if (tree / path).exists() else "missing"
             if digest != dep["md5"]:
                 kind: DifferenceKind = "code" if path.startswith(("pipeline/", "rules")) else "data"
-                yield InputDifference(kind, path, dep["md5"][:12], digest[:12], stage)
+                files = changed_in_folder(tree, path, dep["md5"]) if (tree / path).is_dir() else []
+                yield InputDifference(kind, path, dep["md5"][:12], digest[:12], stage, tuple(files))
 
 
 def param_differences(lock: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[InputDifference]:

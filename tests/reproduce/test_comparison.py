@@ -27,7 +27,7 @@ from flows.reproduce.differences import (
 from flows.reproduce.environment import find_interpreter, install_commands, pinned_versions, requirements
 from flows.reproduce.rebuild import reproduction_report
 from flows.vcs.dvc_lock import dvc_md5
-from tests.support.repositories import PROJECT
+from tests.support.repositories import PROJECT, git, make_checkout
 
 STAGES = ["ingest", "validate", "tokenize", "baselines", "finetune", "evaluate", "register"]
 PATHS = [
@@ -213,6 +213,23 @@ def test_inputs_are_compared_once_and_outputs_are_not(tmp_path: Path) -> None:
         InputDifference("code", "pipeline/a.py", "0" * 12, dvc_md5(tmp_path / "pipeline/a.py")[:12], "ingest"),
         InputDifference("data", "lost", "1" * 12, "missing", "validate"),
     ]
+
+
+def test_of_a_changed_folder_the_files_are_named(tmp_path: Path) -> None:
+    """Those that git can tell; many of them are cut."""
+    files = {f"pipeline/stats/{name}.py": f"{name} = 1\n" for name in "abcdefg"}
+    tree = make_checkout(tmp_path / "tree", files, dvc=False)
+    locked = dvc_md5(tree / "pipeline/stats")
+    lock = {"evaluate": {"deps": [{"path": "pipeline/stats", "md5": locked}]}}
+    (tree / "pipeline/stats/c.py").write_text("c = 2\n", encoding="utf-8")
+    git(tree, "commit", "--quiet", "--all", "-m", "second")
+    now = dvc_md5(tree / "pipeline/stats")
+    (difference,) = input_differences(tree, lock)
+    assert str(difference) == f"code pipeline/stats (c.py): {locked[:12]} then, {now[:12]} now"
+    for name in files:
+        (tree / name).write_text("", encoding="utf-8")
+    (difference,) = input_differences(tree, lock)
+    assert str(difference).startswith("code pipeline/stats (a.py, b.py, c.py, d.py, e.py, ...): ")
 
 
 def test_an_environment_is_what_the_state_asks_for_in_the_versions_that_it_pins(tmp_path: Path) -> None:
