@@ -1,4 +1,4 @@
-"""Where things are: the project's folder, its private folder for runs and databases, and what the tools are told."""
+"""Where things are: the project's folder, its private folder for runs and databases, and the settings of the tools."""
 
 import json
 import os

@@ -57,7 +57,7 @@ def read_inputs(root: Path, commit: str) -> CommitInputs:
         stages = stages_to_evaluate(read_yaml_blob(root, tree.get(DVC_YAML)), params)
         values = {name: lookup_param(params, name) for stage in stages.values() for name in stage["params"]}
         files = dependency_files(root, tree, {dep for stage in stages.values() for dep in stage["deps"]})
-    except (UserError, KeyError, TypeError, AttributeError):  # whoever evaluates it is told what is wrong
+    except (UserError, KeyError, TypeError, AttributeError):  # evaluating it reports what is wrong
         return CommitInputs(
             commit, {name: tree[name] for name in (DVC_YAML, PARAMS_YAML) if name in tree}, {}, {}, None
         )

@@ -38,8 +38,8 @@ class Promotion:
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property
-    def told(self) -> str:
-        """The move in one line."""
+    def summary(self) -> str:
+        """The promotion in one line."""
         over = f" in place of {self.before[:12]}" if self.before else ""
         return f"{self.at} {self.how} by {self.who}: {self.adapter[:12]}{over}: {self.why}"
 

@@ -24,7 +24,7 @@ def use_demo(
 ) -> None:
     """Put the params of a set of the demo in place of params.yaml, for the next `tunesmith run`.
 
-    Only a params.yaml that git or the demo has as it is gives way; one with changes of yours stays, and you are told.
+    A params.yaml is replaced only if git or the demo holds the same; one with changes of yours stays, with a message.
 
     [dim]Examples:[/]
 

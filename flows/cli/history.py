@@ -27,7 +27,7 @@ def diff(
     ] = False,
     as_json: JSON = False,
 ) -> None:
-    """Say what changed in the pairs, row by row, and what it calls for by the rules in params.yaml.
+    """Show which pairs changed since the champion (or REV), and which rules in params.yaml that triggers.
 
     Nothing is run or left behind. The same is recorded with every run.
 
@@ -59,7 +59,7 @@ def diff(
 @history_app.command(rich_help_panel="History")
 @plain_errors
 def bisect(
-    good: Annotated[str, typer.Option(metavar="REV", help="A commit where the number is good.")],
+    good: Annotated[str, typer.Option(metavar="REV", help="A commit where the metric is good.")],
     bad: Annotated[str, typer.Option(metavar="REV", help="A later one on its line, where it is bad.")],
     metric: Annotated[
         str, typer.Option(help="As evaluate names it, or f1, precision or recall of a label: f1[LABEL].")
@@ -68,7 +68,7 @@ def bisect(
         float | None, typer.Option("--threshold", help="Bad is below it; else halfway between good and bad.")
     ] = None,
 ) -> None:
-    r"""Find the commit that made a number of the model worse, and say what it changed, row by row.
+    r"""Find the commit that made a metric worse, by binary search, and show what it changed, row by row.
 
     A binary search. What dvc.lock or DVC's cache has of a commit is read, the rest is made in a worktree, with the
     packages of now; MLflow and the champion stay as they are. Broken off, it goes on where it was.
@@ -85,7 +85,7 @@ def bisect(
 @history_app.command(rich_help_panel="Start")
 @plain_errors
 def pull() -> None:
-    """Bring into a clone what DVC keeps of this commit: sources, what the stages left, and the champion.
+    """Fetch what DVC keeps of this commit into a clone: sources, outputs of the stages, and the champion.
 
     From the cache, and from the remote if one is set. What is lost of the stages the next run makes again.
 
@@ -110,7 +110,7 @@ def lineage(
     verify: Annotated[bool, typer.Option("--verify", help="Compute everything again, and name what is wrong.")] = False,
     as_json: JSON = False,
 ) -> None:
-    """Show what made what, from the source files to the alias: every chain of which ID names a part, or all.
+    """Show the provenance of models, from source files to MLflow alias: every chain that ID is part of, or all.
 
     Digests and ids may be cut to their first four characters or more. With --verify each fault is a line, and the
     exit code is 1 if there is any.

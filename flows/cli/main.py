@@ -89,8 +89,8 @@ def run(
         return
     ran = sum(outcome == "ran" for outcome, _ in report.stages.values())
     recorded = f"MLflow run {report.run_id[:8]}, {report.version or 'no release'}"
-    if report.untold:
-        recorded = f"{report.untold}; it is told by the next run, or by `tunesmith sync`"
+    if report.unlogged:
+        recorded = f"{report.unlogged}; the next run logs it, or `tunesmith sync`"
     console.console.print(f"\n{ran} of {len(report.stages)} stages run; {recorded}", markup=False)
     if report.remote != "none":
         console.console.print(f"data in DVC's remote: {report.remote}; state in git's: {report.pushed}", markup=False)
@@ -118,7 +118,7 @@ def check_data() -> None:
 @app.command(rich_help_panel="Run")
 @plain_errors
 def estimate() -> None:
-    """Say what a run will cost: tokens, steps, time, memory and disk, measured on a few steps that are not kept.
+    """Estimate what a run will cost: tokens, steps, time, memory and disk, measured on a few steps that are not kept.
 
     The data are checked and tokenized first, if they are stale; what will not fit is a warning.
 
@@ -187,7 +187,7 @@ def reproduce(
         bool, typer.Option("--env", help="Install the packages that it pins, and use those: needs the network.")
     ] = False,
 ) -> None:
-    """Make a past model again from its own code and data, and say whether each step came out the same.
+    """Retrain a past model from its own code and data, and check whether each step came out the same.
 
     Exit code 0: identical, or within the tolerance that is declared for another kind of machine. 1: it differs, with
     the first step that does, and why.
@@ -211,7 +211,7 @@ def reproduce(
 @app.command(rich_help_panel="Services")
 @plain_errors
 def sync() -> None:
-    """Make MLflow agree with the files: what it has lost is rebuilt.
+    """Make MLflow agree with the files: log the runs and register the versions that it lacks.
 
     [dim]Example:[/]
 
@@ -244,7 +244,7 @@ def new(
     ] = None,
     completion_column: Annotated[str | None, typer.Option(help="Column with the completion or label.")] = None,
 ) -> None:
-    """Make a new repository of this shape round your own pairs.
+    """Create a project like this one from your own pairs.
 
     Git and DVC are set up, the data tracked by DVC, params.yaml filled in, the first commit made.
 
@@ -264,7 +264,7 @@ def new(
 @app.command(rich_help_panel="Data")
 @plain_errors
 def accept_tokens() -> None:
-    """Keep the tokens that a few training pairs have now, and say what that changes.
+    """Accept the present tokens of the golden pairs (a few training pairs), and show what changed.
 
     They are written to data/golden_tokens.jsonl, for git. A run whose tokens for them are others stops at tokenize.
 

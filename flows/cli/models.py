@@ -26,7 +26,7 @@ models_app = typer.Typer(rich_markup_mode="rich")
 def predict(
     texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="One or more messages.")],
 ) -> None:
-    """Answer with the champion, a line for each text.
+    """Predict with the champion: one line of output for each text.
 
     [dim]Example:[/]
 
@@ -112,7 +112,7 @@ def release_to_show(root: Path, rev: str | None) -> Mapping[str, Any]:
 @models_app.command(rich_help_panel="Models")
 @plain_errors
 def report(*, browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False) -> None:
-    """Say where the report of the last run is; with --open, show it.
+    """Print the path of the HTML report of the last run; with --open, show it in the browser.
 
     [dim]Example:[/]
 
@@ -132,7 +132,7 @@ def promote(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number in MLflow.")],
     why: Annotated[str, typer.Option("--message", "-m", help="The reason; it is kept for good.")],
 ) -> None:
-    """Make a version the champion, whatever the gate said of it.
+    """Make a version the champion, whatever the verdict of the gate.
 
     Who, when and why is kept in data/promotions.jsonl, for git, and shown at the version in MLflow.
 
@@ -153,7 +153,7 @@ def rollback(
         str, typer.Option("--message", "-m", help="The reason; it is kept for good.")
     ] = "rolled back by hand",
 ) -> None:
-    """Make the champion before the present one the champion again; once more goes back further.
+    """Make the previous champion the champion again; repeated, it goes back further.
 
     [dim]Example:[/]
 

@@ -53,14 +53,15 @@ def down() -> None:
 @plain_errors
 def watch(
     quiet: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, help="So long no file may change before it is looked at.")
+        float,
+        typer.Option(metavar="SECONDS", min=0.1, help="How long the files must be unchanged before a run starts."),
     ] = 2.0,
 ) -> None:
-    """Run whenever the sources or params.yaml change, as far as the rules in params.yaml want it; until Ctrl-C.
+    """Run whenever the sources or params.yaml change, if the rules in params.yaml say so; until Ctrl-C.
 
-    What changes during a run leads to one run after it. A run that fails is told, and the watch goes on. What was
+    What changes during a run leads to one run after it. A run that fails is reported, and the watch goes on. What was
     done is kept on disk: a watch that was killed goes on where it was. With TUNESMITH_WEBHOOK set (Slack, Teams, mail:
-    any address of Apprise), it is told of each run that ended, promoted or failed, and of what a person must decide.
+    any address of Apprise), it is notified of each run that ended, promoted or failed, and of decisions to be made.
 
     [dim]Example:[/]
 

@@ -84,7 +84,7 @@ def build_chain(root: Path, name: str, run: TrackedRun, version: TrackedVersion 
     commit = run.tags["git.snapshot"]
     try:
         snapshot = read_snapshot(root, commit)
-    except UserError:  # told by `flows.lineage.verify`
+    except UserError:  # reported by `flows.lineage.verify`
         return Chain(name, run, None, None, version)
     return Chain(name, run, snapshot, state_at(root, commit), version)
 
@@ -158,6 +158,6 @@ def chain_lines(one: Chain) -> Iterator[str]:
         yield f"run       {one.run.id} ({one.run.name}, {one.run.status.lower()})"
         yield from (f"release   {one.run.tags[tag]}" for tag in (RELEASE_TAG,) if tag in one.run.tags)
     if one.version is not None:
-        yield f"adapter   {one.version.tags.get(ADAPTER_TAG, 'not told')}"
+        yield f"adapter   {one.version.tags.get(ADAPTER_TAG, 'unknown')}"
         yield f"version   {one.version.number} of {one.name}"
         yield f"aliases   {', '.join(one.version.aliases) or 'none'}"

@@ -72,7 +72,7 @@ class ReproductionResult:
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Say it in a few words, as MLflow is told."""
+        """The result in a few words, as it is logged to MLflow."""
         return f"differs at {self.step}" if self.result == "differs" else self.result
 
 

@@ -60,7 +60,7 @@ def reproduce_model(root: Path, what: str, say: PrintLine, *, own_packages: bool
     """
     with locked_and_recovered(root, "tunesmith reproduce"):
         target = resolve_target(root, what)
-        say(f"making again {describe_target(target)}")
+        say(f"retraining {describe_target(target)}")
         state = check_out_state(root, target.commit)
         recorded = move_outputs_away(state)
         then = recorded.release["environment"]
@@ -68,7 +68,7 @@ def reproduce_model(root: Path, what: str, say: PrintLine, *, own_packages: bool
         now = probe_machine(python, state.tree)
         before = known_differences(state, then, now)
         for difference in before:
-            say(f"  otherwise: {difference}")
+            say(f"  changed: {difference}")
         run_every_stage(state, python, say)
         outcome = compare_and_judge(state, recorded, before, say)
         if target.origin is not None:
@@ -79,9 +79,9 @@ def reproduce_model(root: Path, what: str, say: PrintLine, *, own_packages: bool
 
 
 def describe_target(target: ReproductionTarget) -> str:
-    """Say what is made again."""
+    """Describe the model that is retrained."""
     if target.origin is None:
-        return f"commit {target.commit[:12]}, of which MLflow knows no run"
+        return f"commit {target.commit[:12]}, without a run in MLflow"
     version = target.origin.version
     return f"{version.name} version {version.number} (run {target.origin.run_id[:8]}, commit {target.commit[:12]})"
 
@@ -105,7 +105,7 @@ def probe_machine(python: str, folder: Path) -> dict[str, Any]:
 
 
 def known_differences(state: WorktreeState, then: dict[str, Any], now: dict[str, Any]) -> list[InputDifference]:
-    """List all that is known to be otherwise before the first stage runs."""
+    """List every difference that is known before the first stage runs."""
     return [
         *input_differences(state.tree, state.lock),
         *param_differences(state.lock, read_yaml(state.tree / "params.yaml")),

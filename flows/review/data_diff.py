@@ -126,7 +126,7 @@ def ingest_current_pairs(root: Path, scratch_folder: Path) -> Path:
 
 
 def run_pipeline_module(root: Path, name: str, *arguments: str, cwd: Path | None = None) -> None:
-    """Run a module of this checkout's pipeline, in the checkout unless told otherwise.
+    """Run a module of this checkout's pipeline, in the checkout unless another folder is given.
 
     Raises:
         StageFailed: With the last line it said, if it fails.

@@ -115,7 +115,7 @@ def run_plan(plan: RunPlan, say: PrintLine, ready: Callable[[], None]) -> RunRep
         raise
     finally:
         APILogWorker.drain_all(timeout=10)  # the server may go when this returns
-    version, report.untold = flush_or_defer(plan.root, plan.folder, plan.params)
+    version, report.unlogged = flush_or_defer(plan.root, plan.folder, plan.params)
     report.version = f"{version.name} version {version.number}" if version else ""
     return report
 
@@ -138,7 +138,7 @@ def prepare_run(plan: RunPlan) -> RunPlan:
 
 
 def finish_run(plan: RunPlan, report: RunReport, account: RunRecord) -> RunRecord:
-    """Keep the state of the tree and the champion, push the data if there is a remote; give what MLflow is to be told.
+    """Keep the state of the tree and the champion, push the data if there is a remote; return the record for MLflow.
 
     Nothing here asks MLflow: it may be away, and what a run made is whole without it.
     """

@@ -18,7 +18,7 @@ from pipeline.params import Params, load_params
 class RunReport:
     """What a run did: the outcome and seconds of each stage, where it is recorded, and as which version.
 
-    `remote` is what DVC's remote has of its data, `pushed` whether git's has its state; `untold` why MLflow does not
+    `remote` is what DVC's remote has of its data, `pushed` whether git's has its state; `unlogged` why MLflow does not
     know all of it yet, if it does not.
     """
 
@@ -27,7 +27,7 @@ class RunReport:
     version: str = ""
     remote: str = "none"
     pushed: str = "none"
-    untold: str = ""
+    unlogged: str = ""
 
 
 @dataclass(frozen=True)

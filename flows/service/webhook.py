@@ -63,7 +63,7 @@ def notify(text: str, say: Callable[[str], None]) -> None:
         sent = Apprise(servers=service).notify(body=text)
     if not sent:
         reason = hide_secrets(" ".join(warnings[-1].split()) if warnings else "no reason given")
-        say(f"{WEBHOOK_VARIABLE}: {service.service_name} was not told: {reason}")
+        say(f"{WEBHOOK_VARIABLE}: {service.service_name} was not notified: {reason}")
 
 
 def slack_compatible(address: str) -> str:

@@ -34,7 +34,7 @@ def sync_promotions(root: Path, name: str) -> list[str]:
     for number, move in enumerate(promotions, start=1):
         version = find_version(root, name, move.adapter)
         if version is not None:
-            mlflow_client(root).set_model_version_tag(name, version.number, f"{PROMOTION_TAG}{number:04}", move.told)
+            mlflow_client(root).set_model_version_tag(name, version.number, f"{PROMOTION_TAG}{number:04}", move.summary)
     before = promotion_log.succession(promotions)[-2:-1]
     return [
         *point_alias(root, name, CHAMPION_NAME, held.digest if held else None),

@@ -1,4 +1,4 @@
-"""What runs have to tell, told to MLflow: when they end, or as soon as it answers again."""
+"""Logs what runs recorded to MLflow: when they end, or as soon as it answers again."""
 
 import tempfile
 from pathlib import Path
@@ -35,7 +35,7 @@ MLFLOW_ERRORS = (MlflowException, OSError)
 
 
 def flush_run(root: Path, folder: Path, params: Params) -> ModelVersion | None:
-    """Tell MLflow of the run of a folder: told twice, it is there once.
+    """Log the run of a folder to MLflow; logged twice, it is there once.
 
     Returns:
         Its version; None if it made no release.
@@ -93,10 +93,10 @@ def record_version(run: TrackingRun, release: str, state: Snapshot) -> ModelVers
 
 
 def flush_or_defer(root: Path, folder: Path, params: Params) -> tuple[ModelVersion | None, str]:
-    """Tell MLflow of a run that has just ended; what MLflow does not take now stays on disk.
+    """Log a run that has just ended to MLflow; what MLflow does not take now stays on disk.
 
     Returns:
-        Its version, if it made one and MLflow knows it; and why MLflow was not told, empty if it was.
+        Its version, if it made one and MLflow knows it; and why the run could not be logged, empty if it was.
     """
     try:
         return flush_run(root, folder, params), ""
@@ -116,9 +116,9 @@ def mlflow_answers(root: Path) -> bool:
 
 
 def flush_pending(root: Path, params: Params) -> list[str]:
-    """Tell MLflow what it missed while it was away; say of which runs.
+    """Log the runs that ended while MLflow was away; say which.
 
-    What cannot be told, since MLflow has deleted the run or DVC what it made, is put aside: it must not stop others.
+    A run that cannot be logged, since MLflow deleted it or DVC its outputs, is put aside: it must not stop others.
 
     Raises:
         UserError: If MLflow is still away.
@@ -131,8 +131,10 @@ def flush_pending(root: Path, params: Params) -> list[str]:
         except (*MLFLOW_ERRORS, UserError) as error:
             if not mlflow_answers(root):
                 raise UserError(tracking_uri(root), "MLflow does not answer", do="start it, and try again") from error
-            flushed.append(f"run {folder.name} cannot be told to MLflow: {error}; it is kept in {park_record(folder)}")
+            flushed.append(
+                f"run {folder.name} cannot be logged to MLflow: {error}; its record is kept in {park_record(folder)}"
+            )
             continue
         known = f", {version.name} version {version.number}" if version else ""
-        flushed.append(f"run {folder.name} told to MLflow, which was away when it ended{known}")
+        flushed.append(f"run {folder.name} logged to MLflow, which did not answer when it ended{known}")
     return flushed

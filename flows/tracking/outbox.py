@@ -1,4 +1,4 @@
-"""What a run that has ended has to tell MLflow; kept on disk until it is told, since MLflow may be away by then."""
+"""The record of a run that has ended; kept on disk until it is logged, since MLflow may be away by then."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ OUTBOX_FILE = "account.json"
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is to be told of a run.
+    """What is to be logged of a run.
 
     Args:
         run: Its id in MLflow.
@@ -49,29 +49,29 @@ def diff_from_values(values: Mapping[str, Any]) -> tuple[DiffBase, Mapping[str, 
 
 
 def write_record(folder: Path, account: RunRecord) -> None:
-    """Keep what is to be told in the folder of its run, whole or not at all."""
+    """Write the record into the folder of its run, whole or not at all."""
     write_json_atomic(folder / OUTBOX_FILE, asdict(account))
 
 
 def read_record(folder: Path) -> RunRecord:
-    """Read what is to be told of the run of a folder."""
+    """Read the record of the run of a folder."""
     values = read_json(folder / OUTBOX_FILE)
     state = values.pop("state")
     return RunRecord(**values, state=state and Snapshot(**state))
 
 
 def remove_record(folder: Path) -> None:
-    """Note that it is told."""
+    """Remove the record of a run that is logged."""
     (folder / OUTBOX_FILE).unlink()
 
 
 def park_record(folder: Path) -> Path:
-    """Note that it cannot be told, and keep it to be looked at; give its place."""
-    return (folder / OUTBOX_FILE).rename(folder / f"untold-{OUTBOX_FILE}")
+    """Put aside a record that cannot be logged, to be looked at; return its new path."""
+    return (folder / OUTBOX_FILE).rename(folder / f"unlogged-{OUTBOX_FILE}")
 
 
 def pending_runs(root: Path) -> list[Path]:
-    """List the folders of the runs of which something is still to be told, the oldest first."""
+    """List the folders of the runs that are still to be logged, the oldest first."""
     return sorted(path.parent for path in (state_dir(root) / RUNS_FOLDER).glob(f"*/{OUTBOX_FILE}"))
 
 

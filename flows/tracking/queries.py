@@ -1,4 +1,4 @@
-"""The runs and versions that MLflow has, as they are told there."""
+"""Queries of the runs and versions that MLflow has."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ TASK_METRICS: dict[Task, tuple[str, ...]] = {
 
 
 class Prompt(Section):
-    """What the model is told, and what kind of answer is wanted."""
+    """The task of the model: its system message, and the kind of answer."""
 
     task: Task
     """`labels`: the completion is one of a few labels; `text`: it is free text; `json`: it is JSON."""

@@ -76,9 +76,9 @@ def test_one_goes_back_step_by_step(told: list[Promotion], champions: list[str])
 
 def test_a_move_is_told_in_one_line() -> None:
     """When, how, by whom, which weights in place of which, and why."""
-    told = move("0123456789abcdef", "fedcba9876543210", "promote").told
+    told = move("0123456789abcdef", "fedcba9876543210", "promote").summary
     assert told == "2026-01-02T03:04:05+00:00 promote by me: 0123456789ab in place of fedcba987654: why"
-    assert move("a", None).told == "2026-01-02T03:04:05+00:00 gate by me: a: why"
+    assert move("a", None).summary == "2026-01-02T03:04:05+00:00 gate by me: a: why"
 
 
 def test_the_state_that_made_a_model_is_the_one_that_a_move_names() -> None:

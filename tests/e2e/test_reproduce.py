@@ -148,7 +148,7 @@ def test_another_number_of_threads_and_another_rate_are_named(checkout: Checkout
         params = params.replace(recorded, other)
     done = checkout.tunesmith("reproduce", planted(checkout, commit, "params.yaml", f"{params}\n"))
     assert done.returncode == 1, done.stderr
-    assert "  otherwise: thread count: 1 then, 2 now\n" in done.stdout
+    assert "  changed: thread count: 1 then, 2 now\n" in done.stdout
     assert next(step for step, word in comparison(done.stdout).items() if word == "differs") == "first losses"
     told = done.stdout.partition("differs at first losses; likely cause:\n")[2].partition("look at")[0]
     assert "  thread count: 1 then, 2 now\n" in told
@@ -179,6 +179,6 @@ def test_in_a_plain_clone_a_model_meets_the_champion_that_it_met_then(checkout: 
     clone = Checkout(checkout.root.parent / "clone", checkout.environment)
     done = clone.tunesmith("reproduce", "HEAD")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "of which MLflow knows no run" in done.stdout.splitlines()[0]
+    assert "without a run in MLflow" in done.stdout.splitlines()[0]
     assert comparison(done.stdout) == dict.fromkeys(STEPS, "same")
     assert "otherwise" not in done.stdout

@@ -13,7 +13,7 @@ from flows.service import webhook
 from flows.service.webhook import WEBHOOK_VARIABLE, load_service, notify
 from pipeline.errors import UserError
 
-FAILED = "TUNESMITH_WEBHOOK: JSON was not told: Failed to send JSON POST notification"
+FAILED = "TUNESMITH_WEBHOOK: JSON was not notified: Failed to send JSON POST notification"
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_service_that_is_not_there_stops_nothing(
     for address in (f"http://127.0.0.1:{port}/services/secret", f"json://user:secret@127.0.0.1:{port}/secret"):
         monkeypatch.setenv(WEBHOOK_VARIABLE, address)
         assert told("a", monkeypatch) == [
-            "TUNESMITH_WEBHOOK: JSON was not told: A Connection error occurred sending JSON notification to ***."
+            "TUNESMITH_WEBHOOK: JSON was not notified: A Connection error occurred sending JSON notification to ***."
         ]
     assert (*capfd.readouterr(), caplog.text) == ("", "", "")
 

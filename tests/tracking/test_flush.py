@@ -107,7 +107,7 @@ def test_a_run_ends_well_without_the_server_that_it_began_with(told: Told, away:
     """It promotes, and says what MLflow does not know; the next one will not begin as long as nobody can know of it."""
     ended, refused = away
     assert ended.code == 0, ended.errors
-    assert f"7 of 7 stages run; MLflow does not answer at {told.address}; it is told by the next run" in ended.said
+    assert f"7 of 7 stages run; MLflow does not answer at {told.address}; the next run logs it" in ended.said
     assert "promoted: it is the champion now" in ended.said
     assert refused.code == 1
     assert refused.errors.startswith(f"error: {told.address}: MLflow does not answer: ")
@@ -123,7 +123,7 @@ def test_all_that_was_missed_is_told_once_the_server_answers(told: Told) -> None
     with told.server() as mlflow:
         done = told.checkout.tunesmith("sync")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith(f"told to MLflow, which was away when it ended, {NAME} version 1\n")
+        assert done.stdout.endswith(f"logged to MLflow, which did not answer when it ended, {NAME} version 1\n")
         assert told.checkout.tunesmith("sync").stdout == "MLflow agrees with the files already\n"
         assert "nothing to do" in told.checkout.tunesmith("run").stdout
         (run,), (version,) = runs_of(mlflow), mlflow.search_model_versions(f"name = '{NAME}'")
@@ -141,7 +141,7 @@ def test_all_that_was_missed_is_told_once_the_server_answers(told: Told) -> None
     with told.server() as mlflow:
         done = told.checkout.tunesmith("run")
         assert done.returncode == 0, done.stderr
-        assert "told to MLflow, which was away when it ended\n" in done.stdout
+        assert "logged to MLflow, which did not answer when it ended\n" in done.stdout
         found = runs_of(mlflow, "attributes.status = 'FAILED'")
         assert [run.data.tags["tunesmith.error"] for run in found] == [last.removeprefix("error: ")]
 

@@ -116,7 +116,7 @@ def test_a_version_becomes_champion_by_hand_and_everything_follows(registry: Reg
     move = promotion_log.read_promotions(registry.root, NAME)[-1]
     assert (move.before, move.why, move.state) == (registry.digests[0], "fewer wrong refunds", STATE)
     tags = mlflow_client(registry.root).get_model_version(NAME, "3").tags
-    assert tags["tunesmith.promotion.0002"] == move.told
+    assert tags["tunesmith.promotion.0002"] == move.summary
 
 
 def test_a_rollback_goes_back_step_by_step_and_no_further(registry: Registry) -> None:
