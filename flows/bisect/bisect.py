@@ -171,14 +171,19 @@ def set_threshold(session: BisectSession) -> float:
         for index in sorted(session.known_steps & set(session.first_and_last)):
             session.check_endpoint(index)
         return session.threshold
-    good, bad = (session.check_endpoint(index) for index in session.first_and_last)
-    if good.value <= bad.value:
-        raise UserError(
-            session.metric,
-            "good is not better than bad",
-            expected="a number that is higher at good",
-            got=f"{good.value:.4f} at good, {bad.value:.4f} at bad",
-            do="name other commits, or another metric",
-        )
-    session.threshold = (good.value + bad.value) / 2
+    good, bad = (session.check_endpoint(index).value for index in session.first_and_last)
+    if good <= bad:
+        raise not_better_error(session.metric, good, bad)
+    session.threshold = (good + bad) / 2
     return session.threshold
+
+
+def not_better_error(metric: str, good: float, bad: float) -> UserError:
+    """Say that the good end is not better than the bad one."""
+    return UserError(
+        metric,
+        "good is not better than bad",
+        expected="a number that is higher at good",
+        got=f"{good:.4f} at good, {bad:.4f} at bad",
+        do="name other commits, or another metric",
+    )

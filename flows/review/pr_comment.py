@@ -71,12 +71,10 @@ def not_available(what: str, problem: UserError) -> str:
 def model_section(before: ProjectSide, after: ProjectSide) -> Iterator[str]:
     """Tell each measure of the fine-tuned model, before and after, then the verdict and its reasons."""
     yield "### Model"
-    known: list[DiffResult | None] = []
     for side in (before, after):
         if isinstance(side.release, UserError):
             yield f"\n{not_available(f'The release of {inline_code(side.name)}', side.release)}"
-        known.append(None if isinstance(side.release, UserError) else side.release)
-    then, now = known
+    then, now = (None if isinstance(side.release, UserError) else side.release for side in (before, after))
     if then or now:
         yield from markdown_table(
             ("metric", "before", "after", "change"), [*metrics_table(then, now), verdict_table(then, now)]

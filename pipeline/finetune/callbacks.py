@@ -36,7 +36,7 @@ class TrainingCallback(TrainerCallback):
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Start the bar; without a terminal it prints a line now and then."""
-        self.trainer.restore_loss_sums()
+        self.trainer.resume()
         interval = 0.5 if os.environ.get("TUNESMITH_TERMINAL") else 20
         self.progress_bar = tqdm(
             total=state.max_steps,

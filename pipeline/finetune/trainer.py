@@ -23,6 +23,13 @@ from pipeline.finetune.checkpoints import Checkpoints
 from pipeline.finetune.loss import PairLoss
 from pipeline.finetune.sampler import WindowedSampler
 from pipeline.model.chat_template import IGNORE_INDEX, Encoded
+from pipeline.model.transformers_private import (
+    LossSums,
+    TrainerHooks,
+    loss_sums,
+    restore_loss_sums,
+    save_training_state,
+)
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +112,7 @@ class TrainingProgress:
     """That the processes before this one trained, up to the checkpoint; of no account for any result."""
 
 
-class PairTrainer(Trainer):
+class PairTrainer(TrainerHooks, Trainer):
     """The Trainer with our order of rows and our checkpoints; all else is its own.
 
     Args:
@@ -123,17 +130,17 @@ class PairTrainer(Trainer):
         self.progress = progress
         self.length_window = length_window
         self.best_weights: dict[str, Tensor] = {}
-        self.pass_position = (-1, 0)
+        self.last_batch = (-1, 0)
         self.started_at = time.monotonic()
 
     def elapsed_seconds(self) -> float:
         """Say how long the training took so far, what a crash cost behind the last checkpoint left out."""
         return self.progress.seconds + time.monotonic() - self.started_at
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> WindowedSampler:
-        rows = (train_dataset or self.train_dataset).rows
+    def train_sampler(self) -> WindowedSampler:
+        """Make the sampler of the order that params ask for."""
         return WindowedSampler(
-            [len(row.input_ids) for row in rows],
+            [len(row.input_ids) for row in self.train_dataset.rows],
             batch_size=self.args.per_device_train_batch_size, window=self.length_window, seed=self.args.seed,
         )  # fmt: skip
 
@@ -142,21 +149,18 @@ class PairTrainer(Trainer):
         if self.args.world_size == 1:
             return super().get_train_dataloader()
         rows = DataLoader(
-            self.train_dataset, batch_size=self.args.per_device_train_batch_size, sampler=self._get_train_sampler(),
+            self.train_dataset, batch_size=self.args.per_device_train_batch_size, sampler=self.train_sampler(),
             collate_fn=self.data_collator,
         )  # fmt: skip
         return prepare_data_loader(rows, self.args.device, num_processes=1, process_index=0, put_on_device=True)
 
     def _seed_dropout(self) -> None:
-        """Draw dropout from step and process, of several: a checkpoint keeps the state of one of them only."""
-        step, pass_index = (
-            self.state.global_step,
-            self.pass_position[1] + 1 if self.pass_position[0] == self.state.global_step else 0,
-        )
-        self.pass_position = (step, pass_index)
-        draw = (
-            step * self.args.gradient_accumulation_steps + pass_index
-        ) * self.args.world_size + self.args.process_index
+        """Draw dropout from step, batch and rank of several: a checkpoint keeps the random state of rank 0 only."""
+        step, (last_step, last_index) = self.state.global_step, self.last_batch
+        index = last_index + 1 if last_step == step else 0
+        self.last_batch = (step, index)
+        batch = step * self.args.gradient_accumulation_steps + index
+        draw = batch * self.args.world_size + self.args.process_index
         torch.manual_seed(self.args.seed * 1_000_003 + draw)
 
     def training_step(self, model: Any, inputs: ModelInputs, num_items_in_batch: Any = None) -> Tensor:
@@ -187,12 +191,12 @@ class PairTrainer(Trainer):
             for name, values in parameters.items():
                 own[name].copy_(values)
 
-    def _save_checkpoint(self, _model: Any, _trial: Any) -> None:
+    def write_checkpoint(self) -> None:
+        """Write a checkpoint from the first process; a disk that takes none does not end the training."""
         if not self.is_world_process_zero():
             return
-        self.progress.loss_since_log = float(self._tr_loss)
-        self.progress.loss_before = self._total_loss_scalar
-        self.progress.last_logged = self._globalstep_last_logged
+        progress = self.progress
+        progress.loss_since_log, progress.loss_before, progress.last_logged = loss_sums(self)
         try:
             self.checkpoints.write(self.state.global_step, self._write_checkpoint_files)
         # A full disk: safetensors and torch have errors of their own for it.
@@ -203,24 +207,22 @@ class PairTrainer(Trainer):
         save_file(self.copy_trainable(), folder / "trained.safetensors")
         if self.best_weights:
             save_file(self.best_weights, folder / "best.safetensors")
-        self._save_optimizer_and_scheduler(str(folder))
-        self._save_rng_state(str(folder))
+        save_training_state(self, folder)
         self.state.save_to_json(str(folder / "trainer_state.json"))
         write_json(folder / "progress.json", asdict(self.progress) | {"seconds": self.elapsed_seconds()})
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002 -- theirs
-        folder = Path(resume_from_checkpoint)
-        self.load_trainable(load_file(folder / "trained.safetensors"))
-        if (folder / "best.safetensors").exists():
-            self.best_weights = load_file(folder / "best.safetensors")
+    def load_weights(self, checkpoint: Path) -> None:
+        """Set what trains, and the best of it so far, to what a checkpoint holds."""
+        self.load_trainable(load_file(checkpoint / "trained.safetensors"))
+        if (checkpoint / "best.safetensors").exists():
+            self.best_weights = load_file(checkpoint / "best.safetensors")
 
-    def restore_finished(self, checkpoint: Path) -> None:
+    def restore(self, checkpoint: Path) -> None:
         """Take a checkpoint for the end of the training: its weights and its state."""
-        self._load_from_checkpoint(str(checkpoint))
+        self.load_weights(checkpoint)
         self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
-    def restore_loss_sums(self) -> None:
-        """Take up the sums of the losses where the checkpoint left them."""
-        self._tr_loss += self.progress.loss_since_log
-        self._total_loss_scalar = self.progress.loss_before
-        self._globalstep_last_logged = self.progress.last_logged
+    def resume(self) -> None:
+        """Set the sums of the losses to those of the checkpoint."""
+        progress = self.progress
+        restore_loss_sums(self, LossSums(progress.loss_since_log, progress.loss_before, progress.last_logged))

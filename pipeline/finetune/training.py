@@ -23,6 +23,7 @@ from pipeline.finetune.trainer import EncodedDataset, PairTrainer, RankSlice, Tr
 from pipeline.model.adapters import lora_plus_optimizer, require_quantization, training_device
 from pipeline.model.chat_template import Encoded
 from pipeline.model.prefix_cache import compute_prefix
+from pipeline.model.transformers_private import require_known_transformers, use_one_device
 from pipeline.params import Finetune
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,10 @@ def require_hardware(finetune: Finetune) -> None:
     """Refuse what cannot be had on this machine, before anything is loaded.
 
     Raises:
-        UserError: If layers are to be compiled without a compiler, or four bits are wanted without a GPU.
+        UserError: If layers are to be compiled without a compiler, four bits are wanted without a GPU, or transformers
+            is of a version that the training is not made for.
     """
+    require_known_transformers()
     if finetune.compile:
         require_compiler()
     if finetune.adapter == "qlora":
@@ -95,8 +98,7 @@ def training_arguments(finetune: Finetune, steps: int, scratch: Path) -> Trainin
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
-    # One process has one device: torch's DataParallel would tear a pass apart. Several GPUs want a process each.
-    arguments._n_gpu = 1  # noqa: SLF001 -- transformers has no public name for it
+    use_one_device(arguments)  # several GPUs want a process each
     return arguments
 
 
@@ -174,7 +176,7 @@ def run_training(trainer: PairTrainer, newest: Path | None, finetune: Finetune, 
     for point in trainer.progress.points:
         emit(point)
     if newest and finetune.patience is not None and trainer.progress.stale >= finetune.patience:
-        trainer.restore_finished(newest)  # it had stopped, and only what comes after a training is missing
+        trainer.restore(newest)  # it had stopped, and only what comes after a training is missing
     else:
         require_finite(trainer.train(resume_from_checkpoint=str(newest) if newest else None).training_loss)
 

@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationCon
 
 from pipeline.errors import UserError
 from pipeline.files import write_json
+from pipeline.model.transformers_private import attention_implementation
 from pipeline.params import Finetune, Model
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -178,7 +179,7 @@ def load_merged(base: Any, adapter: Path | None) -> Any:
     if not (adapter / ADAPTER_CONFIG).exists():
         with quiet_transformers():
             whole = type(base).from_pretrained(
-                adapter, dtype=base.dtype, attn_implementation=base.config._attn_implementation,  # noqa: SLF001
+                adapter, dtype=base.dtype, attn_implementation=attention_implementation(base),
                 local_files_only=True, use_safetensors=True,
             )  # fmt: skip
         whole.generation_config = GenerationConfig()

@@ -9,9 +9,9 @@ from typing import Any
 
 from jinja2 import TemplateError
 from transformers import AutoTokenizer
-from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from pipeline.errors import UserError
+from pipeline.model.transformers_private import compile_template
 from pipeline.pairs import Message
 
 FIXED_DATE = (
@@ -98,7 +98,7 @@ class PromptEncoder:
             )
         self.tokenizer = tokenizer
         template = tokenizer.get_chat_template()  # of several, the default
-        self.template = _compile_jinja_template((FIXED_DATE if "strftime_now" in template else "") + template)
+        self.template = compile_template((FIXED_DATE if "strftime_now" in template else "") + template)
         self.words = dict(tokenizer.special_tokens_map)
         self.system = system
         self.end_of_turn_ids, self.end_of_turn_text = self._end_of_turn()

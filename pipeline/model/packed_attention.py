@@ -18,6 +18,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pipeline.errors import UserError
 from pipeline.model.chat_template import IGNORE_INDEX, Encoded, training_labels
+from pipeline.model.transformers_private import attention_implementation
 
 PACKED_PREFIX = "packed_"
 """Put before the attention of params when rows are packed: `packed_sdpa`, `packed_eager`."""
@@ -68,8 +69,7 @@ class PackedLayout:
 
 def use_packed_attention(model: Any) -> None:
     """Have a model attend within rows where it is handed a layout; it stays as it was where it is not."""
-    implementation = model.config._attn_implementation  # noqa: SLF001 -- transformers has no public name for it
-    model.set_attn_implementation(PACKED_PREFIX + implementation.removeprefix(PACKED_PREFIX))
+    model.set_attn_implementation(PACKED_PREFIX + attention_implementation(model).removeprefix(PACKED_PREFIX))
 
 
 def pack_rows(rows: Sequence[Encoded], prefix: Sequence[int], *, every_logit: bool = False) -> dict[str, Tensor]:

@@ -151,14 +151,14 @@ def test_a_p_value_of_draws_is_never_below_what_their_number_can_show(draws: lis
 def test_as_good_is_a_test_of_its_own_to_one_side() -> None:
     """It is sure that an arm is not worse by a margin only if the whole interval is below it; more is welcome."""
     tuned = np.array([1.0] * 400 + [0.0] * 200)
-    same = compare_scores("accuracy", tuned, tuned, replace(TERMS, equivalent=0.02))
+    same = compare_scores("accuracy", tuned, tuned, replace(TERMS, non_inferiority_margin=0.02))
     assert same.high < 0.02
     assert same.p_alike < 0.025
-    assert compare_scores("accuracy", tuned, tuned, replace(TERMS, equivalent=0.005)).p_alike > 0.025
-    ahead = compare_scores("accuracy", np.zeros(600), tuned, replace(TERMS, equivalent=0.0))
+    assert compare_scores("accuracy", tuned, tuned, replace(TERMS, non_inferiority_margin=0.005)).p_alike > 0.025
+    ahead = compare_scores("accuracy", np.zeros(600), tuned, replace(TERMS, non_inferiority_margin=0.0))
     assert ahead.p_alike < 1e-9
     rough = np.random.default_rng(1).normal(-0.1, 0.2, 400)
-    assert compare_scores("chrf", rough, np.zeros(400), replace(MANY, equivalent=0.02)).p_alike == 1 / 2001
+    assert compare_scores("chrf", rough, np.zeros(400), replace(MANY, non_inferiority_margin=0.02)).p_alike == 1 / 2001
 
 
 def test_macro_f1_is_compared_on_the_same_draws() -> None:
