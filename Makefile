@@ -5,7 +5,7 @@ SET ?= triage
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: setup demo test test-slow check map bench ui clean
+.PHONY: setup demo test test-unit test-slow check map bench ui clean
 
 setup: .venv/ready ## virtual environment with the pinned packages
 
@@ -19,7 +19,10 @@ demo: setup ## the whole chain on data/demo: a fine-tuned model and where to loo
 	$(BIN)/tunesmith use-demo '$(SET)'
 	$(BIN)/tunesmith run
 
-test: setup ## the tests, in less than three minutes
+test-unit: setup ## the tests that need no torch, no tool and no process: half a minute
+	$(BIN)/python -m pytest --unit -n 2
+
+test: setup ## the tests, in five minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: setup ## whole runs of a tiny model, two at a time; then what trains the real base model and wants every core

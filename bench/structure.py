@@ -22,9 +22,11 @@ from pipeline.params import read_yaml
 FRAME = {"runner", "stage", "params", "errors", "problem", "process"}
 """Modules that stand round every stage under their names of today and of before; no stage owns them."""
 TAG = re.compile(
-    r"</?(?:a|b|code|details|div|figure|g|h[1-6]|html|img|li|line|meta|p|path|rect|section|span|style|summary|svg|table|td|text|th|title|tr|ul)\b[^\n]*?>"
+    r"(?<!\(\?P)</?(?:a|b|code|details|div|figure|g|h[1-6]|html|img|li|line|meta|p|path|rect|section|span|style|summary|svg|table|td|text|th|title|tr|ul)\b[^\n]*?>"
 )
-"""An HTML or SVG tag."""
+"""An HTML or SVG tag; not a named group of a regular expression, which looks like one."""
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+"""What may have a docstring."""
 DEFINED_OFTEN = {"run", "main", "log"}
 """Names that every stage or tool has, each with one meaning: what does its work, what starts it, its logger."""
 
@@ -118,9 +120,16 @@ def html_lines(modules: Modules) -> int:
 
 
 def tagged_lines(tree: ast.Module) -> Iterator[int]:
-    """The numbers of these lines in a module, some more than once."""
+    """The numbers of these lines in a module, some more than once; a docstring that speaks of a tag writes none."""
+    documented = (node for node in ast.walk(tree) if isinstance(node, DOCUMENTED) and ast.get_docstring(node))
+    docstrings = {node.body[0].value for node in documented if isinstance(node.body[0], ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and TAG.search(node.value):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node not in docstrings
+            and TAG.search(node.value)
+        ):
             yield from range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 

@@ -3,33 +3,62 @@
 import copy
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.support.chat import CHATML, SPECIAL, SYSTEM
 from tests.support.paths import PROJECT
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
-os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is first imported
 
 import pytest
-import torch
-from ruamel.yaml import YAML
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from pipeline.model.chat_template import Encoded, PromptEncoder
 from pipeline.pairs import Message, Pair
-from pipeline.params import Params, parse_params
+from pipeline.params import Params, parse_params, read_yaml
+from tests.support.unit_tier import MODEL_FIXTURES, is_slow_to_import
 
-torch.set_num_threads(1)
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from pipeline.model.chat_template import Encoded
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the tier that runs in seconds."""
+    parser.addoption(
+        "--unit", action="store_true", help="only tests without torch, tools and processes; `make test-unit` runs them"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files that need torch, a tool or processes, in the unit tier."""
+    is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    return True if config.getoption("--unit") and is_test and is_slow_to_import(collection_path) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests whose fixtures build the tiny model, in the unit tier."""
+    if config.getoption("--unit"):
+        items[:] = [item for item in items if not MODEL_FIXTURES & set(getattr(item, "fixturenames", ()))]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a unit tier that imported torch all the same: it would no longer take seconds."""
+    if session.config.getoption("--unit") and "torch" in sys.modules:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        sys.stderr.write("\ntests/support/unit_tier.py: a test of the unit tier imported torch\n")
 
 
 @pytest.fixture(scope="session")
-def tokenizer() -> PreTrainedTokenizerFast:
+def tokenizer() -> "PreTrainedTokenizerFast":
     """A byte-level BPE tokenizer with ChatML, trained here on a few sentences."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: PLC0415 -- see --unit
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
+
     bare = Tokenizer(models.BPE())
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.decoder = decoders.ByteLevel()
@@ -48,8 +77,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
+def base(tmp_path_factory: pytest.TempPathFactory, tokenizer: "PreTrainedTokenizerFast") -> Path:
     """A folder with a 2-layer Llama and its tokenizer, as `model.source` may name it."""
+    import torch  # noqa: PLC0415 -- see --unit
+    from transformers import LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
+
     folder = tmp_path_factory.mktemp("base")
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -61,16 +93,23 @@ def base(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenize
     return folder
 
 
+@pytest.fixture(scope="session")
+def project_params() -> dict[str, Any]:
+    """params.yaml as plain values; only to be copied."""
+    values: dict[str, Any] = read_yaml(PROJECT / "params.yaml")
+    return values
+
+
 @pytest.fixture
-def values(base: Path) -> dict[str, Any]:
+def values(base: Path, project_params: dict[str, Any]) -> dict[str, Any]:
     """params.yaml as plain values, made small: the tiny model, few epochs."""
-    found = YAML(typ="safe", pure=True).load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    found = copy.deepcopy(project_params)
     found["model"] |= {"source": str(base), "sha256": None, "threads": 1}
     found["prompt"]["system"] = SYSTEM
     small = {"rank": 4, "alpha": 8, "epochs": 2, "batch_size": 4, "learning_rate": 0.01}
     found["finetune"] |= small
     found["evaluate"] |= {"batch_size": 8, "max_new_tokens": 8, "bootstrap_resamples": 200}
-    return copy.deepcopy(found)
+    return found
 
 
 @pytest.fixture
@@ -103,8 +142,9 @@ def pairs() -> list[Pair]:
 
 
 @pytest.fixture(scope="session")
-def rows(tokenizer: PreTrainedTokenizerFast) -> list[Encoded]:
+def rows(tokenizer: "PreTrainedTokenizerFast") -> "list[Encoded]":
     """The rows of the tiny project, encoded."""
+    from pipeline.model.chat_template import PromptEncoder  # noqa: PLC0415 -- see --unit
     from tests.support.tiny_params import ROWS  # noqa: PLC0415 -- tiny imports this file
 
     renderer = PromptEncoder(tokenizer, SYSTEM)

@@ -40,6 +40,8 @@ def run_streaming(
         return process.wait(), output
     finally:
         end_process_group(process)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def stream_output(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:

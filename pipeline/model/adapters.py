@@ -106,7 +106,7 @@ def load_trainable(folder: Path, model: Model, finetune: Finetune) -> Any:
     base = load_base(folder, model, four_bits=finetune.adapter == "qlora")
     made = base.train() if finetune.adapter == "full" else add_adapter(base, finetune)
     if finetune.activation_checkpointing:
-        made.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        made.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     return made
 
 

@@ -4,10 +4,10 @@ Trainer is not imported here: stages that only render prompts need this module t
 """
 
 from abc import ABC, abstractmethod
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import transformers
 from torch.utils.data import Sampler
 
 from pipeline.errors import UserError
@@ -22,7 +22,7 @@ def require_known_transformers() -> None:
     Raises:
         UserError: If another minor version is installed.
     """
-    installed = transformers.__version__
+    installed = version("transformers")
     if installed.split(".")[:2] != KNOWN_VERSION.split("."):
         raise UserError(
             "package transformers",

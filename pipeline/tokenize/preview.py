@@ -14,8 +14,8 @@ from pipeline.pairs import Pair
 from pipeline.tokenize.samples import SAMPLE_KINDS, SmallestKeys, pair_kinds
 
 PREVIEW_TEMPLATES = Path(__file__).parent / "templates"
-PERCENTILES = {"half have at most": 0.5, "nine in ten": 0.9, "99 in a hundred": 0.99, "all": 1.0}
-LENGTH_QUANTILES = {"the shortest": 0.0, "of middling length": 0.5, "the longest": 1.0}
+PERCENTILES = {"median": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+LENGTH_QUANTILES = {"the shortest": 0.0, "of median length": 0.5, "the longest": 1.0}
 SPECIAL_KINDS = ("own system", "several turns", "unicode")
 """Kinds of pairs that are shown if there are some."""
 RANDOM_SAMPLES = 6

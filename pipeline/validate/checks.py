@@ -39,9 +39,9 @@ def text_checks(validate: Validate) -> list[RowCheck]:
     most, longest, languages = validate.max_prompt_chars, validate.max_completion_chars, validate.languages or ("any",)
     return [
         RowCheck(
-            "empty_prompt", "the prompt says something", "question_seen", 1, None, "write it, or take the row out",
+            "empty_prompt", "the prompt is not empty", "question_seen", 1, None, "write it, or take the row out",
         ),
-        RowCheck("empty_completion", "the completion says something", "completion_seen", 1, None,
+        RowCheck("empty_completion", "the completion is not empty", "completion_seen", 1, None,
               "write it, or take the row out"),
         RowCheck("prompt_too_long", f"the prompt has at most {most:,} characters", "prompt_chars", None, most,
               "shorten it, or raise validate.max_prompt_chars"),
@@ -65,7 +65,8 @@ def text_checks(validate: Validate) -> list[RowCheck]:
               "mend it; no key twice, no NaN"),
         RowCheck("unknown_label", "the completion is one of validate.labels", "label_unknown", None, 0,
               "mend the label, or add it to validate.labels"),
-        RowCheck("label_spelling", "a label is always spelt alike, in case and blanks too", "label_spelling", None, 0,
+        RowCheck("label_spelling", "a label is always spelt the same, in case and whitespace too",
+              "label_spelling", None, 0,
               "spell it as most rows do"),
     ]  # fmt: skip
 
@@ -80,17 +81,17 @@ def neighbour_checks(validate: Validate) -> list[RowCheck]:
         RowCheck("also_in_validation", "no training row has the prompt of a validation row", "in_validation", None, 0,
               "take it out of one of them", fault=False),
         RowCheck("scored_before",
-              f"no row outside the test set was in an earlier one, or nearly was (alike by {alike:g})",
+              f"no row outside the test set is, or nearly is, one of an earlier test set (similarity {alike:g})",
               "scored_before", None, 0, "nothing: what a model was scored on is never trained on", fault=False),
-        RowCheck("near_test", f"no row that learns is nearly a row of a given held-out set (alike by {alike:g})",
+        RowCheck("near_test", f"no training row is a near-duplicate of a given held-out set (similarity {alike:g})",
               "near_test", None, 0, "take it out of one of them: it makes the test easier than the world", fault=False),
         RowCheck("near_heldout",
-              f"no row that learns is nearly a row drawn for test or validation (alike by {alike:g})",
+              f"no training row is a near-duplicate of a row drawn for test or validation (similarity {alike:g})",
               "near_heldout", None, 0, "nothing: it is left out so that what is held out stays unseen", fault=False),
-        RowCheck("near_duplicate", f"no two rows say nearly the same and have one completion (alike by {alike:g})",
+        RowCheck("near_duplicate", f"no two rows are near-duplicates with the same completion (similarity {alike:g})",
               "near_copies", None, 0, "keep one of them", fault=False),
         RowCheck("conflict", "one prompt has one completion", "answers", None, 1, "decide which completion is right"),
-        RowCheck("near_conflict", f"prompts that are nearly the same have one completion (alike by {alike:g})",
+        RowCheck("near_conflict", f"near-duplicate prompts have one completion (similarity {alike:g})",
               "near_conflicts", None, 0, "decide whether both completions are right"),
     ]  # fmt: skip
 

@@ -390,8 +390,8 @@ TRAIN, TEST = questions(40, split="train"), questions(4, split="test", start=900
 GOOD_SET = [*TRAIN, *TEST]
 STOPS = [
     Stop("a label spelt in two ways", [*GOOD_SET, pair("is it open", "Yes", split="train", row=7)],
-         "validate.checks.label_spelling: 1 rows break it; expected a label is always spelt alike, in case and blanks "
-         "too; got train.jsonl row 7; also rare_label: 1 rows; spell it as most rows do, or set it to warn",
+         "validate.checks.label_spelling: 1 rows break it; expected a label is always spelt the same, in case "
+         "and whitespace too; got train.jsonl row 7; also rare_label: 1 rows; spell it as most rows do, or set it to warn",
          actions=(("rare_label", "error"),)),
     Stop("a label with few rows", [*GOOD_SET, pair("is it open", "maybe", split="train", row=7)],
          "validate.checks.rare_label: 1 rows break it; expected each label has at least 5 training rows; got "
@@ -407,9 +407,9 @@ STOPS = [
          "train.jsonl row 77; decide which completion is right, or set it to warn",
          actions=(("conflict", "error"),)),
     Stop("a training row that is nearly tested", [*GOOD_SET, *TESTED, pair(f"{LONG} x", split="train", row=77)],
-         "validate.checks.near_test: 1 rows break it; expected no row that learns is nearly a row of a given held-out "
-         "set (alike by 0.8); got train.jsonl row 77; take it out of one of them: it makes the test easier than the "
-         "world, or set it to warn",
+         "validate.checks.near_test: 1 rows break it; expected no training row is a near-duplicate of a given "
+         "held-out set (similarity 0.8); got train.jsonl row 77; take it out of one of them: it makes the test easier "
+         "than the world, or set it to warn",
          actions=(("near_test", "error"),)),
     Stop("a test label that training lacks", [*GOOD_SET, pair("is it open", "never", split="test")],
          "the test split: labels that no training row has: 'never' (1 rows); add training rows for them, or set "

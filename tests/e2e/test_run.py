@@ -151,8 +151,8 @@ def test_poisoned_data_stop_the_run_before_it_costs_anything(poisoned: tuple[Lef
     """One line, MLflow's run FAILED with the reasons as a table and the page, the champion where it was."""
     bad, told, _ = poisoned
     reason = (
-        "validate: validate.checks.label_spelling: 1 rows break it; expected a label is always spelt alike, in case "
-        "and blanks too; got colours.jsonl row 61; spell it as most rows do, or set it to warn"
+        "validate: validate.checks.label_spelling: 1 rows break it; expected a label is always spelt the same, in case "
+        "and whitespace too; got colours.jsonl row 61; spell it as most rows do, or set it to warn"
     )
     assert bad.done.returncode == 1
     assert bad.done.stderr.splitlines()[-1] == f"error: {reason}"
@@ -168,7 +168,7 @@ def test_poisoned_data_stop_the_run_before_it_costs_anything(poisoned: tuple[Lef
     ]
     champions = [left.mlflow.get_model_version_by_alias(NAME, "champion").version for left in (bad, changed)]
     assert champions[0] == champions[1]
-    assert "label_spelling: 1 rows, the run stops; expected: a label is always spelt alike" in told
+    assert "label_spelling: 1 rows, the run stops; expected: a label is always spelt the same" in told
     assert "more: data/validate/refused/report.html" in told
 
 

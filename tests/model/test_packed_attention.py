@@ -45,7 +45,7 @@ def test_loss_and_gradients_equal_the_plain_computation(
     items = items_of(ROWS)
     wanted = [gradients(model, [loss(model, ROWS, items)]) for loss in (plain_loss, right_padded_loss)]
     if checkpointing:
-        model.train().gradient_checkpointing_enable()
+        model.train().activation_checkpointing_enable()
     loss = PackedLoss(model, COMMON[:prefix], every_logit=every_logit)
     got = gradients(model, [loss(**loss.make_batch(ROWS))["loss"]])
     for plain in wanted:

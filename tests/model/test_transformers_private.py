@@ -18,7 +18,7 @@ def test_the_installed_version_is_the_known_one() -> None:
 @pytest.mark.parametrize("version", ["5.22.1", "5.24.0", "6.23.0", "5.230.0"])
 def test_another_version_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     """Also where nothing but a template is compiled; the line says which version is wanted, and how to get it."""
-    monkeypatch.setattr(transformers, "__version__", version)
+    monkeypatch.setattr(transformers_private, "version", lambda _name: version)
     with pytest.raises(UserError) as refused:
         compile_template("{{ messages }}")
     assert str(refused.value) == (

@@ -1,5 +1,6 @@
 """Laws of children that die with their parent, in real processes."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -81,11 +82,11 @@ def test_a_child_dies_when_what_it_belongs_to_is_killed(code: str) -> None:
 
 
 def end_group(leader: subprocess.Popen[str]) -> None:
-    """End what is left of a process group, if anything is."""
-    try:
+    """End what is left of a process group, if anything is, and close its output."""
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(leader.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    if leader.stdout is not None:
+        leader.stdout.close()
 
 
 @linux

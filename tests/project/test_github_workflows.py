@@ -50,7 +50,7 @@ def test_only_what_runs_no_code_of_the_project_can_write() -> None:
             assert not re.search(r"\.venv|\./|\bmake\b|\bpython", step.shell), str(step)
 
 
-@pytest.mark.parametrize("step", steps(), ids=str)
+@pytest.mark.parametrize("step", list(steps()), ids=str)
 def test_a_step_has_a_name_and_an_action_is_pinned(step: Step) -> None:
     """To a major version or a commit; and it is one of GitHub's own."""
     assert step.said["name"]

@@ -74,7 +74,7 @@ def test_the_rows_to_show_hang_on_no_order(tmp_path: Path) -> None:
     found = chosen(tmp_path / "rows", rows, too_long)
     assert found == chosen(tmp_path / "turned", rows[::-1], too_long[::-1])
     assert [(sample.reason, sample.id) for sample in found] == [
-        ("the shortest, drawn", "00"), ("of middling length", "39"), ("the longest", "33"), ("own system", "s0"),
+        ("the shortest, drawn", "00"), ("of median length", "39"), ("the longest", "33"), ("own system", "s0"),
         ("several turns, unicode", "t0"), ("several turns", "t1"), *(("drawn", f"0{n}") for n in range(1, 6)),
         ("too long", "a"),
     ]  # fmt: skip

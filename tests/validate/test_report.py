@@ -22,7 +22,7 @@ def overlap(**replaced: Any) -> dict[str, Any]:
 def report(**replaced: Any) -> dict[str, Any]:
     """What validate reports of a small set."""
     checks = [
-        check(reason="empty_prompt", expects="the prompt says something", rows=0),
+        check(reason="empty_prompt", expects="the prompt is not empty", rows=0),
         check(reason="duplicate", expects="no second copy", rows=1200),
         check(reason="conflict", expects="one prompt has one completion", action="warn", rows=3),
     ]
@@ -89,9 +89,9 @@ def test_the_page_shows_the_numbers_of_the_report() -> None:
 def test_each_expectation_says_how_it_came_out() -> None:
     """One that holds, one that set rows aside and one that only warns are told apart, with how many rows break it."""
     texts = Read(validation_page(report(), [], [])).texts
-    places = [texts.index(f"{what}") for what in ("the prompt says something", "no second copy")]
+    places = [texts.index(f"{what}") for what in ("the prompt is not empty", "no second copy")]
     more = "a.jsonl row 1: mend it"
-    assert texts[places[0] - 1 : places[0] + 3] == ["holds", "the prompt says something", "0", "row set aside"]
+    assert texts[places[0] - 1 : places[0] + 3] == ["holds", "the prompt is not empty", "0", "row set aside"]
     assert texts[places[1] - 1 : places[1] + 4] == ["broken", "no second copy", more, "1,200", "row set aside"]
     place = texts.index("one prompt has one completion")
     assert texts[place - 1 : place + 4] == ["warning", "one prompt has one completion", more, "3", "reported only"]
