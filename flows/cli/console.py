@@ -15,15 +15,12 @@ from pipeline.arms import BASE, CHAMPION, FINETUNED
 from pipeline.champion import Champion
 from pipeline.errors import UserError
 from pipeline.files import read_json
+from pipeline.verdicts import VERDICT_WORDS
 
 if TYPE_CHECKING:  # MLflow takes seconds to import
     from flows.tracking.overview import VersionSummary
 
-VERDICT_MARKUP = {
-    "promote": "[green]promoted[/]: it is the champion now",
-    "keep": "[yellow]not promoted[/]: recorded as challenger",
-    "unchanged": "[green]unchanged[/]: these weights are the champion's already",
-}
+VERDICT_STYLES = {"promote": "green", "keep": "yellow", "unchanged": "green"}
 
 SHOWN_REASONS = 4
 INDENT = " " * 11
@@ -109,7 +106,8 @@ def print_results(root: Path) -> None:
     release = read_json(root / "data/register/release.json")
     console.print()
     console.print(arms_table(release["metrics"]))
-    console.print(f"verdict    {VERDICT_MARKUP[release['verdict']]}")
+    verdict, _, more = VERDICT_WORDS[release["verdict"]].partition(":")
+    console.print(f"verdict    [{VERDICT_STYLES[release['verdict']]}]{verdict}[/]:{more}")
     for reason in release["reasons"]:
         console.print(f"{INDENT}{reason}", markup=False)
     worth = f"{release['worth']['text']} {read_json(root / 'data/register/cost.json')['text']}"

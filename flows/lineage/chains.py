@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flows.tracking.queries import TrackedRun, TrackedVersion, list_runs, list_versions
 from flows.tracking.release import RELEASE_TAG
+from flows.tracking.tags import SNAPSHOT_TAG, VERSION_TAG
 from flows.tracking.versions import ADAPTER_TAG
 from flows.vcs.dvc_lock import dvc_md5
 from flows.vcs.git import run_git
@@ -54,7 +55,7 @@ class Chain:
         whole, begun = set(), set()
         if self.run is not None:
             whole.add(self.run.name)
-            begun |= {self.run.id, self.run.tags.get(RELEASE_TAG, ""), self.run.tags.get("git.snapshot", "")}
+            begun |= {self.run.id, self.run.tags.get(RELEASE_TAG, ""), self.run.tags.get(SNAPSHOT_TAG, "")}
         if self.snapshot is not None:
             begun |= {self.snapshot.commit, self.snapshot.head}
         if self.state is not None:
@@ -71,9 +72,9 @@ def build_chains(root: Path) -> list[Chain]:
     registered = list_versions(root, name)
     by_number = {version.number: version for version in registered}
     chains = [
-        build_chain(root, name, run, by_number.get(run.tags.get("tunesmith.version", "")))
+        build_chain(root, name, run, by_number.get(run.tags.get(VERSION_TAG, "")))
         for run in list_runs(root, name)
-        if "git.snapshot" in run.tags
+        if SNAPSHOT_TAG in run.tags
     ]
     covered = {one.version.number for one in chains if one.version}
     return [*chains, *(Chain(name, None, None, None, one) for one in registered if one.number not in covered)]
@@ -81,7 +82,7 @@ def build_chains(root: Path) -> list[Chain]:
 
 def build_chain(root: Path, name: str, run: TrackedRun, version: TrackedVersion | None) -> Chain:
     """Follow a run to its state and its version; a state that git does not have is None."""
-    commit = run.tags["git.snapshot"]
+    commit = run.tags[SNAPSHOT_TAG]
     try:
         snapshot = read_snapshot(root, commit)
     except UserError:  # reported by `flows.lineage.verify`

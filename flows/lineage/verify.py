@@ -12,6 +12,7 @@ from flows.champion import store
 from flows.lineage.chains import Chain
 from flows.tracking.aliases import download_model
 from flows.tracking.release import RELEASE_TAG, lineage_tags
+from flows.tracking.tags import SNAPSHOT_TAG
 from flows.tracking.versions import ADAPTER_TAG, CHAMPION_NAME, ModelVersion
 from flows.vcs.dvc import run_dvc
 from flows.vcs.dvc_lock import dvc_md5
@@ -69,7 +70,7 @@ def history_faults(root: Path, one: Chain) -> Iterator[UserError]:
     """Find a state that git has lost, a commit that is on no branch any more, and a run of uncommitted changes."""
     if one.run is None:
         return
-    where, commit = f"run {one.run.id[:8]}", one.run.tags["git.snapshot"]
+    where, commit = f"run {one.run.id[:8]}", one.run.tags[SNAPSHOT_TAG]
     if one.snapshot is None or one.state is None:
         yield UserError(
             where, "its state is not in git", expected=commit, do="fetch it from where it was run, or run it again"

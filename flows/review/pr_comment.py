@@ -9,6 +9,7 @@ from flows.review.data_diff import ACTION_SENTENCES, KIND_WORDS
 from flows.review.markdown import MAX_TEXT_LENGTH, details_block, inline_code, markdown_table
 from pipeline.arms import FINETUNED
 from pipeline.errors import UserError
+from pipeline.verdicts import VERDICT_WORDS
 
 COMMENT_MARKER = "<!-- tunesmith diff -->"
 """The first line, by which the comment is found again, to be written anew."""
@@ -18,7 +19,6 @@ ROWS_PER_KIND = (10, 3, 0)
 """Rows of a kind that are shown: the most with which the comment is not too long."""
 NAMES_SHOWN = 20
 """Labels, and reasons, that are named."""
-VERDICT_LABELS = {"promote": "promoted", "keep": "not promoted", "unchanged": "unchanged: the champion already"}
 
 DiffResult = Mapping[str, Any]
 
@@ -111,7 +111,8 @@ def metric_text_of(result: DiffResult | None) -> str:
 
 def verdict_table(then: DiffResult | None, now: DiffResult | None) -> list[str]:
     """Lay out the verdicts."""
-    return ["verdict", *(VERDICT_LABELS[release["verdict"]] if release else "not known" for release in (then, now)), ""]
+    words = (VERDICT_WORDS[release["verdict"]].partition(":")[0] if release else "not known" for release in (then, now))
+    return ["verdict", *words, ""]
 
 
 def comparability_lines(then: DiffResult, now: DiffResult) -> str:

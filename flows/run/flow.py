@@ -24,6 +24,7 @@ from flows.champion import store
 from flows.review.data_diff import compare_pairs
 from flows.run.plan import RunPlan, RunReport
 from flows.tracking.outbox import RunRecord, diff_to_values, write_record
+from flows.tracking.tags import COMMIT_TAG, SNAPSHOT_TAG
 from flows.vcs.dvc import RunJournal, StageOutcome, reproduce_stage
 from flows.vcs.dvc_lock import verify_outputs
 from flows.vcs.input_guard import require_unchanged
@@ -151,8 +152,8 @@ def finish_run(plan: RunPlan, report: RunReport, account: RunRecord) -> RunRecor
     report.remote = push_data(plan.root, state.commit)
     report.pushed = push_state(plan.root, plan.folder.name)
     tags = {
-        "git.commit": state.head,
-        "git.snapshot": state.commit,
+        COMMIT_TAG: state.head,
+        SNAPSHOT_TAG: state.commit,
         "git.clean": str(state.clean),
         "data.remote": report.remote,
         "git.remote": report.pushed,

@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from flows.tracking.client import experiment_id, mlflow_client
 from flows.tracking.runs import TrackingRun
+from flows.tracking.tags import SNAPSHOT_TAG, VERSION_TAG
 from flows.tracking.versions import ModelVersion, version_of_alias
 
 PAGE_SIZE = 1000
@@ -66,9 +67,6 @@ def list_versions(root: Path, name: str) -> list[TrackedVersion]:
         for version in mlflow_client(root).search_model_versions(f"name = '{name}'", max_results=PAGE_SIZE)
     ]
     return sorted(versions, key=lambda version: int(version.number))
-
-
-SNAPSHOT_TAG, VERSION_TAG = "git.snapshot", "tunesmith.version"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from flows.champion import promotion_log, store
 from flows.tracking.aliases import sync_promotions
 from flows.tracking.release import find_recorded_run, lineage_tags, read_release, record_release
 from flows.tracking.runs import TrackingRun, begin_mlflow_run
+from flows.tracking.tags import VERSION_TAG
 from flows.tracking.versions import ModelVersion, find_version, register_version
 from flows.vcs.snapshot import Snapshot, read_snapshot
 from flows.vcs.states import state_at
@@ -69,5 +70,5 @@ def register_past_version(run: TrackingRun, champion: Champion, commit: str | No
         tags = lineage_tags(made, champion.release, read_snapshot(run.root, made.commit))
     run.set_tags(tags)
     version = register_version(run, champion.release, champion.adapter, tags)
-    run.set_tags({"tunesmith.version": version.number})
+    run.set_tags({VERSION_TAG: version.number})
     return version

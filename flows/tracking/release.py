@@ -14,6 +14,7 @@ from flows.champion import store
 from flows.tracking.aliases import sync_promotions
 from flows.tracking.client import experiment_id, mlflow_client
 from flows.tracking.runs import TrackingRun, read_points, ship_points
+from flows.tracking.tags import COMMIT_TAG, SNAPSHOT_TAG, VERSION_TAG
 from flows.tracking.versions import CHALLENGER_NAME, ModelVersion, register_version, set_alias
 from flows.vcs.dvc_lock import locked_outputs
 from flows.vcs.git import run_git
@@ -21,6 +22,7 @@ from flows.vcs.snapshot import Snapshot
 from flows.vcs.states import ADAPTER_PATH, PAIRS_PATH, CommitState, read_lock_state
 from pipeline.files import read_json
 from pipeline.params import Params
+from pipeline.verdicts import VERDICT_WORDS
 
 LOGGED_FILES = {
     "data/validate/report.html": "data",
@@ -51,11 +53,6 @@ DIGEST_TAGS = {
 """Tags, and the outputs whose digests they hold."""
 RELEASE_TAG = "tunesmith.release"
 MAX_TABLE_ROWS = 5000
-VERDICT_PHRASES = {
-    "promote": "promoted to champion",
-    "keep": "not promoted",
-    "unchanged": "unchanged: already the champion",
-}
 DATASET_CONTEXTS = {"train": "training", "validation": "validation", "test": "testing"}
 
 
@@ -83,7 +80,7 @@ def record_release(run: TrackingRun, state: Snapshot) -> ModelVersion:
     set_alias(root, version, CHALLENGER_NAME)
     store.accept_champion(root, release, state.commit)
     sync_promotions(root, release["name"])
-    run.set_tags({"tunesmith.version": version.number, RELEASE_TAG: release_digest(root)})
+    run.set_tags({VERSION_TAG: version.number, RELEASE_TAG: release_digest(root)})
     return version
 
 
@@ -204,8 +201,8 @@ def lineage_tags(made: CommitState, release: Mapping[str, Any], state: Snapshot)
     """Say what made the model: commits, digests, packages, machine."""
     environment = release["environment"]
     return {
-        "git.commit": state.head,
-        "git.snapshot": state.commit,
+        COMMIT_TAG: state.head,
+        SNAPSHOT_TAG: state.commit,
         "git.clean": state.clean,
         "dvc.sources": ", ".join(made.sources.values()),
         **{tag: made.outputs[path] for tag, path in DIGEST_TAGS.items()},
@@ -221,7 +218,7 @@ def lineage_tags(made: CommitState, release: Mapping[str, Any], state: Snapshot)
 
 def run_description(release: Mapping[str, Any]) -> str:
     """Write the description of a run, which the UI shows first."""
-    lines = [f"**{VERDICT_PHRASES[release['verdict']]}**", *(f"- {reason}" for reason in release["reasons"])]
+    lines = [f"**{VERDICT_WORDS[release['verdict']]}**", *(f"- {reason}" for reason in release["reasons"])]
     if "worth" in release:  # releases of before that was asked have none
         lines += ["", release["worth"]["text"]]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from flows.tracking.client import mlflow_client
 from flows.tracking.runs import TrackingRun
+from flows.tracking.tags import SNAPSHOT_TAG
 
 CHAMPION_NAME, PREVIOUS_NAME, CHALLENGER_NAME = "champion", "previous", "challenger"
 ADAPTER_TAG = "tunesmith.adapter"
@@ -26,7 +27,7 @@ class ModelVersion:
 
     def state_commit(self, root: Path) -> str | None:
         """The commit of the state that made it, as its tags name it."""
-        commit = mlflow_client(root).get_model_version(self.name, self.number).tags.get("git.snapshot")
+        commit = mlflow_client(root).get_model_version(self.name, self.number).tags.get(SNAPSHOT_TAG)
         return None if commit is None else str(commit)
 
 

@@ -9,13 +9,9 @@ from huggingface_hub import EvalResult, ModelCardData
 from pipeline.arms import FINETUNED
 from pipeline.html.render import escape_markdown, render_template
 from pipeline.params import HUB_ADDRESS
+from pipeline.verdicts import VERDICT_WORDS
 
 CARD_TEMPLATES = Path(__file__).parent / "templates"
-VERDICT_WORDS = {
-    "promote": "promoted: it became the champion",
-    "keep": "not promoted: recorded as challenger only",
-    "unchanged": "unchanged: these weights are the champion's",
-}
 
 
 ADAPTER_WORDS = {

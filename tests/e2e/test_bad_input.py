@@ -390,8 +390,9 @@ TRAIN, TEST = questions(40, split="train"), questions(4, split="test", start=900
 GOOD_SET = [*TRAIN, *TEST]
 STOPS = [
     Stop("a label spelt in two ways", [*GOOD_SET, pair("is it open", "Yes", split="train", row=7)],
-         "validate.checks.label_spelling: 1 rows break it; expected a label is always spelt the same, in case "
-         "and whitespace too; got train.jsonl row 7; also rare_label: 1 rows; spell it as most rows do, or set it to warn",
+         "validate.checks.label_spelling: 1 rows break it; expected a label is always spelt the same, in "
+         "case and whitespace too; got train.jsonl row 7; also rare_label: 1 rows; "
+         "spell it as most rows do, or set it to warn",
          actions=(("rare_label", "error"),)),
     Stop("a label with few rows", [*GOOD_SET, pair("is it open", "maybe", split="train", row=7)],
          "validate.checks.rare_label: 1 rows break it; expected each label has at least 5 training rows; got "

@@ -65,7 +65,7 @@ BROUGHT = {
 THE_TOOL_THAT_REPEATS_STAGES = "learning_curve"
 """A learning curve trains and answers by the code of the stages: by any other it would measure something else."""
 FROM_PIPELINE = {
-    "params", "arms", "artifacts", "errors", "process", "pairs", "files", "champion", "hashing",
+    "params", "arms", "artifacts", "verdicts", "errors", "process", "pairs", "files", "champion", "hashing",
     "holdout.prompts", "holdout.scored_prompts",
     "holdout.reuse",
 }  # fmt: skip
@@ -105,6 +105,7 @@ NO_TEST_OF_ITS_NAME = {
     "vcs/dvc_lock": "test_snapshot",
     "vcs/git": "test_snapshot",
     "vcs/subprocesses": "test_dvc",
+    "pipeline/verdicts": "words alone: the tests of card, comment, run and command read them",
 }
 OF_SEVERAL_ROOMS = {
     "baselines/test_baselines": "each baseline by itself",

@@ -131,9 +131,9 @@ def test_every_digest_is_on_the_card_whole() -> None:
 @pytest.mark.parametrize(
     ("verdict", "said"),
     [
-        ("promote", "Verdict: **promoted: it became the champion**."),
-        ("keep", "Verdict: **not promoted: recorded as challenger only**."),
-        ("unchanged", "Verdict: **unchanged: these weights are the champion's**."),
+        ("promote", "Verdict: **promoted: it is the champion now**."),
+        ("keep", "Verdict: **not promoted: recorded as challenger**."),
+        ("unchanged", "Verdict: **unchanged: these weights are the champion's already**."),
     ],
 )
 def test_the_verdict_and_its_reasons_are_on_the_card(verdict: str, said: str) -> None:

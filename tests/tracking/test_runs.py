@@ -268,7 +268,7 @@ def test_what_the_numbers_are_made_of_are_tables_of_the_run(run: TrackingRun) ->
 def test_the_verdict_is_the_first_thing_that_is_read() -> None:
     """In bold, with every reason below it."""
     told = run_description({"verdict": "keep", "reasons": ["not significantly better", "too few rows"]})
-    assert told == "**not promoted**\n- not significantly better\n- too few rows"
+    assert told == "**not promoted: recorded as challenger**\n- not significantly better\n- too few rows"
     worth = {"worth": {"text": "Use tfidf instead."}}
     assert run_description({"verdict": "promote", "reasons": ["better"], **worth}).endswith(
         "\n- better\n\nUse tfidf instead."

@@ -7,7 +7,6 @@ from typing import Any
 from pipeline.arms import FINETUNED
 from pipeline.artifacts import LEARNING_CURVE
 from pipeline.html.render import render_template
-from pipeline.register.model_card import VERDICT_WORDS
 from pipeline.register.report.charts import SQUARE_SIZE, forest_plot, reliability_points
 from pipeline.register.report.cost import amount_format, quality_cost_plot
 from pipeline.register.report.learning_curve import curve_mismatch, curve_plot
@@ -20,6 +19,7 @@ from pipeline.register.report.sections import (
     ranked_arms,
     ranked_labels,
 )
+from pipeline.verdicts import VERDICT_WORDS
 
 REPORT_TEMPLATES = Path(__file__).parent / "templates"
 LAYOUT: dict[str, Any] = {
