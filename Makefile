@@ -29,10 +29,11 @@ test-slow: setup ## whole runs of a tiny model, two at a time; then what trains 
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not real_base'
 	$(BIN)/python -m pytest -m real_base
 
-check: setup ## style and types
+check: setup ## style, types, and which package may import which
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 map: ## what lies where, in numbers; beside a commit: make map REV=fd25e76
 	@$(BIN)/python -m bench.structure $(REV)

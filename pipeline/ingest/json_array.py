@@ -50,7 +50,7 @@ class ArrayReader:
         """Read a value: what it is, and its text.
 
         Raises:
-            NotAList: If there is none, or one that Python cannot hold.
+            NotAJsonArray: If there is none, or one that Python cannot hold.
         """
         while True:
             try:
@@ -61,7 +61,8 @@ class ArrayReader:
             except (ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits
                 raise self.fault(str(error), self._at) from error
             else:
-                if end < len(self._text) or not self._more():  # else a number might go on
+                # A number that was cut behind `1`, `1.` or `1e-` would be taken for the whole of it.
+                if self._text[end : end + 3].lstrip(".eE+-") or not self._more():
                     shown = self._text[self._at : end]
                     self._at = end
                     return parsed, shown
@@ -89,7 +90,7 @@ def iterate_array(pieces: Iterator[str]) -> Iterator[tuple[Any, str]]:
     """Read a JSON list: each element, and its text.
 
     Raises:
-        NotAList: Where it is none.
+        NotAJsonArray: Where it is none.
     """
     reader = ArrayReader(pieces)
     if reader.peek() != "[":

@@ -4,6 +4,8 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.dedup.minhash import (
     NearDuplicates,
@@ -15,6 +17,7 @@ from pipeline.dedup.minhash import (
 )
 from pipeline.dedup.normalize import normalize, text_hash
 from tests.support.paths import PROJECT
+from tests.support.properties import PROPERTY
 
 BANKING = PROJECT.parent / "shared" / "data" / "banking77"
 WORDS = ["card", "bank", "money", "transfer", "account", "lost", "stolen", "payment", "refund", "cash", "fee", "pin"]
@@ -157,3 +160,12 @@ def test_what_is_told_apart_beforehand_is_below_the_threshold(threshold: float) 
     passed = may_reach_threshold(grams, first, second, threshold)
     assert passed[exact >= threshold].all()
     assert passed.sum() < max((exact >= threshold).sum() * 2, 0.9 * len(passed))
+
+
+@PROPERTY
+@given(text=st.text())
+def test_a_normalized_text_is_equal_to_itself_in_another_case_and_spacing(text: str) -> None:
+    """Normalising is done once: again it changes nothing, and white space around a text is no part of it."""
+    plain = normalize(text)
+    assert normalize(plain) == plain
+    assert normalize(f"  {text}\n") == plain

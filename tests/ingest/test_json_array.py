@@ -1,8 +1,12 @@
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.ingest.json_array import NotAJsonArray, iterate_array
+from tests.support.properties import PROPERTY
 
 ROWS = [{"a": 'b, [c] "d" é🚂'}, 12345, "x", [1, [2]], None, {"long": "y" * 300}, -1.5e3]
 
@@ -39,3 +43,20 @@ def test_what_is_no_list_is_named_with_its_line(shown: str, line: int, what: str
     with pytest.raises(NotAJsonArray) as caught:
         list(iterate_array(iter(shown)))
     assert (caught.value.line, caught.value.what) == (line, what)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12)
+
+
+@PROPERTY
+@given(rows=st.lists(VALUES, max_size=8), sizes=st.lists(st.integers(1, 9), min_size=1), spaced=st.booleans())
+def test_any_list_is_read_as_it_was_written_however_it_is_cut(rows: list[Any], sizes: list[int], spaced: bool) -> None:
+    """Whatever JSON can hold, in pieces of any lengths."""
+    shown = json.dumps(rows, indent=1 if spaced else None, ensure_ascii=False)
+    pieces, at = [], 0
+    while at < len(shown):
+        size = sizes[len(pieces) % len(sizes)]
+        pieces.append(shown[at : at + size])
+        at += size
+    assert [row for row, _ in iterate_array(iter(pieces))] == rows

@@ -5,6 +5,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.metrics.metric import (
     Metric,
@@ -16,6 +18,7 @@ from pipeline.metrics.metric import (
     wilson_interval,
 )
 from pipeline.stats.bootstrap import bootstrap_draws, percentile_interval
+from tests.support.properties import PROPERTY
 
 
 def first(hits: int, n: int) -> list[bool]:
@@ -156,3 +159,13 @@ def test_draws_that_tell_nothing_are_left_out() -> None:
     """The interval is that of the draws which have a number."""
     draws = np.array([np.nan, 0.2, 0.4, np.nan, 0.6])
     assert metric_from_draws(0.4, 3, draws) == Metric(0.4, 3, *percentile_interval(np.array([0.2, 0.4, 0.6]), 0.95))
+
+
+@PROPERTY
+@given(n=st.integers(1, 10_000), data=st.data())
+def test_a_share_lies_in_its_interval_and_that_within_0_and_1(n: int, data: st.DataObject) -> None:
+    """However few rows, and where none or all are so."""
+    right = data.draw(st.integers(0, n))
+    share = wilson_interval(right / n, n)
+    assert 0 <= share.low <= share.value <= share.high <= 1
+    assert share.n == n

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
 from pipeline.stats.paired_proportions import (
@@ -14,6 +16,7 @@ from pipeline.stats.paired_proportions import (
     tango_score,
     z_value,
 )
+from tests.support.properties import PROPERTY
 
 
 @pytest.mark.parametrize(
@@ -149,3 +152,21 @@ def test_a_claim_to_be_better_passes_both_tests() -> None:
 def test_confidence_is_standard_errors_to_either_side(confidence: float, reach: float) -> None:
     """The normal quantiles of the textbooks."""
     assert z_value(confidence) == pytest.approx(reach, abs=1e-5)
+
+
+@PROPERTY
+@given(n=st.integers(1, 400), data=st.data(), confidence=st.sampled_from([0.8, 0.95, 0.99]))
+def test_an_interval_turns_with_its_arms_and_holds_the_difference(
+    n: int, data: st.DataObject, confidence: float
+) -> None:
+    """Arms that change places change its sign; it lies within -1 and 1; more confidence makes it no shorter."""
+    better = data.draw(st.integers(0, n))
+    worse = data.draw(st.integers(0, n - better))
+    low, high = (float(end) for end in tango_interval(better, worse, n, confidence))
+    turned = [float(end) for end in tango_interval(worse, better, n, confidence)]
+    assert (low, high) == pytest.approx((-turned[1], -turned[0]), abs=1e-9)
+    assert -1 - 1e-9 <= low <= (better - worse) / n + 1e-9
+    assert (better - worse) / n - 1e-9 <= high <= 1 + 1e-9
+    wider = [float(end) for end in tango_interval(better, worse, n, 0.999)]
+    assert wider[0] <= low + 1e-9
+    assert high <= wider[1] + 1e-9
