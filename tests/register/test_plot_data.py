@@ -85,3 +85,31 @@ def test_dvc_draws_the_plots_of_dvc_yaml(confusion: dict[str, Any] | None, tmp_p
     assert len(losses) == len(rows_of(plots / "train_loss.csv")) + len(rows_of(plots / "validation_loss.csv"))
     confusions = [content for name, content in drawn.items() if name.endswith("confusion.csv")]
     assert [len(content["data"]["values"]) for content in confusions] == ([6] if confusion else [])
+
+
+def test_dvc_compares_two_commits_by_what_dvc_yaml_declares(tmp_path: Path) -> None:
+    """`dvc metrics diff`, `dvc params diff` and `dvc plots diff` show both commits, with the numbers of the files."""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run([*git, "init", "-q"], cwd=tmp_path, check=True, timeout=30)
+    dvc(tmp_path, "init", "-q")
+    shutil.copytree(PROJECT / ".dvc/plots", tmp_path / ".dvc/plots")
+    declared = read_yaml(PROJECT / "dvc.yaml")
+    metrics = [path for stage in declared["stages"].values() for path in stage.get("metrics", [])]
+    YAML().dump(
+        {"plots": declared["plots"], "metrics": metrics, "params": ["params.yaml"]}, tmp_path / "dvc.yaml"
+    )  # fmt: skip
+    write(tmp_path, CONFUSION)
+    for epochs, value in ((2, 0.5), (3, 0.75)):
+        (tmp_path / "params.yaml").write_text(f"finetune:\n  epochs: {epochs}\n", encoding="utf-8")
+        for path in metrics:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(json.dumps({"arms": {"tfidf": {"accuracy": {"value": value}}}}))
+        subprocess.run([*git, "add", "--all"], cwd=tmp_path, check=True, timeout=30)
+        subprocess.run([*git, "commit", "-qm", f"{epochs} epochs"], cwd=tmp_path, check=True, timeout=30)
+    numbers = json.loads(dvc(tmp_path, "metrics", "diff", "HEAD~1", "HEAD", "--json"))
+    assert numbers["data/evaluate/metrics.json"]["arms.tfidf.accuracy.value"] == {"old": 0.5, "new": 0.75, "diff": 0.25}
+    params = json.loads(dvc(tmp_path, "params", "diff", "HEAD~1", "HEAD", "--json"))
+    assert params["params.yaml"]["finetune.epochs"] == {"old": 2, "new": 3, "diff": 1}
+    plots = json.loads(dvc(tmp_path, "plots", "diff", "HEAD~1", "HEAD", "--json"))
+    assert all(set(plot["revisions"]) == {"HEAD~1", "HEAD"} for shown in plots["data"].values() for plot in shown)
+    assert len(plots["data"]) == 3
