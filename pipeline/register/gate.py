@@ -83,21 +83,14 @@ def apply_gate(
 
 def check_holdout_uses(use: HoldoutUse, limit: int) -> GateCheck:
     """Check whether the test rows still tell anything: not after so many models were judged by them."""
-    rows = f"on average of {use.rows:,} rows, of which {use.fresh:,} never decided before"
+    count = f"holdout use {format_count(use.decisions)} of {limit}"
+    rows = f"the mean over {use.rows:,} test rows, {use.fresh:,} of them used for the first time"
     if use.decisions <= limit:
-        left = f"{format_count(limit - use.decisions)} of {limit} are left"
-        return GateCheck(
-            HOLDOUT_CHECK,
-            passed=True,
-            text=f"decision {format_count(use.decisions)} by these test rows, {rows}; {left}",
-        )
-    sentence = (
-        f"the test rows are used up: decision {format_count(use.decisions)} by them, {rows}; "
-        f"at most {limit} are allowed"
-    )
+        return GateCheck(HOLDOUT_CHECK, passed=True, text=f"{count}, {rows}")
+    sentence = f"the test rows are used up: {count}, {rows}"
     do = "bring fresh ones: a source with `split: test`, or some by another validate.salt"
     return GateCheck(
-        HOLDOUT_CHECK, passed=False, text=f"{sentence}, since models chosen by the same rows fit them by chance; {do}"
+        HOLDOUT_CHECK, passed=False, text=f"{sentence}; models chosen by the same rows fit them by chance; {do}"
     )
 
 

@@ -375,7 +375,7 @@ def test_every_model_that_is_judged_is_one_decision_of_the_test_rows(
     """The second model is the second decision, in MLflow too; what comes back from the cache is none; git is told."""
     assert [left.release["held_out"]["decisions"] for left in (first, changed, poisoned[2])] == [1, 2, 2]
     assert [left.run.data.metrics["test set decisions"] for left in (first, changed)] == [1, 2]
-    assert changed.release["reasons"][-1].startswith("decision 2 by these test rows, ")
+    assert changed.release["reasons"][-1].startswith("holdout use 2 of ")
     assert poisoned[2].release == changed.release
     state, decided = (
         changed.run.data.tags["git.snapshot"],

@@ -18,7 +18,7 @@ from pipeline.stats.paired_comparison import compare_scores
 from tests.support.comparisons import FRESH, TERMS, answered, beside, metrics, rule, written
 from tests.support.paths import PROJECT
 
-USED = "decision 1 by these test rows, on average of 175 rows, of which 175 never decided before; 19 of 20 are left"
+USED = "holdout use 1 of 20, the mean over 175 test rows, 175 of them used for the first time"
 WON, TIED, LOST, CLOSE = (60, 2), (9, 9), (2, 60), (30, 12)
 
 
@@ -121,9 +121,9 @@ def test_used_up_rows_are_told_with_what_to_do() -> None:
     """How often they decided, how many are fresh, what is allowed, why, and where fresh ones come from."""
     found = apply_gate({}, rule(max_holdout_uses=3), use=HoldoutUse(1750, 20, 4.2468), is_champion=False)
     assert found.checks[-1].text == (
-        "the test rows are used up: decision 4.2 by them, on average of 1,750 rows, of which 20 never decided before; "
-        "at most 3 are allowed, since models chosen by the same rows fit them by chance; bring fresh ones: a source "
-        "with `split: test`, or some by another validate.salt"
+        "the test rows are used up: holdout use 4.2 of 3, the mean over 1,750 test rows, 20 of them used for the first "
+        "time; models chosen by the same rows fit them by chance; bring fresh ones: a source with `split: test`, or "
+        "some by another validate.salt"
     )
 
 

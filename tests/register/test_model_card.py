@@ -119,8 +119,8 @@ def test_whether_it_was_worth_it_is_on_the_card() -> None:
 def test_how_often_the_rows_decided_is_on_the_card() -> None:
     """With how many are fresh, and how often is allowed."""
     card = model_card(RELEASE)
-    assert "59 rows, of which 9 never decided about another model.\n" in card
-    assert "On average this was their decision 2.7, of at most 20.\n" in card
+    assert "59 rows, 9 of them used for the first time to decide about a model.\n" in card
+    assert "Holdout use 2.7 of at most 20, the mean over the rows.\n" in card
 
 
 def test_every_digest_is_on_the_card_whole() -> None:

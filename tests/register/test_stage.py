@@ -255,9 +255,9 @@ def test_another_model_by_the_same_rows_is_one_decision_more(data: Path, params:
     again = run(params, data)
     assert again["held_out"] == {"rows": rows, "fresh": 0, "decisions": 2.0, "limit": 20}
     assert again["reasons"][-1].startswith(
-        f"decision 2 by these test rows, on average of {rows} rows, of which 0 never"
+        f"holdout use 2 of 20, the mean over {rows} test rows, 0 of them used for the first time"
     )
-    assert f"{rows} rows, of which 0 never" in (data / "register" / "README.md").read_text(encoding="utf-8")
+    assert f"{rows} rows, 0 of them used" in (data / "register" / "README.md").read_text(encoding="utf-8")
     strict = params.register.model_copy(update={"max_holdout_uses": 1})
     register.run(params.model, params.prompt, strict, params.prices, data)
     assert (again["verdict"], release_of(data)["verdict"]) == ("promote", "keep")
